@@ -1,0 +1,77 @@
+import { Buffer } from "node:buffer";
+
+const utf8Encoder = new TextEncoder();
+const utf8Decoder = new TextDecoder();
+
+export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
+
+export function utf8(text: string): Uint8Array {
+  return utf8Encoder.encode(text);
+}
+
+/** Invalid sequences become U+FFFD: for display, never for names that go back to disk. */
+export function fromUtf8(bytes: Uint8Array): string {
+  return utf8Decoder.decode(bytes);
+}
+
+/** A view of the same memory, for the Buffer methods that Uint8Array lacks. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(parts);
+}
+
+/** Not constant-time: for ids and hashes. Secrets are compared with `timingSafeEqual` in crypto/. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.byteLength === b.byteLength && bufferOf(a).equals(b);
+}
+
+/** Byte order, shorter first where one is a prefix of the other. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  return Buffer.compare(a, b);
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString("hex");
+}
+
+/** `undefined` when the text is not an even number of lower- or upper-case hex digits. */
+export function fromHex(text: string): Uint8Array | undefined {
+  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
+  return Buffer.from(text, "hex");
+}
+
+export function toBase64(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString("base64");
+}
+
+export function toBase64Url(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString("base64url");
+}
+
+/** `undefined` when the text has characters outside the base64url alphabet. */
+export function fromBase64Url(text: string): Uint8Array | undefined {
+  if (!/^[A-Za-z0-9_-]*$/.test(text)) return undefined;
+  return Buffer.from(text, "base64url");
+}
+
+export function u32be(value: number): Uint8Array {
+  const out = new Uint8Array(4);
+  new DataView(out.buffer).setUint32(0, value);
+  return out;
+}
+
+/** `value` must be a safe integer >= 0. */
+export function u64be(value: number): Uint8Array {
+  const out = new Uint8Array(8);
+  new DataView(out.buffer).setBigUint64(0, BigInt(value));
+  return out;
+}
+
+/** `undefined` when the number is beyond what a JavaScript number holds exactly. */
+export function readU64be(bytes: Uint8Array, offset = 0): number | undefined {
+  const value = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(offset);
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : undefined;
+}

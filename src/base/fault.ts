@@ -1,0 +1,204 @@
+import type { OwnerId, PeerId, SegmentId, ShardId } from "./ids.ts";
+
+export interface SegmentShortage {
+  readonly segment: SegmentId;
+  /** Distinct shards that answered. */
+  readonly have: number;
+  readonly need: number;
+  /** Peers that hold the shards which did not answer. */
+  readonly holders: readonly PeerId[];
+}
+
+/** Why something could not be done, by whose doing, with what a caller or a person needs to go on. */
+export type FaultDetail =
+  // what was asked for
+  | { code: "USAGE"; reason: string }
+  | { code: "SNAPSHOT_UNKNOWN"; asked: string }
+  | { code: "SNAPSHOT_AMBIGUOUS"; asked: string; matches: readonly string[] }
+  | { code: "PATH_NOT_IN_SNAPSHOT"; snapshot: string; path: string }
+  | { code: "PEER_UNKNOWN"; asked: string }
+  | { code: "PROFILE_IMPOSSIBLE"; profile: string; reason: string }
+  | { code: "UNSUPPORTED"; what: string }
+  | { code: "INTERRUPTED" }
+  // this machine
+  | { code: "HOME_MISSING"; home: string }
+  | { code: "HOME_EXISTS"; home: string }
+  | { code: "HOME_LOCKED"; home: string; pid?: number }
+  | { code: "DAEMON_NOT_RUNNING"; home: string }
+  | { code: "DISK_FULL"; where: string; freeBytes?: number; needBytes?: number }
+  | { code: "DISK_FAILED"; where: string; errno: string }
+  | { code: "SPOOL_FULL"; usedBytes: number; maxBytes: number }
+  | { code: "SOURCE_MISSING"; path: string }
+  | { code: "SOURCE_UNREADABLE"; path: string; errno: string }
+  | { code: "TARGET_UNSAFE"; path: string; reason: string }
+  | { code: "TARGET_FAILED"; path: string; errno: string }
+  // who may
+  | { code: "NOT_A_MEMBER"; peer?: PeerId }
+  | { code: "NOT_ALLOWED"; reason: string }
+  | { code: "TOKEN_INVALID"; reason: string }
+  | { code: "TOKEN_EXPIRED"; expiredAt: string }
+  | { code: "TOKEN_USED" }
+  | { code: "QUOTA_EXCEEDED"; owner: OwnerId; quotaBytes: number }
+  | { code: "WRONG_KEY"; what: "recovery key" | "passphrase" }
+  | { code: "FENCED"; owner: OwnerId }
+  // peers and their answers
+  | { code: "PEER_UNREACHABLE"; peer: string; reason: string }
+  | { code: "PEER_TIMEOUT"; peer: string; afterMs: number }
+  | { code: "PEER_BUSY"; peer: string }
+  | { code: "PEER_REFUSED"; peer: string; refusal: string; reason: string }
+  | { code: "PEER_PROTOCOL"; peer: string; reason: string }
+  | { code: "NO_ROOM"; peer: string; freeBytes: number }
+  // data
+  | { code: "FORMAT_INVALID"; what: string; reason: string }
+  | { code: "FORMAT_VERSION"; what: string; version: number; newestKnown: number }
+  | { code: "SIGNATURE_INVALID"; what: string; reason: string }
+  | { code: "RECORD_STALE"; what: string; epoch: number; knownEpoch: number }
+  | { code: "SHARD_MISSING"; shard: ShardId; peer?: PeerId }
+  | { code: "SHARD_CORRUPT"; shard: ShardId; peer?: PeerId; reason: string }
+  | { code: "SHARD_CONFLICT"; shard: ShardId }
+  | { code: "SEGMENT_UNREADABLE"; segment: SegmentId; reason: string }
+  | { code: "CHUNK_UNKNOWN"; chunk: string }
+  | { code: "REPOSITORY_NOT_FOUND"; owner: OwnerId; answered: number; asked: number }
+  | { code: "TOO_FEW_SHARDS"; shortages: readonly SegmentShortage[] };
+
+export type FaultCode = FaultDetail["code"];
+
+/** The world's doing: handled, never a bug. A broken invariant is an `AssertionFailure` instead. */
+export class Fault<C extends FaultCode = FaultCode> extends Error {
+  override readonly name = "Fault";
+  readonly detail: Extract<FaultDetail, { code: C }>;
+
+  constructor(detail: Extract<FaultDetail, { code: C }>, options?: { cause?: unknown }) {
+    super(describeFault(detail), options);
+    this.detail = detail;
+  }
+
+  get code(): C {
+    return this.detail.code as C;
+  }
+}
+
+export function isFault<C extends FaultCode>(error: unknown, ...codes: readonly C[]): error is Fault<C> {
+  return error instanceof Fault && (codes.length === 0 || codes.some((code) => code === error.detail.code));
+}
+
+/** Text for a log line or a message, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function shard(id: ShardId): string {
+  return `${id.owner.slice(0, 12)}/${id.incarnation.slice(0, 8)}/${id.number}#${id.index}`;
+}
+
+/** One plain sentence: what happened and, where there is something to do, what. */
+export function describeFault(detail: FaultDetail): string {
+  switch (detail.code) {
+    case "USAGE":
+      return detail.reason;
+    case "SNAPSHOT_UNKNOWN":
+      return `There is no snapshot "${detail.asked}"; "cairn snapshots" lists those there are.`;
+    case "SNAPSHOT_AMBIGUOUS":
+      return `"${detail.asked}" is the beginning of ${detail.matches.length} snapshot ids; give more of it.`;
+    case "PATH_NOT_IN_SNAPSHOT":
+      return `Snapshot ${detail.snapshot.slice(0, 12)} has no "${detail.path}".`;
+    case "PEER_UNKNOWN":
+      return `No member of this swarm is called "${detail.asked}".`;
+    case "PROFILE_IMPOSSIBLE":
+      return `Profile ${detail.profile} cannot be placed in this swarm: ${detail.reason}.`;
+    case "UNSUPPORTED":
+      return detail.what;
+    case "INTERRUPTED":
+      return "Interrupted; what was done is kept and the next run goes on from there.";
+    case "HOME_MISSING":
+      return `${detail.home} is not a cairn home yet; "cairn init" or "cairn join" makes it one.`;
+    case "HOME_EXISTS":
+      return `${detail.home} is a cairn home already; choose another with --home.`;
+    case "HOME_LOCKED":
+      return `${detail.home} is in use by another cairn process${detail.pid === undefined ? "" : ` (pid ${detail.pid})`}; stop it first.`;
+    case "DAEMON_NOT_RUNNING":
+      return `No daemon is running for ${detail.home}; start it with "cairn daemon".`;
+    case "DISK_FULL":
+      return `No room left in ${detail.where}; free some space and try again.`;
+    case "DISK_FAILED":
+      return `The disk under ${detail.where} failed (${detail.errno}).`;
+    case "SPOOL_FULL":
+      return `The spool is full (${detail.usedBytes} of ${detail.maxBytes} bytes) and no peer takes more; bring peers back or raise --spool-max.`;
+    case "SOURCE_MISSING":
+      return `"${detail.path}" does not exist; no snapshot was made.`;
+    case "SOURCE_UNREADABLE":
+      return `"${detail.path}" could not be read (${detail.errno}).`;
+    case "TARGET_UNSAFE":
+      return `Refusing to write "${detail.path}": ${detail.reason}.`;
+    case "TARGET_FAILED":
+      return `"${detail.path}" could not be written (${detail.errno}).`;
+    case "NOT_A_MEMBER":
+      return detail.peer === undefined
+        ? "This node is not a member of the swarm."
+        : `${detail.peer} is not a member of this swarm.`;
+    case "NOT_ALLOWED":
+      return `Refused: ${detail.reason}.`;
+    case "TOKEN_INVALID":
+      return `The join token is not valid: ${detail.reason}.`;
+    case "TOKEN_EXPIRED":
+      return `The join token expired at ${detail.expiredAt}; ask for a new one ("cairn invite").`;
+    case "TOKEN_USED":
+      return `The join token has been used up; ask for a new one ("cairn invite").`;
+    case "QUOTA_EXCEEDED":
+      return `Owner ${detail.owner.slice(0, 12)} has used its quota of ${detail.quotaBytes} bytes.`;
+    case "WRONG_KEY":
+      return detail.what === "recovery key"
+        ? "That recovery key opens nothing here: check the 24 words and their order."
+        : "That passphrase opens nothing here.";
+    case "FENCED":
+      return "This repository was recovered on another machine; this node is read-only.";
+    case "PEER_UNREACHABLE":
+      return `${detail.peer} cannot be reached: ${detail.reason}.`;
+    case "PEER_TIMEOUT":
+      return `${detail.peer} did not answer within ${detail.afterMs} ms.`;
+    case "PEER_BUSY":
+      return `${detail.peer} is busy.`;
+    case "PEER_REFUSED":
+      return `${detail.peer} refused: ${detail.reason}`;
+    case "PEER_PROTOCOL":
+      return `${detail.peer} sent something that is not our protocol: ${detail.reason}.`;
+    case "NO_ROOM":
+      return `${detail.peer} has no room (${detail.freeBytes} bytes free).`;
+    case "FORMAT_INVALID":
+      return `Malformed ${detail.what}: ${detail.reason}.`;
+    case "FORMAT_VERSION":
+      return `This ${detail.what} has format version ${detail.version}; this program reads up to ${detail.newestKnown}: update it.`;
+    case "SIGNATURE_INVALID":
+      return `The signature of a ${detail.what} is not valid: ${detail.reason}.`;
+    case "RECORD_STALE":
+      return `A ${detail.what} of epoch ${detail.epoch} was offered, but ${detail.knownEpoch} is known.`;
+    case "SHARD_MISSING":
+      return `Shard ${shard(detail.shard)} is not there${detail.peer === undefined ? "" : ` at ${detail.peer}`}.`;
+    case "SHARD_CORRUPT":
+      return `Shard ${shard(detail.shard)}${detail.peer === undefined ? "" : ` from ${detail.peer}`} is damaged: ${detail.reason}.`;
+    case "SHARD_CONFLICT":
+      return `Shard ${shard(detail.shard)} is held already with other bytes; both are kept as a conflict.`;
+    case "SEGMENT_UNREADABLE":
+      return `Segment ${detail.segment.number} could not be opened: ${detail.reason}.`;
+    case "CHUNK_UNKNOWN":
+      return `Chunk ${detail.chunk.slice(0, 12)} is not in the index.`;
+    case "REPOSITORY_NOT_FOUND":
+      return `No reachable member knows a repository of this recovery key (${detail.answered} of ${detail.asked} answered).`;
+    case "TOO_FEW_SHARDS":
+      return describeShortages(detail.shortages);
+  }
+}
+
+function describeShortages(shortages: readonly SegmentShortage[]): string {
+  const worst = shortages.reduce<SegmentShortage | undefined>(
+    (a, b) => (a === undefined || b.need - b.have > a.need - a.have ? b : a),
+    undefined,
+  );
+  if (worst === undefined) return "Not enough shards can be reached.";
+  const peers = [...new Set(shortages.flatMap((shortage) => shortage.holders))];
+  return (
+    `Not enough shards can be reached for ${shortages.length} segment(s); ` +
+    `segment ${worst.segment.number} has ${worst.have} of the ${worst.need} it needs. ` +
+    `Bring back any of: ${peers.slice(0, 8).join(", ") || "(no holder known)"}.`
+  );
+}

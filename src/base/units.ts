@@ -1,0 +1,73 @@
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
+export const TIB = 1024 * GIB;
+
+export const SECOND_MS = 1000;
+export const MINUTE_MS = 60 * SECOND_MS;
+export const HOUR_MS = 60 * MINUTE_MS;
+export const DAY_MS = 24 * HOUR_MS;
+
+const SIZE_UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  k: KIB,
+  kib: KIB,
+  kb: 1000,
+  m: MIB,
+  mib: MIB,
+  mb: 1000 ** 2,
+  g: GIB,
+  gib: GIB,
+  gb: 1000 ** 3,
+  t: TIB,
+  tib: TIB,
+  tb: 1000 ** 4,
+};
+
+const DURATION_UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: SECOND_MS,
+  m: MINUTE_MS,
+  min: MINUTE_MS,
+  h: HOUR_MS,
+  d: DAY_MS,
+  w: 7 * DAY_MS,
+};
+
+function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-zA-Z]*)$/.exec(text.trim());
+  const factor = units[(match?.[2] ?? "").toLowerCase()];
+  if (match === null || factor === undefined) return undefined;
+  const value = Math.round(Number(match[1]) * factor);
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** "64MiB", "10GB", "512k" (binary, as in restic), "1000": bytes. `undefined` if it is none of these. */
+export function parseSize(text: string): number | undefined {
+  return parseQuantity(text, SIZE_UNITS);
+}
+
+/** "36h", "30d", "90s", "500ms": milliseconds. `undefined` if it is none of these; a unit is required. */
+export function parseDuration(text: string): number | undefined {
+  return parseQuantity(text, DURATION_UNITS);
+}
+
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return unit === 0 ? `${value} B` : `${value.toFixed(value < 10 ? 2 : 1)} ${units[unit]}`;
+}
+
+export function formatDuration(ms: number): string {
+  if (ms < SECOND_MS) return `${Math.round(ms)} ms`;
+  if (ms < MINUTE_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min ${Math.round((ms % MINUTE_MS) / SECOND_MS)} s`;
+  if (ms < 2 * DAY_MS) return `${Math.floor(ms / HOUR_MS)} h ${Math.round((ms % HOUR_MS) / MINUTE_MS)} min`;
+  return `${Math.round(ms / DAY_MS)} d`;
+}

@@ -1,0 +1,90 @@
+import { decode as cborDecode, encode as cborEncode } from "cborg";
+import { z } from "zod";
+import { Fault, messageOf } from "../base/fault.ts";
+import {
+  HASH_BYTES,
+  INCARNATION_BYTES,
+  idBytes,
+  incarnationOf,
+  ownerIdOf,
+  PUBLIC_KEY_BYTES,
+  peerIdOf,
+  publicKeyOfPeer,
+  SEGMENT_NUMBER_MAX,
+  snapshotIdOf,
+  swarmIdOf,
+} from "../base/ids.ts";
+
+/**
+ * A schema for one thing that is persisted or sent: decoded CBOR in, checked value out, and back. Encoding is
+ * deterministic CBOR (RFC 8949 section 4.2.1 with length-first key order, no floats for whole numbers), so that the same
+ * value always gives the same bytes.
+ */
+export interface Codec<T> {
+  readonly name: string;
+  encode(value: T): Uint8Array;
+  /** Throws `FORMAT_INVALID`. */
+  decode(bytes: Uint8Array): T;
+}
+
+export function codec<Schema extends z.ZodType>(name: string, schema: Schema): Codec<z.output<Schema>> {
+  return {
+    name,
+    encode: (value) => cborEncode(z.encode(schema, value)),
+    decode: (bytes) => {
+      let raw: unknown;
+      try {
+        raw = cborDecode(bytes, DECODE_OPTIONS);
+      } catch (error) {
+        throw new Fault({ code: "FORMAT_INVALID", what: name, reason: messageOf(error) });
+      }
+      const result = z.safeDecode(schema, raw as z.input<Schema>);
+      if (result.success) return result.data;
+      const issue = result.error.issues[0];
+      const reason = issue === undefined ? "unknown" : `${issue.path.join(".")}: ${issue.message}`;
+      throw new Fault({ code: "FORMAT_INVALID", what: name, reason });
+    },
+  };
+}
+
+const DECODE_OPTIONS = {
+  strict: true,
+  allowIndefinite: false,
+  allowUndefined: false,
+  allowInfinity: false,
+  allowNaN: false,
+  allowBigInt: true,
+  rejectDuplicateMapKeys: true,
+};
+
+const anyBytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes");
+export const bytesOf = (length: number) =>
+  anyBytes.refine((value) => value.length === length, `must have ${length} bytes`);
+export const bytesUpTo = (max: number) =>
+  anyBytes.refine((value) => value.length <= max, `must have at most ${max} bytes`);
+export const textUpTo = (max: number) => z.string().max(max);
+/** A whole number that a JavaScript number holds exactly. */
+export const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+export const segmentNumber = z.int().min(0).max(SEGMENT_NUMBER_MAX);
+
+// Ids are text in the program and bytes on the wire.
+export const peerId = z.codec(bytesOf(PUBLIC_KEY_BYTES), z.custom<ReturnType<typeof peerIdOf>>(), {
+  decode: (bytes) => peerIdOf(bytes),
+  encode: (id) => publicKeyOfPeer(id),
+});
+export const ownerId = z.codec(bytesOf(PUBLIC_KEY_BYTES), z.custom<ReturnType<typeof ownerIdOf>>(), {
+  decode: (bytes) => ownerIdOf(bytes),
+  encode: (id) => idBytes(id),
+});
+export const incarnation = z.codec(bytesOf(INCARNATION_BYTES), z.custom<ReturnType<typeof incarnationOf>>(), {
+  decode: (bytes) => incarnationOf(bytes),
+  encode: (id) => idBytes(id),
+});
+export const swarmId = z.codec(bytesOf(HASH_BYTES), z.custom<ReturnType<typeof swarmIdOf>>(), {
+  decode: (bytes) => swarmIdOf(bytes),
+  encode: (id) => idBytes(id),
+});
+export const snapshotId = z.codec(bytesOf(HASH_BYTES), z.custom<ReturnType<typeof snapshotIdOf>>(), {
+  decode: (bytes) => snapshotIdOf(bytes),
+  encode: (id) => idBytes(id),
+});
