@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
 
 const utf8Encoder = new TextEncoder();
-const utf8Decoder = new TextDecoder();
+// A byte order mark at the beginning of a file name or text is part of it.
+const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
 
@@ -51,10 +52,11 @@ export function toBase64Url(bytes: Uint8Array): string {
   return bufferOf(bytes).toString("base64url");
 }
 
-/** `undefined` when the text has characters outside the base64url alphabet. */
+/** `undefined` when it is not the one unpadded base64url text of some bytes. */
 export function fromBase64Url(text: string): Uint8Array | undefined {
-  if (!/^[A-Za-z0-9_-]*$/.test(text)) return undefined;
-  return Buffer.from(text, "base64url");
+  const bytes = Buffer.from(text, "base64url");
+  // Buffer skips what it does not know and drops odd bits: two texts must not pass for the same value.
+  return bytes.toString("base64url") === text ? bytes : undefined;
 }
 
 export function u32be(value: number): Uint8Array {

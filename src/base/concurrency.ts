@@ -100,24 +100,28 @@ export async function mapLimit<T, R>(
   limit: number,
   task: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
+  assert(limit >= 1, "at least one task at a time");
   const results: R[] = [];
   let next = 0;
-  let failed = false;
+  let failure: { error: unknown } | undefined;
   const worker = async (): Promise<void> => {
-    while (next < items.length && !failed) {
+    while (next < items.length && failure === undefined) {
       const index = next++;
       try {
         results[index] = await task(items[index] as T, index);
       } catch (error) {
-        failed = true;
-        throw error;
+        failure ??= { error };
       }
     }
   };
-  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, worker));
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
-  if (failure !== undefined) throw failure.reason;
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  throwIfFailed(failure);
   return results;
+}
+
+// A function of its own: the compiler does not see that the workers assign the variable.
+function throwIfFailed(failure: { readonly error: unknown } | undefined): void {
+  if (failure !== undefined) throw failure.error;
 }
 
 /**
@@ -139,7 +143,8 @@ export class TaskPool {
       this.#places.release();
       throw this.#failure.error;
     }
-    const running = task()
+    // A task that throws before its first await gives its place back too.
+    const running = (async () => task())()
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
@@ -157,7 +162,7 @@ export class TaskPool {
   }
 }
 
-/** First in, first out, with a bound: `push` waits while it is full, iteration ends after `close`. */
+/** First in, first out, with a bound and one consumer: `push` waits while it is full, iteration ends after `close`. */
 export class BoundedQueue<T> implements AsyncIterable<T> {
   readonly #items: T[] = [];
   readonly #limit: number;
@@ -196,6 +201,7 @@ export class BoundedQueue<T> implements AsyncIterable<T> {
           if (this.#ended.error !== undefined) throw this.#ended.error;
           return;
         } else {
+          assert(this.#puller === undefined, "a queue has one consumer");
           await new Promise<void>((resolve) => {
             this.#puller = resolve;
           });

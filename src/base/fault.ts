@@ -27,6 +27,7 @@ export type FaultDetail =
   | { code: "DAEMON_NOT_RUNNING"; home: string }
   | { code: "DISK_FULL"; where: string; freeBytes?: number; needBytes?: number }
   | { code: "DISK_FAILED"; where: string; errno: string }
+  | { code: "WORKER_LOST"; reason: string }
   | { code: "SPOOL_FULL"; usedBytes: number; maxBytes: number }
   | { code: "SOURCE_MISSING"; path: string }
   | { code: "SOURCE_UNREADABLE"; path: string; errno: string }
@@ -41,6 +42,7 @@ export type FaultDetail =
   | { code: "QUOTA_EXCEEDED"; owner: OwnerId; quotaBytes: number }
   | { code: "WRONG_KEY"; what: "recovery key" | "passphrase" }
   | { code: "FENCED"; owner: OwnerId }
+  | { code: "HOME_BEHIND"; peers: number }
   // peers and their answers
   | { code: "PEER_UNREACHABLE"; peer: string; reason: string }
   | { code: "PEER_TIMEOUT"; peer: string; afterMs: number }
@@ -64,21 +66,24 @@ export type FaultDetail =
 export type FaultCode = FaultDetail["code"];
 
 /** The world's doing: handled, never a bug. A broken invariant is an `AssertionFailure` instead. */
-export class Fault<C extends FaultCode = FaultCode> extends Error {
+export class Fault extends Error {
   override readonly name = "Fault";
-  readonly detail: Extract<FaultDetail, { code: C }>;
+  readonly detail: FaultDetail;
 
-  constructor(detail: Extract<FaultDetail, { code: C }>, options?: { cause?: unknown }) {
+  constructor(detail: FaultDetail, options?: { cause?: unknown }) {
     super(describeFault(detail), options);
     this.detail = detail;
   }
 
-  get code(): C {
-    return this.detail.code as C;
+  get code(): FaultCode {
+    return this.detail.code;
   }
 }
 
-export function isFault<C extends FaultCode>(error: unknown, ...codes: readonly C[]): error is Fault<C> {
+export type FaultOf<C extends FaultCode> = Fault & { readonly detail: Extract<FaultDetail, { code: C }> };
+
+/** With codes, whether it is one of these; without, whether it is a fault at all. */
+export function isFault<C extends FaultCode>(error: unknown, ...codes: readonly C[]): error is FaultOf<C> {
   return error instanceof Fault && (codes.length === 0 || codes.some((code) => code === error.detail.code));
 }
 
@@ -122,6 +127,8 @@ export function describeFault(detail: FaultDetail): string {
       return `No room left in ${detail.where}; free some space and try again.`;
     case "DISK_FAILED":
       return `The disk under ${detail.where} failed (${detail.errno}).`;
+    case "WORKER_LOST":
+      return `A worker thread of this program ended (${detail.reason}); its work was not done.`;
     case "SPOOL_FULL":
       return `The spool is full (${detail.usedBytes} of ${detail.maxBytes} bytes) and no peer takes more; bring peers back or raise --spool-max.`;
     case "SOURCE_MISSING":
@@ -152,6 +159,8 @@ export function describeFault(detail: FaultDetail): string {
         : "That passphrase opens nothing here.";
     case "FENCED":
       return "This repository was recovered on another machine; this node is read-only.";
+    case "HOME_BEHIND":
+      return `This home is older than what ${detail.peers} peer(s) have seen of this repository: it was rolled back, or runs twice. Use "cairn recover" to go on.`;
     case "PEER_UNREACHABLE":
       return `${detail.peer} cannot be reached: ${detail.reason}.`;
     case "PEER_TIMEOUT":

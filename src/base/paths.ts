@@ -33,6 +33,11 @@ export function joinPath(parent: BytePath, name: BytePath): BytePath {
   return (parent.endsWith("/") ? `${parent}${name}` : `${parent}/${name}`) as BytePath;
 }
 
+/** The last component. */
+export function baseName(path: BytePath): BytePath {
+  return path.slice(path.lastIndexOf("/") + 1) as BytePath;
+}
+
 /** The parts between slashes, empty ones and "." left out; "" and "/" give none. */
 export function splitPath(path: BytePath): BytePath[] {
   return path.split("/").filter((part) => part !== "" && part !== ".") as BytePath[];

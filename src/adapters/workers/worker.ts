@@ -1,0 +1,78 @@
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { must } from "../../base/assert.ts";
+import {
+  ingestFiles,
+  openFrames,
+  prepareChunks,
+  rebuildShards,
+  sealAndEncode,
+  shardRoots,
+} from "../../compute/index.ts";
+import { createWasmCodec, type ErasureCodec } from "../../erasure/index.ts";
+import type { FileOpener } from "../../ports/file-tree.ts";
+import {
+  failureOf,
+  type WorkerReply,
+  type WorkerRequest,
+  type WorkerResult,
+  type WorkerSetup,
+  type WorkerTask,
+} from "./messages.ts";
+import { Packer, packResult } from "./packer.ts";
+import { readReedSolomonWasm } from "./reed-solomon-wasm.ts";
+
+// The inside of a worker thread: one request after the other, one reply for each.
+
+const setup: WorkerSetup = workerData;
+const port: MessagePort = must(parentPort, "port to the main thread");
+
+let codec: ErasureCodec | undefined;
+let opener: Promise<FileOpener> | undefined;
+
+port.on("message", (request: WorkerRequest) => {
+  void answer(request);
+});
+
+async function answer({ id, task }: WorkerRequest): Promise<void> {
+  try {
+    const packer = new Packer();
+    const reply: WorkerReply = { id, result: packResult(await run(task), packer) };
+    port.postMessage(reply, packer.transfer);
+  } catch (error) {
+    const reply: WorkerReply = { id, failure: failureOf(error) };
+    port.postMessage(reply);
+  }
+}
+
+async function run(task: WorkerTask): Promise<WorkerResult> {
+  const { kind } = task;
+  switch (kind) {
+    case "ingest":
+      return { kind, value: ingestFiles(task.jobs, task.keys, await fileOpener()) };
+    case "prepare":
+      return { kind, value: prepareChunks(task.chunks, task.chunkIdKey) };
+    case "seal":
+      return { kind, value: sealAndEncode(task.job, erasureCodec()) };
+    case "rebuild":
+      return { kind, value: rebuildShards(task.job, erasureCodec()) };
+    case "roots":
+      return { kind, value: shardRoots(task.jobs) };
+    case "open":
+      return { kind, value: openFrames(task.job) };
+  }
+}
+
+function erasureCodec(): ErasureCodec {
+  codec ??= createWasmCodec(readReedSolomonWasm());
+  return codec;
+}
+
+function fileOpener(): Promise<FileOpener> {
+  opener ??= loadOpener();
+  return opener;
+}
+
+async function loadOpener(): Promise<FileOpener> {
+  const module: { createFileOpener(): FileOpener } = await import(setup.openerModule);
+  return module.createFileOpener();
+}
