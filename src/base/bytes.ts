@@ -20,8 +20,10 @@ export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** A plain array, not a Buffer: on those `slice` shares memory instead of copying. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
-  return Buffer.concat(parts);
+  const joined = Buffer.concat(parts);
+  return new Uint8Array(joined.buffer, joined.byteOffset, joined.length);
 }
 
 /** Not constant-time: for ids and hashes. Secrets are compared with `timingSafeEqual` in crypto/. */

@@ -38,6 +38,11 @@ export function baseName(path: BytePath): BytePath {
   return path.slice(path.lastIndexOf("/") + 1) as BytePath;
 }
 
+/** Of an absolute path other than "/". */
+export function parentPath(path: BytePath): BytePath {
+  return (path.slice(0, path.lastIndexOf("/")) || "/") as BytePath;
+}
+
 /** The parts between slashes, empty ones and "." left out; "" and "/" give none. */
 export function splitPath(path: BytePath): BytePath[] {
   return path.split("/").filter((part) => part !== "" && part !== ".") as BytePath[];

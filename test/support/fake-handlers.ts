@@ -1,0 +1,195 @@
+import { bytePathOf } from "../../src/base/paths.ts";
+import {
+  type ControlHandlers,
+  type EntryInfo,
+  type RestoreResult,
+  type SnapshotResult,
+  type StatusResult,
+  showPath,
+  type VerifyResult,
+} from "../../src/control/api.ts";
+
+export const SURVIVES = { sites: 1, nodes: 3, hosts: 3, nodesAfterWorstSite: 1 };
+export const SNAPSHOT_ID = "4f2a9c".padEnd(64, "0");
+export const TIME = "2026-11-21T03:04:05.000Z";
+
+export function snapshotResult(changes: Partial<SnapshotResult> = {}): SnapshotResult {
+  return {
+    snapshotId: SNAPSHOT_ID,
+    state: "safe",
+    time: TIME,
+    profile: "3+3",
+    files: 12,
+    directories: 3,
+    bytesRead: 5_000_000,
+    bytesNew: 4_000_000,
+    bytesStored: 9_000_000,
+    segments: 2,
+    unreadable: [],
+    unreadableCount: 0,
+    changed: [],
+    changedCount: 0,
+    skipped: [],
+    skippedCount: 0,
+    excluded: 0,
+    durationMs: 2500,
+    survives: SURVIVES,
+    notes: [],
+    ...changes,
+  };
+}
+
+export function restoreResult(changes: Partial<RestoreResult> = {}): RestoreResult {
+  return {
+    snapshotId: SNAPSHOT_ID,
+    files: 12,
+    directories: 3,
+    bytes: 5_000_000,
+    bytesFetched: 4_100_000,
+    verified: true,
+    skippedUnchanged: 0,
+    skippedExisting: 0,
+    deleted: 0,
+    ownersNotRestored: 0,
+    problems: [],
+    problemCount: 0,
+    dryRun: false,
+    durationMs: 1800,
+    ...changes,
+  };
+}
+
+export function verifyResult(changes: Partial<VerifyResult> = {}): VerifyResult {
+  return {
+    snapshots: 1,
+    state: "ok",
+    segmentCount: 2,
+    segments: [],
+    proven: 12,
+    claimed: 0,
+    missing: 0,
+    shardsChecked: 12,
+    corrupt: [],
+    corruptCount: 0,
+    worstMargin: 3,
+    survives: SURVIVES,
+    bytesRead: 196_608,
+    readData: false,
+    durationMs: 900,
+    notes: [],
+    ...changes,
+  };
+}
+
+export function statusResult(changes: Partial<StatusResult> = {}): StatusResult {
+  return {
+    node: {
+      peerId: "12D3KooWQf8AL8c1gCLEhJ3fkTk7sVdRrJE6tUuoBZpRzpXbTnRk",
+      name: "till-3",
+      site: "leipzig",
+      version: "0.1.0",
+      addresses: ["/ip4/10.1.0.3/tcp/4001"],
+      startedAt: TIME,
+    },
+    swarm: { swarmId: "ab".repeat(32), members: 9, alive: 8, sites: 3, administrators: 1 },
+    repository: {
+      ownerId: "cd".repeat(32),
+      incarnation: "ef".repeat(16),
+      readOnly: false,
+      snapshots: 14,
+      newest: { snapshotId: SNAPSHOT_ID, time: TIME, state: "safe", bytes: 5_000_000 },
+      logicalBytes: 70_000_000,
+      uniqueBytes: 6_000_000,
+      storedBytes: 12_500_000,
+      segments: 4,
+      pool: 8,
+    },
+    protection: {
+      survives: SURVIVES,
+      state: "safe",
+      margins: [
+        { margin: 2, segments: 1 },
+        { margin: 3, segments: 3 },
+      ],
+      unreachable: [],
+      notes: [],
+    },
+    storage: { capacityBytes: 100 * 2 ** 30, usedBytes: 3 * 2 ** 30, freeBytes: 97 * 2 ** 30, shards: 412 },
+    spool: { segments: 0, bytes: 0, maxBytes: 10 * 2 ** 30 },
+    alerts: [],
+    ...changes,
+  };
+}
+
+export function entry(path: string, changes: Partial<EntryInfo> = {}): EntryInfo {
+  return {
+    ...showPath(bytePathOf(path)),
+    type: "file",
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    user: "root",
+    group: "root",
+    size: 1234,
+    mtime: "2026-11-20T01:02:03.000000004Z",
+    ...changes,
+  };
+}
+
+/** A daemon that answers everything with something plausible; a test replaces what it is about. */
+export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHandlers {
+  return {
+    status: async () => statusResult(),
+    peers: async () => ({
+      peers: [
+        {
+          peerId: "12D3KooWQf8AL8c1gCLEhJ3fkTk7sVdRrJE6tUuoBZpRzpXbTnRk",
+          name: "till-3",
+          site: "leipzig",
+          state: "self",
+          holder: true,
+          capacityBytes: 2 ** 40,
+          usedBytes: 2 ** 30,
+          addresses: ["/ip4/10.1.0.3/tcp/4001"],
+        },
+      ],
+    }),
+    invite: async ({ site, uses }) => ({ token: "cairn1-abc", site, uses, expiresAt: TIME }),
+    snapshot: async () => snapshotResult(),
+    async snapshotStdin(_request, _context, body) {
+      let bytesRead = 0;
+      for await (const chunk of body) bytesRead += chunk.length;
+      return snapshotResult({ bytesRead, files: 1, directories: 0 });
+    },
+    snapshots: async () => ({ snapshots: [] }),
+    async *ls() {
+      yield entry("/srv/a");
+      return { snapshotId: SNAPSHOT_ID, entries: 1, bytes: 1234 };
+    },
+    async *find() {
+      yield { snapshotId: SNAPSHOT_ID, time: TIME, ...entry("/srv/a") };
+      return { snapshots: 1, matches: 1 };
+    },
+    async *diff() {
+      yield { ...showPath(bytePathOf("/srv/a")), change: "added", type: "file", sizeAfter: 1234 };
+      return {
+        before: SNAPSHOT_ID,
+        after: SNAPSHOT_ID,
+        added: 1,
+        removed: 0,
+        modified: 0,
+        metadata: 0,
+        bytesAdded: 1234,
+        bytesRemoved: 0,
+      };
+    },
+    async *cat() {
+      yield Buffer.from("contents");
+      return { snapshotId: SNAPSHOT_ID, bytes: 8 };
+    },
+    restore: async () => restoreResult(),
+    verify: async () => verifyResult(),
+    shutdown: async () => ({ stopping: true }),
+    ...changes,
+  };
+}
