@@ -53,6 +53,8 @@ export interface FileTree {
   readlink(path: BytePath): Promise<BytePath>;
   /** Sorted by name. Empty where the file system has none. */
   xattrs(path: BytePath): Promise<Xattr[]>;
+  /** Whether the directory is a cairn home: it has the marker file of src/base/home-marker.ts, and its bytes say so. */
+  isHome(directory: BytePath): Promise<boolean>;
   /** Names of the owning user and group, for a restore on another machine; `undefined` where there is none. */
   userName(uid: number): string | undefined;
   groupName(gid: number): string | undefined;

@@ -9,6 +9,7 @@ export type * from "./directory.ts";
 export type * from "./file-tree.ts";
 export type * from "./meta-store.ts";
 export * from "./network.ts";
+export * from "./prefixed-meta-store.ts";
 export * from "./rng.ts";
 export type * from "./shard-store.ts";
 export type * from "./spool.ts";

@@ -1,0 +1,393 @@
+import { AssertionFailure, must } from "../src/base/assert.ts";
+import { Fault } from "../src/base/fault.ts";
+import type { OwnerId, PeerId } from "../src/base/ids.ts";
+import type { Clock } from "../src/ports/clock.ts";
+import type { Directory } from "../src/ports/directory.ts";
+import {
+  NET_BODY_BYTES_MAX,
+  NET_HEAD_BYTES_MAX,
+  type NetMessage,
+  type Network,
+  type PeerRole,
+  type Protocol,
+  type RequestHandler,
+  type RequestOptions,
+} from "../src/ports/network.ts";
+
+/**
+ * The ports `Network` and `Directory` for many nodes in one process: bytes are copied and delivered at once.
+ * No timer and no randomness of its own, so that a run is as deterministic as the clock and the core in it.
+ * Members that list each other count as connected as long as nothing is cut; call `refresh` after roles changed.
+ */
+export interface SimNetworks {
+  add(init: SimNodeInit): SimNode;
+  /** Stops delivery between two nodes, in both directions: requests fail with `PEER_UNREACHABLE`. */
+  cut(a: PeerId, b: PeerId): void;
+  heal(a: PeerId, b: PeerId): void;
+  /** The node's process is gone: connections break, its own requests and those to it fail. It keeps its address. */
+  crash(peer: PeerId): void;
+  /** Back at the same address, without handlers, as after a start. */
+  restart(peer: PeerId): void;
+  /** Takes requests but never answers, as a stopped process does: they end with `PEER_TIMEOUT`. */
+  hang(peer: PeerId, isHung: boolean): void;
+  /** Requests are carried out, but the answer is lost: the connection seems to break. `undefined` ends it. */
+  loseAnswers(when: ((from: PeerId, to: PeerId, protocol: Protocol) => boolean) | undefined): void;
+  /** Sees every request before it is delivered; may wait (latency) or throw a `Fault`. `undefined` ends it. */
+  intercept(hook: ((delivery: SimDelivery) => Promise<void>) | undefined): void;
+  /** Roles have changed: opens and closes connections accordingly, and tells the listeners. */
+  refresh(): void;
+  /** Bytes of bodies delivered, requests and answers, since the start. */
+  bodyBytes(): number;
+}
+
+export interface SimDelivery {
+  readonly from: PeerId;
+  readonly to: PeerId;
+  readonly protocol: Protocol;
+  readonly message: NetMessage;
+}
+
+export interface SimNodeInit {
+  readonly self: PeerId;
+  /** The roster of this node. */
+  readonly roleOf: (peer: PeerId) => PeerRole;
+  /** @default ["/ip4/10.x.y.z/tcp/4001"], different for every node */
+  readonly addresses?: readonly string[];
+  /** Served for one peer in one protocol at a time; beyond that `PEER_BUSY`. @default 16 */
+  readonly inboundPerPeer?: number;
+}
+
+export interface SimNode {
+  readonly network: Network;
+  readonly directory: Directory;
+  /** The peer at an address, as a guest's dial finds it. Throws `PEER_UNREACHABLE` or `NOT_A_MEMBER`. */
+  dial(address: string): Promise<PeerId>;
+}
+
+interface State {
+  readonly init: SimNodeInit;
+  readonly addresses: readonly string[];
+  readonly handlers: Map<Protocol, RequestHandler>;
+  readonly listeners: Set<(peer: PeerId, connected: boolean) => void>;
+  readonly connected: Set<PeerId>;
+  readonly known: Map<PeerId, string[]>;
+  readonly announced: Set<OwnerId>;
+  readonly served: Map<string, number>;
+  /** Aborted when the node crashes or is cut off from somebody: what is under way ends. */
+  alive: AbortController;
+  isUp: boolean;
+  isHung: boolean;
+}
+
+const ALLOWED: Readonly<Record<PeerRole, readonly Protocol[]>> = {
+  member: ["data", "sync", "join", "recover"],
+  "join-guest": ["join"],
+  "recovery-guest": ["recover"],
+  stranger: [],
+};
+
+export function createSimNetworks(init: { readonly clock: Clock }): SimNetworks {
+  return new SimSwarm(init.clock);
+}
+
+class SimSwarm implements SimNetworks {
+  readonly #clock: Clock;
+  readonly #nodes = new Map<PeerId, State>();
+  readonly #cuts = new Set<string>();
+  readonly #links = new Map<string, AbortController>();
+  #losing: ((from: PeerId, to: PeerId, protocol: Protocol) => boolean) | undefined;
+  #intercept: ((delivery: SimDelivery) => Promise<void>) | undefined;
+  #bodyBytes = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(init: SimNodeInit): SimNode {
+    const index = this.#nodes.size + 1;
+    const state: State = {
+      init,
+      addresses: init.addresses ?? [`/ip4/10.${index >> 16}.${(index >> 8) & 255}.${index & 255}/tcp/4001`],
+      handlers: new Map(),
+      listeners: new Set(),
+      connected: new Set(),
+      known: new Map(),
+      announced: new Set(),
+      served: new Map(),
+      alive: new AbortController(),
+      isUp: true,
+      isHung: false,
+    };
+    this.#nodes.set(init.self, state);
+    this.refresh();
+    return {
+      network: this.#networkOf(state),
+      directory: this.#directoryOf(state),
+      dial: (address) => this.#dial(state, address),
+    };
+  }
+
+  cut(a: PeerId, b: PeerId): void {
+    this.#cuts.add(linkKey(a, b));
+    this.#breakLink(a, b);
+    this.refresh();
+  }
+
+  heal(a: PeerId, b: PeerId): void {
+    this.#cuts.delete(linkKey(a, b));
+    this.refresh();
+  }
+
+  crash(peer: PeerId): void {
+    const state = this.#state(peer);
+    state.isUp = false;
+    state.alive.abort(new Error("the node crashed"));
+    state.handlers.clear();
+    state.listeners.clear();
+    state.announced.clear();
+    this.refresh();
+  }
+
+  restart(peer: PeerId): void {
+    const state = this.#state(peer);
+    state.isUp = true;
+    state.isHung = false;
+    state.alive = new AbortController();
+    this.refresh();
+  }
+
+  hang(peer: PeerId, isHung: boolean): void {
+    this.#state(peer).isHung = isHung;
+  }
+
+  loseAnswers(when: ((from: PeerId, to: PeerId, protocol: Protocol) => boolean) | undefined): void {
+    this.#losing = when;
+  }
+
+  intercept(hook: ((delivery: SimDelivery) => Promise<void>) | undefined): void {
+    this.#intercept = hook;
+  }
+
+  bodyBytes(): number {
+    return this.#bodyBytes;
+  }
+
+  refresh(): void {
+    const changes: (() => void)[] = [];
+    for (const state of this.#nodes.values()) {
+      for (const other of this.#nodes.values()) {
+        const peer = other.init.self;
+        const isConnected = this.#areConnected(state, other);
+        if (isConnected === state.connected.has(peer)) continue;
+        if (isConnected) state.connected.add(peer);
+        else state.connected.delete(peer);
+        for (const listener of state.listeners) changes.push(() => listener(peer, isConnected));
+      }
+    }
+    // Listeners look at other nodes too: all sets are right before the first is called.
+    for (const tell of changes) tell();
+  }
+
+  #areConnected(a: State, b: State): boolean {
+    const memberOf = (node: State, other: State): boolean => node.init.roleOf(other.init.self) === "member";
+    return a !== b && this.#reaches(a, b) && memberOf(a, b) && memberOf(b, a);
+  }
+
+  #reaches(a: State, b: State): boolean {
+    return a.isUp && b.isUp && !this.#cuts.has(linkKey(a.init.self, b.init.self));
+  }
+
+  #breakLink(a: PeerId, b: PeerId): void {
+    this.#links.get(linkKey(a, b))?.abort(new Error("the link was cut"));
+    this.#links.delete(linkKey(a, b));
+  }
+
+  #networkOf(state: State): Network {
+    return {
+      self: state.init.self,
+      request: (peer, protocol, message, options) => this.#request(state, peer, protocol, message, options),
+      handle: (protocol, handler) => {
+        state.handlers.set(protocol, handler);
+      },
+      connected: () => [...state.connected],
+      onConnection: (listener) => {
+        state.listeners.add(listener);
+        return () => state.listeners.delete(listener);
+      },
+      disconnect: async (peer) => {
+        this.#breakLink(state.init.self, peer);
+        this.refresh();
+      },
+    };
+  }
+
+  async #request(
+    from: State,
+    peer: PeerId,
+    protocol: Protocol,
+    message: NetMessage,
+    options: RequestOptions,
+  ): Promise<NetMessage> {
+    options.signal?.throwIfAborted();
+    checkSize(peer, message);
+    const sent = copyOf(message);
+    const to = this.#nodes.get(peer);
+    if (to === undefined || to === from || !this.#reaches(from, to)) throw unreachable(peer, "no connection");
+    if (from.init.roleOf(peer) !== "member") throw unreachable(peer, "it is not a member");
+    const role = to.init.roleOf(from.init.self);
+    if (role === "stranger") throw unreachable(peer, "it does not admit this node");
+    const ended = new AbortController();
+    const link = this.#linkSignal(from.init.self, peer);
+    const broken = AbortSignal.any([from.alive.signal, to.alive.signal, link]);
+    try {
+      return await Promise.race([
+        this.#deliver({ from, to, role, protocol, message: sent }),
+        this.#timeOut(peer, options.idleTimeoutMs, ended.signal),
+        rejectOn(broken, ended.signal, () => unreachable(peer, "the connection broke")),
+        ...(options.signal === undefined
+          ? []
+          : [rejectOn(options.signal, ended.signal, () => options.signal?.reason as unknown)]),
+      ]);
+    } finally {
+      ended.abort();
+    }
+  }
+
+  async #deliver(request: {
+    from: State;
+    to: State;
+    role: PeerRole;
+    protocol: Protocol;
+    message: NetMessage;
+  }): Promise<NetMessage> {
+    const { from, to, role, protocol, message } = request;
+    const [sender, peer] = [from.init.self, to.init.self];
+    // The handler never runs before `request` has returned its promise, as over a real network.
+    await Promise.resolve();
+    await this.#intercept?.({ from: sender, to: peer, protocol, message });
+    if (to.isHung) return await never();
+    if (!to.isUp) throw unreachable(peer, "the connection broke");
+    if (!ALLOWED[role].includes(protocol)) {
+      throw new Fault({
+        code: "PEER_REFUSED",
+        peer,
+        refusal: "role",
+        reason: "our role may not use this protocol",
+      });
+    }
+    const answer = await this.#serve(to, sender, protocol, message);
+    if (to.isHung) return await never();
+    if (this.#losing?.(sender, peer, protocol) === true) throw unreachable(peer, "the connection broke");
+    this.#bodyBytes += message.body.length + answer.body.length;
+    return copyOf(answer);
+  }
+
+  async #serve(to: State, sender: PeerId, protocol: Protocol, message: NetMessage): Promise<NetMessage> {
+    const peer = to.init.self;
+    const handler = to.handlers.get(protocol);
+    const key = `${protocol} ${sender}`;
+    const served = to.served.get(key) ?? 0;
+    if (handler === undefined || served >= (to.init.inboundPerPeer ?? 16))
+      throw new Fault({ code: "PEER_BUSY", peer });
+    to.served.set(key, served + 1);
+    try {
+      const answer = await handler(sender, message);
+      checkSize(peer, answer);
+      return answer;
+    } catch (error) {
+      // A broken invariant in the core under test must end the test, whoever asked.
+      if (error instanceof AssertionFailure) throw error;
+      throw unreachable(peer, "its handler failed", error);
+    } finally {
+      to.served.set(key, must(to.served.get(key), "requests served") - 1);
+    }
+  }
+
+  async #timeOut(peer: PeerId, afterMs: number, ended: AbortSignal): Promise<never> {
+    try {
+      await this.#clock.sleep(afterMs, ended);
+    } catch {
+      return await never();
+    }
+    throw new Fault({ code: "PEER_TIMEOUT", peer, afterMs });
+  }
+
+  #linkSignal(a: PeerId, b: PeerId): AbortSignal {
+    const key = linkKey(a, b);
+    const link = this.#links.get(key) ?? new AbortController();
+    this.#links.set(key, link);
+    return link.signal;
+  }
+
+  #directoryOf(state: State): Directory {
+    const addressesOf = async (peer: PeerId): Promise<string[]> => [...(state.known.get(peer) ?? [])];
+    return {
+      addresses: addressesOf,
+      learn: async (peer, addresses) => {
+        state.known.set(peer, [...new Set([...addresses, ...(state.known.get(peer) ?? [])])].slice(0, 12));
+      },
+      ownAddresses: () => [...state.addresses],
+      find: async (peer) => {
+        const target = this.#nodes.get(peer);
+        if (target?.isUp !== true || state.connected.size === 0) return [];
+        state.known.set(peer, [...target.addresses]);
+        return [...target.addresses];
+      },
+      announce: async (owner) => {
+        state.announced.add(owner);
+      },
+      withdraw: async (owner) => {
+        state.announced.delete(owner);
+      },
+      // Records are held by others, so a crashed node's are found as long as anybody is there to ask.
+      pool: async (owner) =>
+        state.connected.size === 0
+          ? []
+          : [...this.#nodes.values()]
+              .filter((other) => other !== state && other.announced.has(owner))
+              .map((other) => other.init.self),
+    };
+  }
+
+  async #dial(from: State, address: string): Promise<PeerId> {
+    const plain = address.replace(/\/p2p\/[^/]+$/, "");
+    const to = [...this.#nodes.values()].find((other) => other.addresses.includes(plain));
+    if (to === undefined || !this.#reaches(from, to)) throw unreachable(address, "nobody listens there");
+    const peer = to.init.self;
+    if (to.init.roleOf(from.init.self) === "stranger") throw new Fault({ code: "NOT_A_MEMBER", peer });
+    return peer;
+  }
+
+  #state(peer: PeerId): State {
+    return must(this.#nodes.get(peer), "simulated node");
+  }
+}
+
+function linkKey(a: PeerId, b: PeerId): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`;
+}
+
+function checkSize(peer: PeerId, message: NetMessage): void {
+  if (message.head.length <= NET_HEAD_BYTES_MAX && message.body.length <= NET_BODY_BYTES_MAX) return;
+  throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "the message is larger than the protocol allows" });
+}
+
+function copyOf(message: NetMessage): NetMessage {
+  return { head: message.head.slice(), body: message.body.slice() };
+}
+
+function unreachable(peer: string, reason: string, cause?: unknown): Fault {
+  return new Fault({ code: "PEER_UNREACHABLE", peer, reason }, cause === undefined ? {} : { cause });
+}
+
+function rejectOn(signal: AbortSignal, ended: AbortSignal, reason: () => unknown): Promise<never> {
+  return new Promise((_, reject) => {
+    const onAbort = (): void => reject(reason());
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true, signal: ended });
+  });
+}
+
+function never(): Promise<never> {
+  return new Promise(() => {});
+}

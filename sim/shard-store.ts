@@ -1,0 +1,221 @@
+import { assert } from "../src/base/assert.ts";
+import { KeyedMutex } from "../src/base/concurrency.ts";
+import { Fault } from "../src/base/fault.ts";
+import { compareShardIds, type ShardId, shardKey } from "../src/base/ids.ts";
+import type { ShardStore, StoredShard, StoreSpace } from "../src/ports/shard-store.ts";
+import type { DiskTenant, SimDisk } from "./disk.ts";
+import type { SeededRng } from "./rng.ts";
+
+interface HeldShard {
+  readonly id: ShardId;
+  /** Of the bytes as put: what the index says, whatever became of the file. */
+  readonly bytes: number;
+  readonly note: Uint8Array;
+  /** `undefined` once the file is lost. */
+  contents: Uint8Array | undefined;
+}
+
+/** File, inode and index entry beside the bytes, as the store on files counts them, roughly. */
+const OVERHEAD_BYTES = 1024;
+
+/**
+ * The shards on a simulated disk, and what can happen to them there. A put is all or nothing and synced when it
+ * resolves, so a loss of power takes or leaves the ones under way, and no others.
+ */
+export class SimShardDisk implements DiskTenant {
+  readonly #disk: SimDisk;
+  readonly #capacityBytes: number;
+  readonly #reserveBytes: number;
+  readonly #shards = new Map<string, HeldShard>();
+  #sorted: HeldShard[] | undefined;
+  #usedBytes = 0;
+  /** Puts under way: data is written, and the index entry may just have been. */
+  readonly #underWay = new Set<HeldShard>();
+
+  constructor(disk: SimDisk, init: { readonly capacityBytes: number; readonly reserveBytes?: number }) {
+    this.#disk = disk;
+    this.#capacityBytes = init.capacityBytes;
+    this.#reserveBytes = init.reserveBytes ?? 0;
+    disk.attach(this);
+  }
+
+  open(): ShardStore {
+    return new SimShardStore(this, this.#disk);
+  }
+
+  usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  losePower(rng: SeededRng): void {
+    for (const shard of this.#underWay) if (rng.chance(0.5)) this.set(shard);
+    this.#underWay.clear();
+  }
+
+  wipe(): void {
+    this.#shards.clear();
+    this.#sorted = undefined;
+    this.#usedBytes = 0;
+    this.#underWay.clear();
+  }
+
+  get(id: ShardId): HeldShard | undefined {
+    return this.#shards.get(shardKey(id));
+  }
+
+  set(shard: HeldShard): void {
+    this.delete(shard.id);
+    this.#shards.set(shardKey(shard.id), shard);
+    this.#usedBytes += costOf(shard);
+    this.#sorted = undefined;
+  }
+
+  delete(id: ShardId): void {
+    const shard = this.get(id);
+    if (shard === undefined) return;
+    this.#shards.delete(shardKey(id));
+    this.#usedBytes -= costOf(shard);
+    this.#sorted = undefined;
+  }
+
+  sorted(): readonly HeldShard[] {
+    this.#sorted ??= [...this.#shards.values()].sort((a, b) => compareShardIds(a.id, b.id));
+    return this.#sorted;
+  }
+
+  /** Faults: `DISK_FULL`. The room is taken until `end`. */
+  begin(shard: HeldShard): { end(): void } {
+    const needBytes = costOf(shard);
+    const { freeBytes } = this.space();
+    if (needBytes > freeBytes) {
+      throw new Fault({ code: "DISK_FULL", where: "simulated disk", freeBytes, needBytes });
+    }
+    this.#underWay.add(shard);
+    return { end: () => this.#underWay.delete(shard) };
+  }
+
+  space(): StoreSpace {
+    let pending = 0;
+    for (const shard of this.#underWay) pending += costOf(shard);
+    const onDisk = this.#disk.freeBytes() - this.#reserveBytes;
+    const withinCapacity = this.#capacityBytes - this.#usedBytes;
+    return {
+      usedBytes: this.#usedBytes,
+      freeBytes: Math.max(0, Math.min(onDisk, withinCapacity) - pending),
+      capacityBytes: this.#capacityBytes,
+    };
+  }
+
+  /** Bit rot: one bit of the stored bytes turns over. False when there are none. */
+  flipBit(id: ShardId, rng: SeededRng): boolean {
+    const shard = this.get(id);
+    if (shard?.contents === undefined || shard.contents.length === 0) return false;
+    const at = rng.below(shard.contents.length);
+    shard.contents[at] = (shard.contents[at] ?? 0) ^ (1 << rng.below(8));
+    return true;
+  }
+
+  /** The file is gone though the index has it. */
+  loseFile(id: ShardId): boolean {
+    const shard = this.get(id);
+    if (shard?.contents === undefined) return false;
+    shard.contents = undefined;
+    return true;
+  }
+
+  /** The file was cut short. */
+  truncate(id: ShardId, bytes: number): boolean {
+    const shard = this.get(id);
+    if (shard?.contents === undefined) return false;
+    shard.contents = shard.contents.slice(0, bytes);
+    return true;
+  }
+}
+
+class SimShardStore implements ShardStore {
+  readonly #data: SimShardDisk;
+  readonly #disk: SimDisk;
+  readonly #life: number;
+  readonly #shards = new KeyedMutex();
+  #closed = false;
+
+  constructor(data: SimShardDisk, disk: SimDisk) {
+    this.#data = data;
+    this.#disk = disk;
+    this.#life = disk.life;
+  }
+
+  async put(id: ShardId, bytes: Uint8Array, note: Uint8Array): Promise<void> {
+    this.#checkOpen();
+    const shard = { id, bytes: bytes.length, note: new Uint8Array(note), contents: new Uint8Array(bytes) };
+    await this.#shards.run(shardKey(id), async () => {
+      const room = this.#data.begin(shard);
+      try {
+        await this.#disk.writing(bytes.length, true);
+        this.#data.set(shard);
+      } finally {
+        room.end();
+      }
+    });
+  }
+
+  async read(id: ShardId, offset: number, length: number): Promise<Uint8Array | undefined> {
+    this.#checkOpen();
+    assert(offset >= 0 && length >= 0, "a range begins and is as long as it is");
+    const bytes = this.#data.get(id)?.contents?.slice(offset, offset + length);
+    await this.#disk.reading(bytes?.length ?? 0);
+    return bytes;
+  }
+
+  stat(id: ShardId): StoredShard | undefined {
+    this.#checkOpen();
+    const shard = this.#data.get(id);
+    return shard === undefined ? undefined : stored(shard);
+  }
+
+  async list(after: ShardId | undefined, limit: number): Promise<StoredShard[]> {
+    this.#checkOpen();
+    await this.#disk.reading(0);
+    const all = this.#data.sorted();
+    let first = 0;
+    if (after !== undefined) {
+      for (let end = all.length; first < end; ) {
+        const middle = (first + end) >> 1;
+        const shard = all[middle];
+        if (shard !== undefined && compareShardIds(shard.id, after) <= 0) first = middle + 1;
+        else end = middle;
+      }
+    }
+    return all.slice(first, first + limit).map(stored);
+  }
+
+  async delete(id: ShardId): Promise<void> {
+    this.#checkOpen();
+    await this.#shards.run(shardKey(id), async () => {
+      await this.#disk.writing(0, true);
+      this.#data.delete(id);
+    });
+  }
+
+  async space(): Promise<StoreSpace> {
+    this.#checkOpen();
+    return this.#data.space();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  #checkOpen(): void {
+    assert(!this.#closed, "a closed store is not used");
+    assert(this.#disk.life === this.#life, "a store is opened anew after a loss of power");
+  }
+}
+
+function costOf(shard: HeldShard): number {
+  return shard.bytes + shard.note.length + OVERHEAD_BYTES;
+}
+
+function stored({ id, bytes, note }: HeldShard): StoredShard {
+  return { id, bytes, note: note.slice() };
+}
