@@ -161,7 +161,7 @@ const encodings: Record<string, Uint8Array> = {
   syncListed: syncAnswerCodec.encode({ v: 1, kind: "listed", items: [[itemKey, 7, 0, itemHash]], more: false }),
   syncFetch: syncRequestCodec.encode({ v: 1, kind: "fetch", set: "records", items: [[itemKey, itemHash]] }),
   syncFetched: syncAnswerCodec.encode({ v: 1, kind: "fetched", answered: 1, entries: [status] }),
-  syncPush: syncRequestCodec.encode({ v: 1, kind: "push", roster: [delegation.bytes], records: [status] }),
+  syncPush: syncRequestCodec.encode({ v: 1, kind: "push", news: true, roster: [delegation.bytes], records: [status] }),
   syncTaken: syncAnswerCodec.encode({ v: 1, kind: "taken", added: 1, known: 2, refused: 3 }),
 };
 

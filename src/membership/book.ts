@@ -1,0 +1,257 @@
+import { must } from "../base/assert.ts";
+import { compareBytes, equalBytes, toHex } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import type { OwnerId, SwarmId } from "../base/ids.ts";
+import {
+  type CertificateEntry,
+  checkSignatures,
+  type DelegationEntry,
+  type GenesisEntry,
+  type RemovalEntry,
+  type RosterEntry,
+  swarmIdOfGenesis,
+} from "./entry.ts";
+import {
+  checkAdministrators,
+  checkDelegated,
+  checkDelegationTimes,
+  checkGenesis,
+  checkRecoverySigners,
+} from "./rules.ts";
+
+/** An entry and when this node first saw it: the delay of removals counts from there. */
+export interface KnownEntry<Entry extends RosterEntry = RosterEntry> {
+  readonly entry: Entry;
+  readonly seenMs: number;
+}
+
+export interface AddOutcome {
+  readonly outcome: "added" | "known";
+  /** Entries that gave way: the other use of a delegation, old recoveries, and what was rooted in them. */
+  readonly dropped: readonly RosterEntry[];
+}
+
+/** A swarm of 5,000 with ten delegations, certificates and removals for each. */
+export const ROSTER_ENTRIES_MAX = 100_000;
+
+/** How many certificates signed by one recovery identity are kept: whoever has its key cannot fill our disks. */
+export const RECOVERIES_KEPT = 4;
+
+/** Best first: the higher generation, then the lower hash. */
+export function compareCertificates(a: CertificateEntry, b: CertificateEntry): number {
+  return b.body.generation - a.body.generation || compareBytes(a.hash, b.hash);
+}
+
+/**
+ * The set of verified entries, in memory. Which entries it holds depends only on which were offered, not on
+ * their order (as far as each came after those that it builds on): that is what makes rosters converge. So no rule
+ * here looks at a clock; those that do are applied at the door (`RosterBook.add` is not told the time).
+ */
+export class RosterBook {
+  readonly genesis: GenesisEntry;
+  readonly swarm: SwarmId;
+  readonly #known = new Map<string, KnownEntry>();
+  readonly #delegations = new Map<string, DelegationEntry>();
+  readonly #uses = new Map<string, CertificateEntry>();
+  readonly #byOwner = new Map<OwnerId, CertificateEntry[]>();
+  readonly #removals = new Map<string, RemovalEntry>();
+
+  /** Throws `SIGNATURE_INVALID` or `FORMAT_INVALID` if it is no proper genesis. */
+  constructor(genesis: GenesisEntry, seenMs: number) {
+    this.swarm = swarmIdOfGenesis(genesis.bodyBytes);
+    checkSignatures(genesis, this.swarm);
+    checkGenesis(genesis);
+    this.genesis = genesis;
+    this.#known.set(toHex(genesis.hash), { entry: genesis, seenMs });
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  get(hash: Uint8Array): KnownEntry | undefined {
+    return this.#known.get(toHex(hash));
+  }
+
+  delegation(hash: Uint8Array): DelegationEntry | undefined {
+    return this.#delegations.get(toHex(hash));
+  }
+
+  delegations(): Iterable<DelegationEntry> {
+    return this.#delegations.values();
+  }
+
+  /** The certificate that used a delegation. */
+  useOf(delegation: Uint8Array): CertificateEntry | undefined {
+    return this.#uses.get(toHex(delegation));
+  }
+
+  /** Best first. */
+  certificatesOf(owner: OwnerId): readonly CertificateEntry[] {
+    return this.#byOwner.get(owner) ?? [];
+  }
+
+  owners(): Iterable<readonly [OwnerId, readonly CertificateEntry[]]> {
+    return this.#byOwner.entries();
+  }
+
+  removals(): Iterable<RemovalEntry> {
+    return this.#removals.values();
+  }
+
+  /** In an order in which another book can add them. */
+  entries(): KnownEntry[] {
+    return [...this.#known.values()].sort((a, b) => compareForReplay(a.entry, b.entry));
+  }
+
+  /**
+   * Verifies and adds. `trusted` leaves out the signatures: for entries of the own disk that were verified before.
+   * Throws `SIGNATURE_INVALID` (forged, another swarm), `NOT_ALLOWED` (with the rule that it breaks),
+   * `TOKEN_EXPIRED`, `TOKEN_USED` or `RECORD_STALE` (a recovery older than those kept).
+   */
+  add(entry: RosterEntry, seenMs: number, options: { trusted?: boolean } = {}): AddOutcome {
+    const name = toHex(entry.hash);
+    if (entry.swarm === this.swarm && this.#known.has(name)) return { outcome: "known", dropped: [] };
+    if (this.#known.size >= ROSTER_ENTRIES_MAX) refuse("the roster is full");
+    // The cheap rules come first, so that a flood of entries that cannot be added costs no verification.
+    if (entry.swarm !== this.swarm) {
+      throw new Fault({ code: "SIGNATURE_INVALID", what: entry.type, reason: "it is of another swarm" });
+    }
+    const dropped = this.#place(entry, () => {
+      if (options.trusted !== true) checkSignatures(entry, this.swarm);
+    });
+    for (const gone of dropped) this.#known.delete(toHex(gone.hash));
+    this.#known.set(name, { entry, seenMs });
+    return { outcome: "added", dropped };
+  }
+
+  #place(entry: RosterEntry, verify: () => void): RosterEntry[] {
+    switch (entry.type) {
+      case "genesis":
+        return refuse("a swarm has one genesis");
+      case "delegation":
+        checkAdministrators(entry, this.genesis.body);
+        checkDelegationTimes(entry);
+        verify();
+        this.#delegations.set(toHex(entry.hash), entry);
+        return [];
+      case "removal":
+        checkAdministrators(entry, this.genesis.body);
+        verify();
+        this.#removals.set(toHex(entry.hash), entry);
+        return [];
+      case "certificate":
+        return this.#placeCertificate(entry, verify);
+    }
+  }
+
+  #placeCertificate(entry: CertificateEntry, verify: () => void): RosterEntry[] {
+    switch (entry.body.by) {
+      case "administrators":
+        checkAdministrators(entry, this.genesis.body);
+        verify();
+        this.#insert(entry);
+        return [];
+      case "delegation":
+        return this.#placeDelegated(entry, entry.body.delegation, verify);
+      case "recovery":
+        return this.#placeRecovery(entry, verify);
+    }
+  }
+
+  #placeDelegated(entry: CertificateEntry, hash: Uint8Array, verify: () => void): RosterEntry[] {
+    const delegation = this.#delegations.get(toHex(hash));
+    if (delegation === undefined) return refuse("the delegation that it uses is not known");
+    checkDelegated(entry, delegation);
+    const other = this.#uses.get(toHex(hash));
+    if (other !== undefined && compareBytes(other.hash, entry.hash) < 0)
+      throw new Fault({ code: "TOKEN_USED" });
+    verify();
+    const dropped = other === undefined ? [] : this.#evict(other);
+    this.#uses.set(toHex(hash), entry);
+    this.#insert(entry);
+    return dropped;
+  }
+
+  #placeRecovery(entry: CertificateEntry, verify: () => void): RosterEntry[] {
+    checkRecoverySigners(entry);
+    const { owner, recovery, generation } = entry.body;
+    const rooted = this.certificatesOf(owner).filter(isRoot);
+    if (rooted.length === 0) return refuse("its owner is not known in this swarm");
+    const named = rooted.filter((root) => equalBytes(root.body.recovery, recovery));
+    if (named.length === 0) return refuse("its owner has another recovery identity");
+    const older = named.filter((root) => root.body.generation < generation);
+    if (older.length === 0) return refuse("its generation is not above the certificate that it follows");
+    if (!older.some((root) => carries(root, entry))) return refuse("its quota is not the one its owner had");
+    // Counted for each identity and quota alone: what falls with one root then never took another's place.
+    const kept = this.certificatesOf(owner).filter((known) => !isRoot(known) && isAlike(known, entry));
+    const last = kept[RECOVERIES_KEPT - 1];
+    if (last !== undefined && compareCertificates(last, entry) < 0) {
+      const knownEpoch = last.body.generation;
+      throw new Fault({ code: "RECORD_STALE", what: "certificate", epoch: generation, knownEpoch });
+    }
+    verify();
+    this.#insert(entry);
+    const dropped = last === undefined ? [] : [last];
+    for (const gone of dropped) this.#take(gone);
+    return dropped;
+  }
+
+  #evict(entry: CertificateEntry): RosterEntry[] {
+    this.#take(entry);
+    const roots = this.certificatesOf(entry.body.owner).filter(isRoot);
+    const orphans = this.certificatesOf(entry.body.owner).filter(
+      (known) => !isRoot(known) && !roots.some((root) => carries(root, known)),
+    );
+    for (const orphan of orphans) this.#take(orphan);
+    return [entry, ...orphans];
+  }
+
+  #insert(entry: CertificateEntry): void {
+    const list = [...this.certificatesOf(entry.body.owner), entry].sort(compareCertificates);
+    this.#byOwner.set(entry.body.owner, list);
+  }
+
+  #take(entry: CertificateEntry): void {
+    const list = must(this.#byOwner.get(entry.body.owner), "certificates of an owner").filter(
+      (known) => known !== entry,
+    );
+    if (list.length === 0) this.#byOwner.delete(entry.body.owner);
+    else this.#byOwner.set(entry.body.owner, list);
+  }
+}
+
+/** A certificate that stands by itself; one by a recovery identity needs another to name that identity. */
+function isRoot(entry: CertificateEntry): boolean {
+  return entry.body.by !== "recovery";
+}
+
+function isAlike(a: CertificateEntry, b: CertificateEntry): boolean {
+  return equalBytes(a.body.recovery, b.body.recovery) && a.body.quotaBytes === b.body.quotaBytes;
+}
+
+function carries(root: CertificateEntry, recovery: CertificateEntry): boolean {
+  return isAlike(root, recovery) && root.body.generation < recovery.body.generation;
+}
+
+/** Later ranks build on earlier ones. */
+export function replayRank(entry: RosterEntry): number {
+  switch (entry.type) {
+    case "genesis":
+      return 0;
+    case "delegation":
+      return 1;
+    case "certificate":
+      return isRoot(entry) ? 2 : 3;
+    case "removal":
+      return 4;
+  }
+}
+
+export function compareForReplay(a: RosterEntry, b: RosterEntry): number {
+  return replayRank(a) - replayRank(b) || compareBytes(a.hash, b.hash);
+}
+
+function refuse(reason: string): never {
+  throw new Fault({ code: "NOT_ALLOWED", reason });
+}

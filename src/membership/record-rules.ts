@@ -1,0 +1,110 @@
+import { EMPTY_BYTES } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import { ownerIdOf, peerIdOf } from "../base/ids.ts";
+import { KIB, MIB } from "../base/units.ts";
+import { NO_INCARNATION, type Signed, type SignedType } from "../crypto/signed.ts";
+import { nodeStatusCodec } from "../wire/membership.ts";
+import type { Roster } from "./roster.ts";
+
+/** Signed statements of which a newer one takes the place of an older one. */
+export const RECORD_TYPES = [
+  "status",
+  "slot",
+  "incarnation",
+  "head",
+  "map",
+  "live-set",
+] as const satisfies readonly SignedType[];
+export type RecordType = (typeof RECORD_TYPES)[number];
+
+export type RecordRoster = Pick<Roster, "member" | "memberByRecovery" | "certificatesOf">;
+
+/** What the store asks of records of one type. */
+export interface RecordRule {
+  /** Spread to every member; else handed to the owner's pool. */
+  readonly gossip: boolean;
+  /** Synced to disk before `put` resolves. */
+  readonly synced: boolean;
+  readonly bodyBytesMax: number;
+  /** How many keys one signer may have: what a member whose key was stolen can make everybody store. */
+  readonly keysPerSignerMax: number;
+  mayBeSignedBy(signer: Uint8Array, roster: RecordRoster): boolean;
+  /** Tells apart what one signer says of different things; at most 64 bytes. May throw `FORMAT_INVALID`. */
+  subkey(body: Uint8Array): Uint8Array;
+  /** Throws `FORMAT_INVALID` for a body that is not one of this type. */
+  check(record: Signed): void;
+}
+
+export type RecordRules = Readonly<Record<RecordType, RecordRule>>;
+
+const byNode: RecordRule["mayBeSignedBy"] = (signer, roster) => roster.member(peerIdOf(signer)) !== undefined;
+const byRecovery: RecordRule["mayBeSignedBy"] = (signer, roster) =>
+  roster.memberByRecovery(signer) !== undefined;
+/** Owners that were removed too: their snapshots stay until the locks end. */
+const byOwner: RecordRule["mayBeSignedBy"] = (signer, roster) =>
+  roster.certificatesOf(ownerIdOf(signer)).length > 0;
+
+const noSubkey = (): Uint8Array => EMPTY_BYTES;
+const anyBody = (): void => {};
+
+function checkStatus({ body, incarnation }: Signed): void {
+  if (incarnation !== NO_INCARNATION) {
+    throw new Fault({ code: "FORMAT_INVALID", what: "node status", reason: "a node has no incarnation" });
+  }
+  nodeStatusCodec.decode(body);
+}
+
+function checkNoIncarnation({ type, incarnation }: Signed): void {
+  if (incarnation !== NO_INCARNATION) {
+    throw new Fault({ code: "FORMAT_INVALID", what: type, reason: "its signer has no incarnation" });
+  }
+}
+
+const ofOwner = {
+  gossip: false,
+  synced: true,
+  mayBeSignedBy: byOwner,
+  subkey: noSubkey,
+  check: anyBody,
+};
+
+/** Bodies of the types that belong to other folders are checked by rules that those folders put in place of these. */
+export const DEFAULT_RECORD_RULES: RecordRules = {
+  // Every few minutes from every node: not worth a disk sync, the next one makes up for it.
+  status: {
+    gossip: true,
+    synced: false,
+    bodyBytesMax: 4 * KIB,
+    keysPerSignerMax: 1,
+    mayBeSignedBy: byNode,
+    subkey: noSubkey,
+    check: checkStatus,
+  },
+  slot: {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: 4 * KIB,
+    keysPerSignerMax: 1,
+    mayBeSignedBy: byRecovery,
+    subkey: noSubkey,
+    check: checkNoIncarnation,
+  },
+  // One record for each life: a home that recovers or is set back daily for half a year.
+  incarnation: {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: 4 * KIB,
+    keysPerSignerMax: 256,
+    mayBeSignedBy: (signer, roster) => byOwner(signer, roster) || byRecovery(signer, roster),
+    subkey: noSubkey,
+    check: anyBody,
+  },
+  head: { ...ofOwner, bodyBytesMax: 4 * MIB, keysPerSignerMax: 256 },
+  // 256 partitions of up to 64 classes and lives.
+  map: { ...ofOwner, bodyBytesMax: MIB, keysPerSignerMax: 16_384 },
+  "live-set": { ...ofOwner, bodyBytesMax: 4 * MIB, keysPerSignerMax: 256 },
+};
+
+export function isRecordType(type: SignedType): type is RecordType {
+  return RECORD_TYPES.some((known) => known === type);
+}

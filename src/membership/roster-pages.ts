@@ -1,0 +1,57 @@
+import { compareBytes, concatBytes } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import {
+  PAGE_BYTES_MAX,
+  PAGE_ENTRIES_MAX,
+  type RosterPage,
+  type RosterPageRequest,
+} from "../wire/membership.ts";
+import { ROSTER_ENTRIES_MAX, replayRank } from "./book.ts";
+import type { RosterEntry } from "./entry.ts";
+import type { Roster } from "./roster.ts";
+
+function cursorOf(entry: RosterEntry): Uint8Array {
+  return concatBytes(Uint8Array.of(replayRank(entry)), entry.hash);
+}
+
+/** A part of the roster, behind the request's cursor, in an order in which it can be applied. */
+export function rosterPage(
+  roster: Pick<Roster, "genesisBytes" | "sortedEntries">,
+  { after }: RosterPageRequest,
+): RosterPage {
+  const entries: Uint8Array[] = [];
+  let bytes = 0;
+  let last: RosterEntry | undefined;
+  for (const entry of roster.sortedEntries()) {
+    if (after !== undefined && compareBytes(cursorOf(entry), after) <= 0) continue;
+    bytes += entry.bytes.length;
+    if (last !== undefined && (entries.length === PAGE_ENTRIES_MAX || bytes > PAGE_BYTES_MAX)) {
+      return { genesis: roster.genesisBytes, entries, next: cursorOf(last) };
+    }
+    entries.push(entry.bytes);
+    last = entry;
+  }
+  return { genesis: roster.genesisBytes, entries };
+}
+
+/** All entries behind a first page. Bounded: a peer that never comes to an end is `PEER_PROTOCOL`. */
+export async function collectPages(
+  peer: string,
+  first: RosterPage,
+  fetch: (request: RosterPageRequest) => Promise<RosterPage>,
+): Promise<Uint8Array[]> {
+  const entries = [...first.entries];
+  let { next } = first;
+  while (next !== undefined) {
+    const page = await fetch({ after: next });
+    if (page.entries.length === 0 || entries.length + page.entries.length > ROSTER_ENTRIES_MAX) {
+      throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "its roster has no end" });
+    }
+    entries.push(...page.entries);
+    if (page.next !== undefined && compareBytes(page.next, next) <= 0) {
+      throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "its roster goes backwards" });
+    }
+    next = page.next;
+  }
+  return entries;
+}

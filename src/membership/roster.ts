@@ -1,0 +1,300 @@
+import { must } from "../base/assert.ts";
+import { toHex } from "../base/bytes.ts";
+import { Semaphore } from "../base/concurrency.ts";
+import { Fault } from "../base/fault.ts";
+import type { OwnerId, PeerId, SwarmId } from "../base/ids.ts";
+import type { Clock, MetaStore, PeerRole } from "../ports/index.ts";
+import type { GenesisBody } from "../wire/membership.ts";
+import { compareForReplay, type KnownEntry, RosterBook, replayRank } from "./book.ts";
+import { type CertificateEntry, type DelegationEntry, decodeEntry, type RosterEntry } from "./entry.ts";
+import { ITEM_KEY_BYTES, ItemSet, type SetItem } from "./item-set.ts";
+import { readBook, writeEntries } from "./roster-disk.ts";
+import { CLOCK_SKEW_MS } from "./rules.ts";
+import { type FormerMember, type Member, type RosterView, viewOf } from "./view.ts";
+
+export interface RosterComponents {
+  /** Keys below `roster/` are the roster's. */
+  readonly store: MetaStore;
+  readonly clock: Pick<Clock, "wallMs">;
+}
+
+export interface RosterChange {
+  readonly added: readonly RosterEntry[];
+  readonly dropped: readonly RosterEntry[];
+}
+
+export type ApplyOutcome = "added" | "known" | Fault;
+
+function itemOf(entry: RosterEntry): SetItem {
+  return {
+    key: entry.hash.subarray(0, ITEM_KEY_BYTES),
+    epoch: 0,
+    rank: replayRank(entry),
+    hash: entry.hash,
+  };
+}
+
+/**
+ * Who is in the swarm, on this node's disk. An entry is verified once, when it comes in, and counts as applied once
+ * it is synced to disk. What the entries mean for `members` and roles also depends on the clock (removals wait a day).
+ */
+export class Roster {
+  readonly #store: MetaStore;
+  readonly #clock: Pick<Clock, "wallMs">;
+  readonly #writing = new Semaphore(1);
+  readonly #listeners = new Set<(change: RosterChange) => void>();
+  readonly #items = new ItemSet();
+  #book: RosterBook;
+  #view: RosterView | undefined;
+  #timeChanged = false;
+
+  private constructor({ store, clock }: RosterComponents, book: RosterBook) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#book = book;
+    for (const { entry } of book.entries()) this.#items.put(itemOf(entry));
+  }
+
+  /**
+   * A roster from its genesis and, where there are any, the entries of another node in the order in which they
+   * were handed out (a removal among them counts from its own date: it is old to the swarm). Synced to disk.
+   * Throws what `apply` throws for the first entry that cannot be applied, and `NOT_ALLOWED` over a store that
+   * holds another swarm's.
+   */
+  static async create(
+    components: RosterComponents,
+    init: { readonly genesis: Uint8Array; readonly entries?: readonly Uint8Array[] },
+  ): Promise<Roster> {
+    const known = await Roster.open(components);
+    const genesis = decodeEntry(init.genesis);
+    if (genesis.type !== "genesis") {
+      throw new Fault({ code: "FORMAT_INVALID", what: "genesis", reason: `it is a ${genesis.type}` });
+    }
+    const book = new RosterBook(genesis, components.clock.wallMs());
+    if (known !== undefined && known.swarm !== book.swarm) {
+      throw new Fault({ code: "NOT_ALLOWED", reason: "this home belongs to another swarm" });
+    }
+    const roster = known ?? new Roster(components, book);
+    if (known === undefined) await writeEntries(components.store, book.entries(), []);
+    const outcomes = await roster.applyAll(init.entries ?? [], { replay: true });
+    for (const outcome of outcomes) if (outcome instanceof Fault) throw outcome;
+    return roster;
+  }
+
+  /** `undefined` when the store has none. Throws `FORMAT_INVALID` when what it has was damaged. */
+  static async open(components: RosterComponents): Promise<Roster | undefined> {
+    const book = await readBook(components.store);
+    return book === undefined ? undefined : new Roster(components, book);
+  }
+
+  get swarm(): SwarmId {
+    return this.#book.swarm;
+  }
+
+  get genesis(): GenesisBody {
+    return this.#book.genesis.body;
+  }
+
+  get genesisBytes(): Uint8Array {
+    return this.#book.genesis.bytes;
+  }
+
+  /** Throws the fault that says why the entry is refused; resolves once it is on disk. */
+  async apply(entry: Uint8Array | RosterEntry): Promise<"added" | "known"> {
+    const [outcome] = await this.applyAll([entry]);
+    if (outcome instanceof Fault) throw outcome;
+    return must(outcome, "outcome of one entry");
+  }
+
+  /**
+   * As `apply`, with one synced write for all; outcomes in the order of the entries. With `replay` the entries
+   * are taken as known to the swarm for long: removals are not delayed anew.
+   */
+  applyAll(
+    entries: readonly (Uint8Array | RosterEntry)[],
+    options: { readonly replay?: boolean } = {},
+  ): Promise<ApplyOutcome[]> {
+    return this.#writing.run(async () => {
+      const added = new Map<string, KnownEntry>();
+      const dropped = new Map<string, RosterEntry>();
+      const outcomes = entries.map((offered) => this.#add(offered, options.replay === true, added, dropped));
+      if (added.size === 0) return outcomes;
+      const puts = [...added.values()];
+      const drops = [...dropped.values()];
+      try {
+        await writeEntries(this.#store, puts, drops);
+      } catch (error) {
+        // Memory must not be ahead of the disk: what was not written was not applied.
+        this.#book = must(await readBook(this.#store), "the roster on disk");
+        this.#view = undefined;
+        throw error;
+      }
+      for (const entry of drops) this.#items.remove(itemOf(entry));
+      for (const { entry } of puts) this.#items.put(itemOf(entry));
+      this.#notify({ added: puts.map(({ entry }) => entry), dropped: drops });
+      return outcomes;
+    });
+  }
+
+  members(): readonly Member[] {
+    return this.#current().members;
+  }
+
+  /** Nodes that were replaced by a recovery or removed. */
+  former(): readonly FormerMember[] {
+    return this.#current().former;
+  }
+
+  member(peer: PeerId): Member | undefined {
+    return this.#current().byPeer.get(peer);
+  }
+
+  memberOfOwner(owner: OwnerId): Member | undefined {
+    return this.#current().byOwner.get(owner);
+  }
+
+  /** The owner whose recovery identity has this public key; one that was removed too. */
+  memberByRecovery(publicKey: Uint8Array): Member | FormerMember | undefined {
+    return this.#current().byRecovery.get(toHex(publicKey));
+  }
+
+  /** Whether administrators keep this owner out for good, whatever its recovery identity signs. */
+  isBarred(owner: OwnerId): boolean {
+    return this.#current().barred.has(owner);
+  }
+
+  /**
+   * What a peer may do here. The guests of a token keep their role until it expires, used or not: a newcomer whose
+   * answer was lost asks again, and one that is too late is told so.
+   */
+  roleOf(peer: PeerId): PeerRole {
+    const view = this.#current();
+    if (view.byPeer.has(peer)) return "member";
+    if (view.recoveryGuests.has(peer)) return "recovery-guest";
+    const delegation = view.joinGuests.get(peer);
+    if (delegation === undefined) return "stranger";
+    return this.#clock.wallMs() <= delegation.body.expiresMs + CLOCK_SKEW_MS ? "join-guest" : "stranger";
+  }
+
+  /** The delegation that lets this guest in, expired or not. */
+  delegationOfGuest(guest: PeerId): DelegationEntry | undefined {
+    return this.#current().joinGuests.get(guest);
+  }
+
+  delegations(): readonly DelegationEntry[] {
+    return [...this.#book.delegations()];
+  }
+
+  delegation(hash: Uint8Array): DelegationEntry | undefined {
+    return this.#book.delegation(hash);
+  }
+
+  /** The certificate that used a delegation. */
+  useOf(delegation: Uint8Array): CertificateEntry | undefined {
+    return this.#book.useOf(delegation);
+  }
+
+  /** All certificates of an owner, the best first. */
+  certificatesOf(owner: OwnerId): readonly CertificateEntry[] {
+    return this.#book.certificatesOf(owner);
+  }
+
+  /** All sites that a certificate or a delegation names. */
+  sites(): ReadonlySet<string> {
+    const sites = new Set<string>();
+    for (const [, certificates] of this.#book.owners()) {
+      for (const { body } of certificates) sites.add(body.site);
+    }
+    for (const { body } of this.#book.delegations()) sites.add(body.site);
+    return sites;
+  }
+
+  /** Without the genesis, in an order in which `create` can apply them. */
+  entries(): Uint8Array[] {
+    return this.#book.entries().flatMap(({ entry }) => (entry.type === "genesis" ? [] : [entry.bytes]));
+  }
+
+  entry(hash: Uint8Array): RosterEntry | undefined {
+    return this.#book.get(hash)?.entry;
+  }
+
+  /** In replay order, genesis left out. */
+  sortedEntries(): RosterEntry[] {
+    return this.#book.entries().flatMap(({ entry }) => (entry.type === "genesis" ? [] : [entry]));
+  }
+
+  /** What of the roster another node must have to apply this entry, and the entry: a delegation or certificate first. */
+  withDependencies(entry: RosterEntry): RosterEntry[] {
+    if (entry.type !== "certificate") return [entry];
+    const { by, owner } = entry.body;
+    if (by === "delegation") {
+      const delegation = this.#book.delegation(entry.body.delegation);
+      return delegation === undefined ? [entry] : [delegation, entry];
+    }
+    if (by === "administrators") return [entry];
+    const roots = this.certificatesOf(owner).filter(({ body }) => body.by !== "recovery");
+    return [...roots.flatMap((root) => this.withDependencies(root)), entry].sort(compareForReplay);
+  }
+
+  /** 32 bytes, equal on nodes with the same entries. */
+  digest(): Uint8Array {
+    return this.#items.digest();
+  }
+
+  /** For comparing with another node's; changed by the roster alone. */
+  get items(): Pick<ItemSet, "digest" | "bucketHashes" | "list"> {
+    return this.#items;
+  }
+
+  /** Called after entries are on disk, and by `tick` with nothing added. Returns how to stop. */
+  onChange(listener: (change: RosterChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Tells the listeners when time alone changed who is a member. To be called now and then. */
+  tick(): void {
+    this.#current();
+    if (!this.#timeChanged) return;
+    this.#timeChanged = false;
+    this.#notify({ added: [], dropped: [] });
+  }
+
+  #current(): RosterView {
+    const nowMs = this.#clock.wallMs();
+    if (this.#view !== undefined && nowMs >= this.#view.changesMs) {
+      this.#timeChanged = true;
+      this.#view = undefined;
+    }
+    return (this.#view ??= viewOf(this.#book, nowMs));
+  }
+
+  #add(
+    offered: Uint8Array | RosterEntry,
+    replay: boolean,
+    added: Map<string, KnownEntry>,
+    dropped: Map<string, RosterEntry>,
+  ): ApplyOutcome {
+    try {
+      const entry = offered instanceof Uint8Array ? decodeEntry(offered) : offered;
+      const seenMs = replay ? 0 : this.#clock.wallMs();
+      const result = this.#book.add(entry, seenMs);
+      if (result.outcome === "added") {
+        this.#view = undefined;
+        added.set(toHex(entry.hash), { entry, seenMs });
+      }
+      for (const gone of result.dropped) {
+        // What this very batch brought and took away again never was on disk.
+        if (!added.delete(toHex(gone.hash))) dropped.set(toHex(gone.hash), gone);
+      }
+      return result.outcome;
+    } catch (error) {
+      if (error instanceof Fault) return error;
+      throw error;
+    }
+  }
+
+  #notify(change: RosterChange): void {
+    for (const listener of [...this.#listeners]) listener(change);
+  }
+}

@@ -1,0 +1,284 @@
+import { toHex } from "../base/bytes.ts";
+import { Fault, messageOf } from "../base/fault.ts";
+import type { PeerId } from "../base/ids.ts";
+import { peerIdOf } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import { SECOND_MS } from "../base/units.ts";
+import { sha256 } from "../crypto/hash.ts";
+import type { Signed } from "../crypto/signed.ts";
+import { type Clock, type Directory, type Network, type Rng, randomInt } from "../ports/index.ts";
+import { nodeStatusCodec } from "../wire/membership.ts";
+import { encodeSigned } from "../wire/signed.ts";
+import { type SyncSetName, syncAnswerCodec } from "../wire/sync.ts";
+import type { RosterEntry } from "./entry.ts";
+import { Outbox } from "./outbox.ts";
+import { isRecordType } from "./record-rules.ts";
+import type { RecordView } from "./record-view.ts";
+import type { PutOutcome, RecordStore } from "./records.ts";
+import type { Roster } from "./roster.ts";
+import { answerSync, logRefusals, type SyncSets } from "./sync-server.ts";
+import { SyncSession } from "./sync-session.ts";
+import { recordSet, rosterSet, type SyncSet } from "./sync-sets.ts";
+
+export interface SyncComponents {
+  readonly network: Network;
+  readonly roster: Roster;
+  readonly records: RecordStore;
+  /** Is told the addresses that nodes sign into their status. */
+  readonly directory: Pick<Directory, "learn">;
+  readonly clock: Clock;
+  readonly rng: Pick<Rng, "float">;
+  readonly log: Log;
+}
+
+export interface SyncInit {
+  /** Mean time between comparisons. @default 30 s */
+  readonly intervalMs?: number;
+  /** How many connected members a round compares with. @default 3 */
+  readonly neighbours?: number;
+  /** News goes to all connected members up to so many, beyond to so many of them at random. @default 12 */
+  readonly fanout?: number;
+}
+
+/** Comparisons under way at once that we began. */
+const SESSIONS_MAX = 2;
+/** Peers waiting for their first comparison after connecting; beyond, the rounds come to them. */
+const WAITING_MAX = 1024;
+const REFUSED_MAX = 4096;
+
+/**
+ * Spreads roster entries and gossiped records: news at once to connected members, who pass on what was new to
+ * them, and comparison of fingerprints after connecting and every half minute, which finds what news missed. An epidemic
+ * with a fan-out of 12 reaches all but about e^-12 of the members; comparing reaches the rest.
+ */
+export class SyncService {
+  readonly #components: SyncComponents;
+  readonly #intervalMs: number;
+  readonly #neighbours: number;
+  readonly #fanout: number;
+  readonly #stopping = new AbortController();
+  readonly #outbox: Outbox;
+  readonly #view: RecordView;
+  readonly #sets: SyncSets;
+  readonly #unsubscribe: (() => void)[] = [];
+  readonly #running = new Set<Promise<void>>();
+  readonly #waiting = new Set<PeerId>();
+  readonly #inSession = new Set<PeerId>();
+  /** What is being stored right now, by the hash of its bytes: who sent it, and whether it is news to pass on. */
+  readonly #arriving = new Map<string, { readonly from: PeerId; readonly passOn: boolean }>();
+  readonly #refused = new Set<string>();
+
+  constructor(components: SyncComponents, init: SyncInit = {}) {
+    const { network, roster, records, log } = components;
+    this.#components = components;
+    this.#intervalMs = init.intervalMs ?? 30 * SECOND_MS;
+    this.#neighbours = init.neighbours ?? 3;
+    this.#fanout = init.fanout ?? 12;
+    this.#outbox = new Outbox({ network, log }, this.#stopping.signal);
+    this.#view = records.view(({ type }) => records.rule(type).gossip);
+    this.#sets = { roster: rosterSet(roster), records: recordSet(records, this.#view) };
+  }
+
+  start(): void {
+    const { network, roster, records } = this.#components;
+    network.handle("sync", (from, { head }) => this.#answer(from, head));
+    this.#unsubscribe.push(
+      roster.onChange(({ added }) => this.#rosterChanged(added)),
+      records.onChange(({ record }) => this.#recordChanged(record)),
+      network.onConnection((peer, connected) => this.#connectionChanged(peer, connected)),
+    );
+    for (const record of records.ofType("status")) this.#learn(record);
+    for (const peer of network.connected()) this.#connectionChanged(peer, true);
+    this.#run(this.#rounds());
+  }
+
+  /** Resolves once nothing of it is under way. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
+    for (const end of this.#unsubscribe.splice(0)) end();
+    this.#view.close();
+    while (this.#running.size > 0) await Promise.all(this.#running);
+    await this.#outbox.idle();
+  }
+
+  /**
+   * Sends an entry or a record to connected members, or to one of them. What is applied here while the service
+   * runs is announced without being asked; this is for telling again whoever seems not to have heard.
+   */
+  announce(news: RosterEntry | Signed, only?: PeerId): void {
+    if ("signatures" in news) {
+      for (const entry of this.#components.roster.withDependencies(news))
+        this.#send("roster", entry.bytes, only);
+    } else if (isRecordType(news.type) && this.#components.records.rule(news.type).gossip) {
+      this.#send("records", encodeSigned(news), only);
+    }
+  }
+
+  /** Compares with one member now. Throws what the network throws. */
+  async syncWith(peer: PeerId): Promise<void> {
+    const { network, log } = this.#components;
+    const session = new SyncSession(
+      {
+        network,
+        sets: this.#sets,
+        take: (set, entries) => this.#take(peer, false, set, entries),
+        refused: {
+          has: (hash) => this.#refused.has(hash),
+          add: (hash) => this.#noteRefused(hash),
+        },
+      },
+      peer,
+      this.#stopping.signal,
+    );
+    const { fetched, pushed } = await session.reconcile();
+    if (fetched + pushed > 0) log.debug("synced", { peer, fetched, pushed });
+  }
+
+  async #answer(from: PeerId, head: Uint8Array) {
+    const take = (set: SyncSet, entries: readonly Uint8Array[], news: boolean) =>
+      this.#take(from, news, set, entries);
+    const answer = await answerSync({ sets: this.#sets, take }, head);
+    if (answer.kind === "refused") {
+      this.#components.log.warn("sync-refused", { from, code: answer.refusal, reason: answer.reason });
+    }
+    return { head: syncAnswerCodec.encode(answer), body: new Uint8Array(0) };
+  }
+
+  async #take(
+    from: PeerId,
+    passOn: boolean,
+    set: SyncSet,
+    entries: readonly Uint8Array[],
+  ): Promise<PutOutcome[]> {
+    if (entries.length === 0) return [];
+    const names = entries.map((bytes) => toHex(sha256(bytes)));
+    for (const name of names) this.#arriving.set(name, { from, passOn });
+    try {
+      const outcomes = await set.offer(entries);
+      logRefusals(this.#components.log, from, outcomes);
+      return outcomes;
+    } finally {
+      for (const name of names) this.#arriving.delete(name);
+    }
+  }
+
+  #rosterChanged(added: readonly RosterEntry[]): void {
+    this.#refused.clear();
+    this.#run(this.#prune());
+    const news = new Set(added.flatMap((entry) => this.#components.roster.withDependencies(entry)));
+    for (const entry of news) this.#pass("roster", entry.bytes);
+  }
+
+  async #prune(): Promise<void> {
+    try {
+      await this.#components.records.prune();
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#components.log.warn("records-not-pruned", { code: error.code, reason: error.message });
+    }
+  }
+
+  #recordChanged(record: Signed): void {
+    if (!isRecordType(record.type) || !this.#components.records.rule(record.type).gossip) return;
+    if (record.type === "status") this.#learn(record);
+    this.#pass("records", encodeSigned(record));
+  }
+
+  #learn(record: Signed): void {
+    const { directory, network, log } = this.#components;
+    const peer = peerIdOf(record.signer);
+    if (peer === network.self) return;
+    const { addresses } = nodeStatusCodec.decode(record.body);
+    this.#run(
+      directory.learn(peer, addresses).catch((error: unknown) => {
+        log.debug("addresses-not-learnt", { peer, reason: messageOf(error) });
+      }),
+    );
+  }
+
+  #pass(set: SyncSetName, bytes: Uint8Array): void {
+    const arrived = this.#arriving.get(toHex(sha256(bytes)));
+    // What a comparison brought is old news to most: a newcomer would tell everybody the whole roster.
+    if (arrived !== undefined && !arrived.passOn) return;
+    for (const peer of this.#sample(this.#fanout)) {
+      if (peer !== arrived?.from) this.#outbox.push(peer, set, bytes);
+    }
+  }
+
+  #send(set: SyncSetName, bytes: Uint8Array, only: PeerId | undefined): void {
+    const peers = only === undefined ? this.#sample(this.#fanout) : [only];
+    for (const peer of peers) this.#outbox.push(peer, set, bytes);
+  }
+
+  /** Different connected members, drawn at random; all of them if there are no more. */
+  #sample(size: number): PeerId[] {
+    const { network, rng } = this.#components;
+    const peers = network.connected();
+    const chosen = Math.min(size, peers.length);
+    for (let i = 0; i < chosen; i++) {
+      const j = i + randomInt(rng, peers.length - i);
+      const [a, b] = [peers[i], peers[j]];
+      if (a !== undefined && b !== undefined) [peers[i], peers[j]] = [b, a];
+    }
+    return peers.slice(0, chosen);
+  }
+
+  #connectionChanged(peer: PeerId, connected: boolean): void {
+    if (!connected) {
+      this.#waiting.delete(peer);
+      return;
+    }
+    // One side's comparison serves both.
+    if (this.#components.network.self > peer || this.#waiting.size >= WAITING_MAX) return;
+    this.#waiting.add(peer);
+    this.#startSessions();
+  }
+
+  #startSessions(): void {
+    for (const peer of this.#waiting) {
+      if (this.#inSession.size >= SESSIONS_MAX || this.#stopping.signal.aborted) return;
+      if (this.#inSession.has(peer)) continue;
+      this.#waiting.delete(peer);
+      this.#inSession.add(peer);
+      this.#run(this.#session(peer));
+    }
+  }
+
+  async #session(peer: PeerId): Promise<void> {
+    try {
+      await this.syncWith(peer);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#components.log.debug("sync-failed", { peer, code: error.code, reason: error.message });
+    } finally {
+      this.#inSession.delete(peer);
+      this.#startSessions();
+    }
+  }
+
+  async #rounds(): Promise<void> {
+    const { clock, rng, roster } = this.#components;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await clock.sleep(this.#intervalMs * (0.75 + rng.float() / 2), signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        throw error;
+      }
+      roster.tick();
+      for (const peer of this.#sample(this.#neighbours)) this.#waiting.add(peer);
+      this.#startSessions();
+    }
+  }
+
+  #noteRefused(hash: string): void {
+    if (this.#refused.size >= REFUSED_MAX) this.#refused.clear();
+    this.#refused.add(hash);
+  }
+
+  #run(task: Promise<void>): void {
+    const running = task.finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+}

@@ -1,0 +1,152 @@
+import { z } from "zod";
+import {
+  bytesOf,
+  bytesUpTo,
+  codec,
+  count,
+  incarnation,
+  ownerId,
+  segmentNumber,
+  swarmId,
+  textUpTo,
+} from "./codec.ts";
+import { SEGMENT_BYTES_MAX, SHARDS_MAX } from "./descriptor.ts";
+
+/** A signed record in its envelope: bounds what one field can hold. */
+const record = bytesUpTo(1024 * 1024);
+const shardIndex = z
+  .int()
+  .min(0)
+  .max(SHARDS_MAX - 1);
+
+/** Shards asked about in one `have`: 10,000 of them are about 200 KiB of message. */
+export const HAVE_SHARDS_MAX = 10_000;
+export const RECORDS_MAX = 256;
+
+const segmentFields = { owner: ownerId, incarnation, number: segmentNumber };
+
+const shardList = z.array(z.tuple([segmentNumber, shardIndex])).max(HAVE_SHARDS_MAX);
+
+/** What a member may ask another over the `data` protocol, and a recovery identity over `recover`. */
+export const dataRequestSchema = z.discriminatedUnion("t", [
+  /** The body is the whole shard. Answer: `receipt`. */
+  z.object({ t: z.literal("put"), v: z.literal(1), index: shardIndex, descriptor: record }).strict(),
+  /**
+   * The body of the answer (`shard`) is the bytes from `offset`, `length` of them, both multiples of the leaf
+   * size (the end of the shard excepted); length 0 asks for the whole shard, without proof.
+   */
+  z
+    .object({
+      t: z.literal("get"),
+      v: z.literal(1),
+      ...segmentFields,
+      index: shardIndex,
+      offset: z.int().min(0).max(SEGMENT_BYTES_MAX),
+      length: z.int().min(0).max(SEGMENT_BYTES_MAX),
+    })
+    .strict(),
+  /** Which of these does the peer's index list? Answer: `have`. */
+  z
+    .object({ t: z.literal("have"), v: z.literal(1), owner: ownerId, incarnation, shards: shardList })
+    .strict(),
+  /** Keep these records (head, maps, slot, incarnations) of the sender's owner. Answer: `kept`. */
+  z.object({ t: z.literal("keep"), v: z.literal(1), records: z.array(record).max(RECORDS_MAX) }).strict(),
+  /** Every record kept for an owner. Answer: `records`. */
+  z.object({ t: z.literal("records"), v: z.literal(1), owner: ownerId }).strict(),
+]);
+
+export const REFUSALS = [
+  "no-room",
+  "not-allowed",
+  "conflict",
+  "quota",
+  "fenced",
+  "missing",
+  "invalid",
+  "stale",
+] as const;
+export type Refusal = (typeof REFUSALS)[number];
+
+const answer = z.discriminatedUnion("t", [
+  /** Signed by the holder after data and index are synced. */
+  z.object({ t: z.literal("receipt"), v: z.literal(1), receipt: record }).strict(),
+  z
+    .object({
+      t: z.literal("shard"),
+      v: z.literal(1),
+      descriptor: record,
+      /** Merkle proof of the range; empty for a whole shard. */
+      proof: z.array(bytesOf(32)).max(64),
+    })
+    .strict(),
+  /** One bit a shard asked about, the first in the lowest bit of the first byte. */
+  z.object({ t: z.literal("have"), v: z.literal(1), held: bytesUpTo(HAVE_SHARDS_MAX / 8) }).strict(),
+  z.object({ t: z.literal("kept"), v: z.literal(1), receipt: record }).strict(),
+  z.object({ t: z.literal("records"), v: z.literal(1), records: z.array(record).max(RECORDS_MAX) }).strict(),
+  z
+    .object({
+      t: z.literal("refused"),
+      v: z.literal(1),
+      refusal: z.enum(REFUSALS),
+      reason: textUpTo(500),
+      freeBytes: count,
+    })
+    .strict(),
+]);
+
+export type DataRequest = z.output<typeof dataRequestSchema>;
+export type DataAnswer = z.output<typeof answer>;
+export type DataAnswerOf<T extends DataAnswer["t"]> = Extract<DataAnswer, { t: T }>;
+
+export const dataRequest = codec("request", dataRequestSchema);
+export const dataAnswer = codec("answer", answer);
+
+/** Body of a `receipt`, signed by the holder's node key: it has this shard, synced. */
+export const receiptBody = codec(
+  "receipt",
+  z
+    .object({ v: z.literal(1), ...segmentFields, index: shardIndex, root: bytesOf(32), timeMs: count })
+    .strict(),
+);
+
+/** Body of a `head-receipt`, signed by the node that keeps the records: SHA-256 of each record's bytes. */
+export const keptBody = codec(
+  "kept",
+  z
+    .object({
+      v: z.literal(1),
+      owner: ownerId,
+      hashes: z.array(bytesOf(32)).max(RECORDS_MAX),
+      timeMs: count,
+    })
+    .strict(),
+);
+
+/** What a holder keeps beside the bytes of a shard. */
+export const shardNote = codec(
+  "shard note",
+  z.object({ v: z.literal(1), root: bytesOf(32), descriptor: record, receivedMs: count }).strict(),
+);
+export type ShardNote = ReturnType<(typeof shardNote)["decode"]>;
+
+/** The slot record's body, signed by the recovery identity: what the 24 words open. */
+export const slotBody = codec(
+  "slot",
+  z
+    .object({
+      v: z.literal(1),
+      swarm: swarmId,
+      owner: ownerId,
+      /** The owner's root, wrapped with the recovery key. */
+      wrappedRoot: bytesUpTo(1024),
+      /** The seed of the administrator whose node this is, wrapped likewise. */
+      wrappedAdministrator: bytesUpTo(1024).exactOptional(),
+    })
+    .strict(),
+);
+
+/** Body of an `incarnation` record, signed by the recovery identity: this life of the owner fences all others. */
+export const incarnationBody = codec(
+  "incarnation",
+  z.object({ v: z.literal(1), owner: ownerId, incarnation, timeMs: count }).strict(),
+);

@@ -1,0 +1,97 @@
+import { z } from "zod";
+import { bytesOf, bytesUpTo, codec, count } from "./codec.ts";
+import { ENTRY_BYTES_MAX, refusalSchema } from "./membership.ts";
+import { SIGNED_BODY_BYTES_MAX } from "./signed.ts";
+
+/** Messages of protocol `sync`: two members find out what they hold differently, and even it out. */
+
+export const SYNC_BUCKETS = 256;
+export const SYNC_BUCKET_HASH_BYTES = 16;
+/** 56 KiB or so. */
+export const SYNC_LIST_ITEMS_MAX = 1024;
+export const SYNC_FETCH_ITEMS_MAX = 512;
+/** What is put into one message; a single larger record goes alone. */
+export const SYNC_MESSAGE_BYTES_MAX = 512 * 1024;
+
+/** The two sets that are compared. */
+export const SYNC_SETS = ["roster", "records"] as const;
+export type SyncSetName = (typeof SYNC_SETS)[number];
+
+const itemKey = bytesOf(16);
+const hash = bytesOf(32);
+const setName = z.enum(SYNC_SETS);
+const itemName = z.tuple([itemKey, hash]);
+const recordBytes = bytesUpTo(SIGNED_BODY_BYTES_MAX + 1024);
+
+const syncRequestSchema = z.discriminatedUnion("kind", [
+  /** Are these the fingerprints of your sets? */
+  z.object({ v: z.literal(1), kind: z.literal("compare"), roster: hash, records: hash }).strict(),
+  /** What is in those buckets (bit 7 of byte 0 is bucket 0), behind an item? */
+  z
+    .object({
+      v: z.literal(1),
+      kind: z.literal("list"),
+      set: setName,
+      buckets: bytesOf(SYNC_BUCKETS / 8),
+      after: itemName.exactOptional(),
+    })
+    .strict(),
+  z
+    .object({
+      v: z.literal(1),
+      kind: z.literal("fetch"),
+      set: setName,
+      items: z.array(itemName).min(1).max(SYNC_FETCH_ITEMS_MAX),
+    })
+    .strict(),
+  z
+    .object({
+      v: z.literal(1),
+      kind: z.literal("push"),
+      /** Just happened, to be passed on; false for what a comparison found missing. */
+      news: z.boolean(),
+      roster: z.array(bytesUpTo(ENTRY_BYTES_MAX)).max(SYNC_FETCH_ITEMS_MAX),
+      records: z.array(recordBytes).max(SYNC_FETCH_ITEMS_MAX),
+    })
+    .strict(),
+]);
+export type SyncRequest = z.output<typeof syncRequestSchema>;
+export const syncRequestCodec = codec("sync request", syncRequestSchema);
+
+const bucketHashes = bytesOf(SYNC_BUCKETS * SYNC_BUCKET_HASH_BYTES);
+
+const syncAnswerSchema = z.discriminatedUnion("kind", [
+  /** Bucket hashes of the sets that differ. */
+  z
+    .object({
+      v: z.literal(1),
+      kind: z.literal("compared"),
+      roster: bucketHashes.exactOptional(),
+      records: bucketHashes.exactOptional(),
+    })
+    .strict(),
+  z
+    .object({
+      v: z.literal(1),
+      kind: z.literal("listed"),
+      /** Key, epoch, rank, hash; in the order of (key, hash). */
+      items: z.array(z.tuple([itemKey, count, z.int().min(0).max(255), hash])).max(SYNC_LIST_ITEMS_MAX),
+      more: z.boolean(),
+    })
+    .strict(),
+  z
+    .object({
+      v: z.literal(1),
+      kind: z.literal("fetched"),
+      /** How many of the asked items this answers, from the first on; those that are gone are left out below. */
+      answered: z.int().min(1).max(SYNC_FETCH_ITEMS_MAX),
+      entries: z.array(recordBytes).max(SYNC_FETCH_ITEMS_MAX),
+    })
+    .strict(),
+  z
+    .object({ v: z.literal(1), kind: z.literal("taken"), added: count, known: count, refused: count })
+    .strict(),
+  refusalSchema,
+]);
+export type SyncAnswer = z.output<typeof syncAnswerSchema>;
+export const syncAnswerCodec = codec("sync answer", syncAnswerSchema);
