@@ -1,0 +1,600 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Fault } from "../../../src/base/fault.ts";
+import { displayPath } from "../../../src/base/paths.ts";
+import type { InitReport, RecoverOptions } from "../../../src/cli/local-operations.ts";
+import { textOfBytes } from "../../../src/cli/raw-arguments.ts";
+import type { RestoreRequest, SnapshotRequest, SnapshotStdinRequest } from "../../../src/control/api.ts";
+import {
+  entry,
+  restoreResult,
+  SNAPSHOT_ID,
+  SURVIVES,
+  snapshotResult,
+  statusResult,
+  TIME,
+  verifyResult,
+} from "../../support/fake-handlers.ts";
+import { type RunOptions, runCairn } from "../../support/fake-world.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "cairn-cli-"));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const WORDS = Array.from({ length: 24 }, (_, i) => `word${"abcdefghijklmnopqrstuvwx"[i]}`);
+const report: InitReport = {
+  words: WORDS,
+  peerId: "12D3Koo",
+  swarmId: "ab".repeat(32),
+  ownerId: "cd".repeat(32),
+  site: "north",
+  name: "host-1",
+  listen: ["/ip4/0.0.0.0/tcp/4001"],
+  capacityBytes: 5,
+};
+
+describe("everywhere", () => {
+  it.each([
+    [{ CAIRN_HOME: "/env" }, ["--home", "/given"], 1000, "/given"],
+    [{ CAIRN_HOME: "/env" }, [], 1000, "/env"],
+    [{ XDG_DATA_HOME: "/data", HOME: "/home/u" }, [], 1000, "/data/cairn"],
+    [{ XDG_DATA_HOME: "relative", HOME: "/home/u" }, [], 1000, "/home/u/.local/share/cairn"],
+    [{ XDG_DATA_HOME: "/data" }, [], 0, "/var/lib/cairn"],
+  ])("the home with %j and %j is for user %i %s", async (environment, argv, userId, home) => {
+    expect((await runCairn(["status", ...argv], { environment, userId })).home).toBe(home);
+    expect((await runCairn([...argv, "status"], { environment, userId })).home).toBe(home);
+  });
+
+  it("no home at all is a usage error", async () => {
+    const ran = await runCairn(["status"], { environment: {} });
+    expect(ran).toMatchObject({ status: 2, stdout: "" });
+    expect(ran.stderr).toContain("--home DIR");
+  });
+
+  it.each([
+    [["bogus"]],
+    [["status", "--bogus"]],
+    [["snapshot"]],
+    [["snapshot", "/a", "--stdin"]],
+    [["snapshot", "/a", "--profile", "six"]],
+    [["snapshot", "/a", "--profile", "60+9"]],
+    [["snapshot", "/a", "--wait", "forever"]],
+    [["snapshot", "/a", "--exclude", "[a"]],
+    [["snapshot", "/a", "--exclude-file", "/nowhere/x"]],
+    [["snapshot", "/a", "--tag", textOfBytes(Uint8Array.of(0xe9))]],
+    [["restore", "latest"]],
+    [["restore", "nonsense", "--target", "/t"]],
+    [["cat", "latest"]],
+    [["invite"]],
+    [["invite", "--site", "a", "--expires", "soon"]],
+    [["invite", "--site", "a", "--uses", "0"]],
+    [["find"]],
+    [["diff", "latest"]],
+    [["diff", "latest:/a", "4f:/b"]],
+    [["recover", "--recovery-key", "-"]],
+    [["init", "--site", "a", "--capacity", "much"]],
+    [["status", "too", "many"]],
+  ])("%j exits with 2, says so and asks nobody", async (argv) => {
+    const ran = await runCairn(argv);
+    expect(ran).toMatchObject({ status: 2, stdout: "", home: undefined });
+    expect(ran.stderr).toMatch(/^cairn: /);
+    const json = await runCairn([...argv, "--json"]);
+    expect(json.status).toBe(2);
+    expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: "USAGE" } });
+  });
+
+  it("help and version go to standard output and exit with 0", async () => {
+    expect(await runCairn(["--version"])).toMatchObject({ status: 0, stdout: "0.1.0\n", stderr: "" });
+    for (const argv of [["help"], ["--help"], ["help", "restore"], ["restore", "--help"]]) {
+      const ran = await runCairn(argv);
+      expect(ran).toMatchObject({ status: 0, stderr: "" });
+      expect(ran.stdout).toContain("Usage: cairn");
+    }
+    expect((await runCairn(["help", "restore"])).stdout).toMatch(
+      /Exit status:\n {4}0 {2}done\n[\s\S]* 11 {2}not enough/,
+    );
+  });
+
+  it("prints what the daemon threw, with its exit status", async () => {
+    const handlers: RunOptions["handlers"] = {
+      status: async () => {
+        throw new Fault({ code: "DAEMON_NOT_RUNNING", home: "/h" });
+      },
+    };
+    const text = await runCairn(["status"], { handlers });
+    expect(text).toMatchObject({ status: 5, stdout: "" });
+    expect(text.stderr).toBe(`cairn: No daemon is running for /h; start it with "cairn daemon".\n`);
+    const json = await runCairn(["--json", "status"], { handlers });
+    expect(JSON.parse(json.stdout)).toEqual({
+      error: {
+        code: "DAEMON_NOT_RUNNING",
+        message: `No daemon is running for /h; start it with "cairn daemon".`,
+        detail: { home: "/h" },
+      },
+    });
+  });
+
+  it("an interruption cancels, exits with 130 and prints no result", async () => {
+    let interrupt = (): void => {};
+    const ran = await runCairn(["snapshot", "/a"], {
+      interrupt: (given) => {
+        interrupt = given;
+      },
+      handlers: {
+        snapshot: (_request, { signal }) =>
+          new Promise((_resolve, reject) => {
+            signal.addEventListener("abort", () => reject(signal.reason));
+            interrupt();
+          }),
+      },
+    });
+    expect(ran).toMatchObject({ status: 130, stdout: "" });
+    expect(ran.stderr).toContain("the next run goes on from there");
+  });
+
+  it("a reader that closes our output ends the command quietly", async () => {
+    let listed = 0;
+    const stdout = new Writable({ write: (_chunk, _encoding, done) => done(new Error("EPIPE")) });
+    const ran = await runCairn(["ls", "latest"], {
+      world: { stdout },
+      handlers: {
+        async *ls() {
+          for (; listed < 1_000_000; listed++) yield entry(`/srv/${listed}`);
+          return { snapshotId: SNAPSHOT_ID, entries: listed, bytes: 0 };
+        },
+      },
+    });
+    expect(ran).toMatchObject({ status: 141, stderr: "" });
+    expect(listed).toBeLessThan(100_000);
+  });
+});
+
+describe("snapshot", () => {
+  const asked = async (argv: readonly string[]): Promise<SnapshotRequest | undefined> => {
+    let request: SnapshotRequest | undefined;
+    const handlers: RunOptions["handlers"] = {
+      snapshot: async (given) => {
+        request = given;
+        return snapshotResult();
+      },
+    };
+    expect((await runCairn(["snapshot", ...argv], { handlers })).status).toBe(0);
+    return request;
+  };
+
+  it("makes paths absolute, as the bytes they are", async () => {
+    const latin1 = Uint8Array.of(0x63, 0xe9);
+    const request = await asked(["a/../b", "/srv//x/", textOfBytes(latin1), "."]);
+    expect(request?.paths.map(displayPath)).toEqual([
+      "/work/dir/b",
+      "/srv/x",
+      "/work/dir/c\ufffd",
+      "/work/dir",
+    ]);
+    expect(request?.paths[2]?.endsWith("/c\xe9")).toBe(true);
+  });
+
+  it("hands on what was asked for", async () => {
+    await writeFile(join(folder, "excludes"), "# comment\n*.tmp\n!keep.tmp\n");
+    const options = [
+      "--tag",
+      "x",
+      "--tag",
+      "y",
+      "--exclude",
+      "*.o",
+      "--exclude-file",
+      join(folder, "excludes"),
+    ];
+    const request = await asked([
+      ...options,
+      "--one-file-system",
+      "--profile",
+      "6+3",
+      "--wait",
+      "queued",
+      "/a",
+    ]);
+    expect(request).toEqual({
+      paths: ["/a"],
+      tags: ["x", "y"],
+      excludes: ["*.o", "*.tmp", "!keep.tmp"],
+      oneFileSystem: true,
+      profile: { k: 6, m: 3 },
+      wait: "queued",
+    });
+    expect(await asked(["/a"])).toEqual({
+      paths: ["/a"],
+      tags: [],
+      excludes: [],
+      oneFileSystem: false,
+      wait: "safe",
+    });
+  });
+
+  it("saves standard input under a name", async () => {
+    let request: SnapshotStdinRequest | undefined;
+    let bytes = "";
+    const ran = await runCairn(["snapshot", "--stdin", "--stdin-filename", "db/dump.sql", "--json"], {
+      stdin: "hello",
+      handlers: {
+        async snapshotStdin(given, _context, body) {
+          request = given;
+          for await (const chunk of body) bytes += Buffer.from(chunk).toString();
+          return snapshotResult();
+        },
+      },
+    });
+    expect(ran.status).toBe(0);
+    expect(request).toEqual({ filename: "/db/dump.sql", tags: [], wait: "safe" });
+    expect(bytes).toBe("hello");
+  });
+
+  it.each([
+    [{ state: "safe" }, 0],
+    [{ state: "full" }, 0],
+    [{ state: "placed" }, 4],
+    [{ state: "pending" }, 4],
+    [{ state: "partial" }, 1],
+    [{ state: "safe", unreadableCount: 1 }, 3],
+    [{ state: "pending", unreadableCount: 1 }, 3],
+  ] as const)("%j exits with %i", async (changes, status) => {
+    const handlers: RunOptions["handlers"] = { snapshot: async () => snapshotResult(changes) };
+    const ran = await runCairn(["snapshot", "/a", "--json"], { handlers });
+    expect(ran.status).toBe(status);
+    expect(JSON.parse(ran.stdout)).toEqual({ type: "summary", ...snapshotResult(changes) });
+  });
+
+  it("says in two lines what was saved, and lists what was not", async () => {
+    const unreadable = Array.from({ length: 25 }, (_, i) => ({ ...entry(`/srv/${i}\n`), errno: "EACCES" }));
+    const handlers: RunOptions["handlers"] = {
+      snapshot: async () => snapshotResult({ unreadable, unreadableCount: 25, notes: ["A note."] }),
+    };
+    const ran = await runCairn(["snapshot", "/a"], { handlers });
+    expect(ran.stdout).toBe(
+      "snapshot 4f2a9c000000 safe: survives the loss of any 1 site, or of any 3 nodes\n" +
+        "12 files, 3 directories: 4.77 MiB read, 3.81 MiB new, 8.58 MiB stored in 2 segments (3+3), 2.5 s\n",
+    );
+    expect(ran.stderr).toContain(
+      "A note.\n25 paths could not be read and are not in the snapshot:\n  /srv/0\\n (EACCES)\n",
+    );
+    expect(ran.stderr).toContain("  ... and 5 more; --json lists them.\n");
+    expect(ran.stderr.split("\n").length).toBeLessThan(30);
+  });
+
+  it("shows progress on a terminal or when told to, never on standard output", async () => {
+    const handlers: RunOptions["handlers"] = {
+      snapshot: async (_request, { progress }) => {
+        for (let i = 0; i <= 10; i++)
+          progress({
+            type: "progress",
+            phase: "read",
+            bytes: i * 2 ** 20,
+            bytesTotal: 10 * 2 ** 20,
+            files: i,
+          });
+        return snapshotResult();
+      },
+    };
+    expect((await runCairn(["snapshot", "/a"], { handlers })).stderr).toBe("");
+    const logged = await runCairn(["snapshot", "/a", "--progress"], { handlers });
+    expect(logged.stderr).toMatch(/read {5}.* of 10\.0 MiB {2}\d+ % .*MiB\/s {2}ETA .* files\n/);
+    expect(logged.stderr).not.toContain("\r");
+    const terminal = await runCairn(["snapshot", "/a"], { handlers, terminal: true });
+    expect(terminal.stderr).toContain("\r\x1b[Kread");
+    expect(terminal.stderr.endsWith("\r\x1b[K")).toBe(true);
+    expect(terminal.stdout).not.toContain("read     ");
+  });
+
+  it("with --json and --progress gives progress as lines before the summary", async () => {
+    const handlers: RunOptions["handlers"] = {
+      snapshot: async (_request, { progress }) => {
+        progress({ type: "progress", phase: "read", bytes: 1 });
+        return snapshotResult();
+      },
+    };
+    const ran = await runCairn(["snapshot", "/a", "--progress", "--json"], { handlers });
+    const types = ran.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).type);
+    expect(types).toEqual(["progress", "summary"]);
+  });
+});
+
+describe("restore and verify", () => {
+  it("hand on what was asked for", async () => {
+    let request: RestoreRequest | undefined;
+    const handlers: RunOptions["handlers"] = {
+      restore: async (given) => {
+        request = given;
+        return restoreResult();
+      },
+    };
+    const argv = [
+      "restore",
+      "4f2a:srv/../etc",
+      "--target",
+      "out",
+      "--include",
+      "*.c",
+      "--overwrite",
+      "never",
+    ];
+    const ran = await runCairn([...argv, "--delete", "--dry-run", "--partial", "--tag", "t"], { handlers });
+    expect(ran.status).toBe(0);
+    expect(request).toEqual({
+      snapshot: "4f2a",
+      tags: ["t"],
+      paths: [],
+      path: "/etc",
+      target: "/work/dir/out",
+      includes: ["*.c"],
+      excludes: [],
+      overwrite: "never",
+      delete: true,
+      dryRun: true,
+      partial: true,
+    });
+  });
+
+  it("says what was restored, and that something was not", async () => {
+    const problems = [{ ...entry("/srv/dev"), what: "entry", reason: "EPERM" }];
+    const handlers: RunOptions["handlers"] = {
+      restore: async () => restoreResult({ problems, problemCount: 1, ownersNotRestored: 3 }),
+    };
+    const ran = await runCairn(["restore", "latest", "--target", "/t"], { handlers });
+    expect(ran.status).toBe(3);
+    expect(ran.stdout).toBe(
+      "restored 12 files, 3 directories, 4.77 MiB into /t in 1.8 s; 3.91 MiB fetched, every byte verified\n",
+    );
+    expect(ran.stderr).toBe(
+      "Owners were not set on 3 entries: the daemon does not run as root.\n" +
+        "1 thing could not be restored:\n  /srv/dev: entry (EPERM)\n",
+    );
+  });
+
+  it("say which shards are missing and who has them", async () => {
+    const detail = {
+      code: "TOO_FEW_SHARDS" as const,
+      shortages: [
+        {
+          segment: { owner: "cd".repeat(32), incarnation: "ef".repeat(16), number: 7 },
+          have: 1,
+          need: 3,
+          holders: [],
+        },
+      ],
+    };
+    const { faultFromJson } = await import("../../../src/control/fault-json.ts");
+    const fault = faultFromJson({ error: { code: detail.code, message: "", detail: { ...detail } } });
+    const handlers: RunOptions["handlers"] = {
+      restore: async () => {
+        throw fault;
+      },
+    };
+    const ran = await runCairn(["restore", "latest", "--target", "/t"], { handlers });
+    expect(ran.status).toBe(11);
+    expect(ran.stderr).toContain("  segment 7: 1 of 3, 2 more needed from: no holder known\n");
+  });
+
+  it.each([
+    [{ state: "ok" }, 0],
+    [{ state: "weak" }, 4],
+    [{ state: "unreadable" }, 11],
+    [{ state: "ok", corruptCount: 1 }, 4],
+  ] as const)("a check that finds %j exits with %i", async (changes, status) => {
+    const handlers: RunOptions["handlers"] = { verify: async () => verifyResult(changes) };
+    expect((await runCairn(["verify", "latest"], { handlers })).status).toBe(status);
+  });
+});
+
+describe("looking", () => {
+  const latin1 = {
+    ...entry("/srv/x"),
+    path: "/srv/\ufffd",
+    pathBase64: Buffer.from([0x2f, 0xe9, 0x1b]).toString("base64"),
+  };
+  const handlers: RunOptions["handlers"] = {
+    async *ls() {
+      yield latin1;
+      return { snapshotId: SNAPSHOT_ID, entries: 1, bytes: 1234 };
+    },
+  };
+
+  it("ls gives other programs the bytes and terminals no control characters", async () => {
+    expect([...(await runCairn(["ls", "latest"], { handlers })).stdoutBytes]).toEqual([
+      0x2f, 0xe9, 0x1b, 0x0a,
+    ]);
+    const shown = { ...latin1, path: "/\x1b[31m\u202e" };
+    const evil: RunOptions["handlers"] = {
+      async *ls() {
+        yield shown;
+        return { snapshotId: SNAPSHOT_ID, entries: 1, bytes: 0 };
+      },
+    };
+    expect((await runCairn(["ls", "latest"], { handlers: evil, terminal: true })).stdout).toBe(
+      "/\\x1b[31m\\u202e\n",
+    );
+  });
+
+  it("ls --json is one entry a line and a summary", async () => {
+    const lines = (await runCairn(["ls", "latest", "--json"], { handlers })).stdout.trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      latin1,
+      { type: "summary", snapshotId: SNAPSHOT_ID, entries: 1, bytes: 1234 },
+    ]);
+  });
+
+  it("ls --long, find and diff", async () => {
+    const long = await runCairn(["ls", "latest", "-l"]);
+    expect(long.stdout).toBe("-rw-r--r-- root     root             1234 2026-11-20 01:02:03 /srv/a\n");
+    expect((await runCairn(["find", "a"])).stdout).toBe("4f2a9c000000  2026-11-21 03:04:05  /srv/a\n");
+    expect((await runCairn(["diff", "4f", "latest"])).stdout).toMatch(
+      /^\+ \/srv\/a\n4f2a9c000000 to .*1 entry added/,
+    );
+  });
+
+  it("cat writes the bytes of the file and nothing else", async () => {
+    expect((await runCairn(["cat", "latest:/srv/a"])).stdout).toBe("contents");
+  });
+
+  it("snapshots and peers are tables, and arrays in JSON", async () => {
+    const snapshot = {
+      snapshotId: SNAPSHOT_ID,
+      sequence: 1,
+      time: TIME,
+      host: "till-3",
+      paths: ["/srv"],
+      pathsBase64: ["L3Nydg=="],
+      tags: ["daily"],
+      files: 12,
+      directories: 3,
+      bytes: 5_000_000,
+      state: "safe" as const,
+      survives: SURVIVES,
+    };
+    const listing: RunOptions["handlers"] = { snapshots: async () => ({ snapshots: [snapshot] }) };
+    expect((await runCairn(["snapshots"], { handlers: listing })).stdout).toBe(
+      "ID            TIME (UTC)           HOST    STATE  FILES      SIZE  SITES  NODES  TAGS   PATHS\n" +
+        "4f2a9c000000  2026-11-21 03:04:05  till-3  safe      12  4.77 MiB      1      3  daily  /srv\n",
+    );
+    expect(JSON.parse((await runCairn(["snapshots", "--json"], { handlers: listing })).stdout)).toEqual([
+      snapshot,
+    ]);
+    expect((await runCairn(["snapshots"])).stdout).toBe("no snapshots\n");
+    expect((await runCairn(["peers"])).stdout).toMatch(
+      /^NAME +SITE .*\ntill-3 +leipzig +self +yes +1\.00 GiB +1\.00 TiB +- /,
+    );
+    expect(JSON.parse((await runCairn(["peers", "--json"])).stdout)).toHaveLength(1);
+  });
+
+  it("status fits on a screen and is one JSON document", async () => {
+    const ran = await runCairn(["status"]);
+    expect(ran.stdout.split("\n").length).toBeLessThan(16);
+    expect(ran.stdout).toContain("swarm       abababababab: 8 of 9 members up, 3 sites, 1 administrator\n");
+    expect(ran.stdout).toContain(
+      "protection  safe: survives the loss of any 1 site, or of any 3 nodes; lowest margin 2 (1 segment)\n",
+    );
+    expect(JSON.parse((await runCairn(["status", "--json"])).stdout)).toEqual(statusResult());
+  });
+
+  it("invite prints the token alone", async () => {
+    expect((await runCairn(["invite", "--site", "north"])).stdout).toBe("cairn1-abc\n");
+  });
+});
+
+describe("commands without a daemon", () => {
+  const local = { initHome: async () => report };
+
+  it("init shows the recovery key once, as a block to write down", async () => {
+    const ran = await runCairn(["init", "--site", "north"], { local });
+    expect(ran.status).toBe(0);
+    expect(ran.stdout).toContain("New swarm abababababab: host-1 at site north.\n");
+    expect(ran.stdout).toMatch(/ {3}1\. worda {6}2\. wordb {6}3\. wordc {6}4\. wordd\n {3}5\. /);
+    expect(ran.stdout.match(/^ +\d+\. /gm)).toHaveLength(6);
+    const json = JSON.parse((await runCairn(["init", "--site", "north", "--json"], { local })).stdout);
+    expect(json).toMatchObject({ recoveryKey: WORDS.join(" "), peerId: "12D3Koo" });
+    expect(json).not.toHaveProperty("words");
+  });
+
+  it("or writes it to a new file that only this user can read, and shows it nowhere", async () => {
+    const file = join(folder, "key");
+    const argv = ["init", "--site", "north", "--recovery-key-out", file];
+    const ran = await runCairn(argv, { local });
+    expect(ran.stdout).not.toContain("worda");
+    expect(await readFile(file, "utf8")).toBe(`${WORDS.join(" ")}\n`);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const again = await runCairn(argv, { local: {} });
+    expect(again).toMatchObject({ status: 2 });
+    expect(again.stderr).toContain("exists already");
+  });
+
+  it("leaves no empty key file behind when init fails", async () => {
+    const file = join(folder, "key");
+    const failing = {
+      initHome: async () => {
+        throw new Fault({ code: "HOME_EXISTS", home: "/h" });
+      },
+    };
+    const ran = await runCairn(["init", "--site", "north", "--recovery-key-out", file], { local: failing });
+    expect(ran.status).toBe(1);
+    await expect(stat(file)).rejects.toMatchObject({ code: "ENOENT" });
+  });
+
+  const recover = async (argv: readonly string[], stdin: string) => {
+    let options: RecoverOptions | undefined;
+    const ran = await runCairn(["recover", ...argv], {
+      stdin,
+      local: {
+        recoverHome: async (given) => {
+          options = given;
+          return {
+            ownerId: "cd".repeat(32),
+            peerId: "12D3Koo",
+            site: "north",
+            members: { asked: 5, answered: 4 },
+            head: { id: "ee".repeat(32), time: TIME, incarnation: "ef".repeat(16), epoch: 9 },
+            snapshots: 3,
+            readOnly: false,
+            warnings: ["An older state has more."],
+            bytesFetched: 1024,
+          };
+        },
+      },
+    });
+    return { ran, options };
+  };
+
+  it("recover takes the words however they were written down", async () => {
+    const block = WORDS.map((word, i) => `${i + 1}. ${word.toUpperCase()}`).join("\n");
+    const { ran, options } = await recover(["--recovery-key", "-", "--peer", "10.0.0.1:4001"], block);
+    expect(ran.status).toBe(0);
+    expect(options).toMatchObject({
+      words: WORDS,
+      peers: ["10.0.0.1:4001"],
+      readOnly: false,
+      name: "host-1",
+    });
+    expect(ran.stdout).toContain("4 of 5 members answered.");
+    expect(ran.stderr).toBe("Warning: An older state has more.\n");
+    await writeFile(join(folder, "key"), WORDS.join(" "));
+    const fromFile = await recover(
+      ["--recovery-key", join(folder, "key"), "--token", "cairn1-x", "--read-only"],
+      "",
+    );
+    expect(fromFile.options).toMatchObject({ words: WORDS, token: "cairn1-x", readOnly: true });
+  });
+
+  it("a key with a word missing is a wrong key", async () => {
+    const { ran, options } = await recover(
+      ["--recovery-key", "-", "--peer", "a:1"],
+      WORDS.slice(1).join(" "),
+    );
+    expect(ran.status).toBe(12);
+    expect(options).toBeUndefined();
+  });
+
+  it("daemon runs until it is told to stop, and that is a success", async () => {
+    let interrupt = (): void => {};
+    const ran = await runCairn(["daemon", "--listen", "127.0.0.1:0"], {
+      interrupt: (given) => {
+        interrupt = given;
+      },
+      local: {
+        runDaemon: ({ signal, listen, home }) =>
+          new Promise((resolve) => {
+            expect([listen, home]).toEqual(["127.0.0.1:0", "/h"]);
+            signal.addEventListener("abort", () => resolve());
+            interrupt();
+          }),
+      },
+    });
+    expect(ran).toMatchObject({ status: 0, stdout: "", stderr: "" });
+  });
+});
