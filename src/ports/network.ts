@@ -39,7 +39,7 @@ export type RequestHandler = (from: PeerId, message: NetMessage) => Promise<NetM
  * Contract, checked by test/contract/network.ts against libp2p and the simulator's network:
  * - A request reaches the handler at most once and is answered at most once; the caller gets the answer, or
  *   `PEER_UNREACHABLE` (no connection, or it broke), `PEER_TIMEOUT`, `PEER_BUSY` (the other end has as many
- *   requests under way as it takes), `PEER_PROTOCOL` (limits exceeded), or the signal's reason. A request that
+ *   requests under way as it takes), `PEER_PROTOCOL` (limits exceeded), `PEER_REFUSED` (our role there may not use the protocol), or the signal's reason. A request that
  *   failed may have been carried out.
  * - A handler that throws resets the request: the caller gets `PEER_UNREACHABLE`. Refusals are answers.
  * - Neither end holds more than one message in memory for a request, however slow the other is.

@@ -28,8 +28,10 @@ const request = z.discriminatedUnion("t", [
   z.object({ t: z.literal("hello"), v: version, page: rosterPageRequestSchema }).strict(),
   /** Answer: `pool`. The member asks the DHT on the guest's behalf. */
   z.object({ t: z.literal("pool"), v: version }).strict(),
-  /** A certificate for the owner's new node. Answer: `accepted`. */
-  z.object({ t: z.literal("submit"), v: version, certificate: certificateBytes }).strict(),
+  /** A certificate for the owner's new node, and the life that it begins. Answer: `accepted`. */
+  z
+    .object({ t: z.literal("submit"), v: version, certificate: certificateBytes, incarnation: record })
+    .strict(),
 ]);
 export type RecoverRequest = z.output<typeof request>;
 export const recoverRequest = codec("recovery request", request);

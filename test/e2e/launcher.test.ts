@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Fault } from "../../src/base/fault.ts";
 import { HOME_MARKER, HOME_MARKER_NAME } from "../../src/base/home-marker.ts";
 import { bytePathOf } from "../../src/base/paths.ts";
 import type { ControlHandlers, SnapshotRequest } from "../../src/control/api.ts";
@@ -154,6 +155,21 @@ describe("the command line through the launcher", () => {
     const { status, stdout } = await ran;
     expect(status).toBe(4);
     expect(JSON.parse(stdout)).toMatchObject({ type: "summary", bytesRead: 1_000_000 });
+  });
+
+  it("says why the daemon gave up in the middle of stdin, every time", async () => {
+    await serve({
+      async snapshotStdin(_request, _context, body) {
+        for await (const chunk of body) if (chunk.length > 0) break;
+        throw new Fault({ code: "DISK_FULL", where: "/spool" });
+      },
+    });
+    const script = `exec '${LAUNCHER}' snapshot --stdin </dev/zero`;
+    const runs = await Promise.all(Array.from({ length: 8 }, () => run("/bin/sh", ["-c", script])));
+    for (const ran of runs) {
+      expect(ran).toMatchObject({ status: 1, stdout: "" });
+      expect(ran.stderr).toContain("No room left in /spool");
+    }
   });
 
   it.each(["SIGINT", "SIGTERM"] as const)("%s cancels in the daemon and exits with 130", async (signal) => {

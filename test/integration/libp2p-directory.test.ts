@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ownerIdOf, type PeerId, peerIdOf } from "../../src/base/ids.ts";
-import { until } from "../contract/network.ts";
+import { codeOf, until } from "../contract/network.ts";
 import { addressOf, IDLE, introduce, isConnected, message, TestSwarm } from "./libp2p-swarm.ts";
 
 let swarm: TestSwarm;
@@ -73,6 +73,14 @@ test("a pool is found through a member that holds nothing, by one that never met
     return found.sort().join() === expected.join();
   });
   expect(await seeker.directory.pool(ownerIdOf(randomBytes(32)))).toEqual([]);
+});
+
+test("a port that is taken is said so, and the database is free again after it", async () => {
+  const first = await swarm.node();
+  const directory = swarm.freshDirectory();
+  const init = { directory, listen: addressOf(first) };
+  expect(await codeOf(swarm.node(init))).toBe("USAGE");
+  await swarm.node({ directory });
 });
 
 test("an address that was only heard of is kept over a restart", async () => {

@@ -67,7 +67,12 @@ export class TestSwarm {
       log: SILENT_LOG,
       ...(init.limits === undefined ? {} : { limits: init.limits }),
     });
-    await node.start();
+    try {
+      await node.start();
+    } catch (error) {
+      await node.stop();
+      throw error;
+    }
     this.setRole(node.network.self, init.role ?? "member");
     this.onStop(node.stop);
     return node;

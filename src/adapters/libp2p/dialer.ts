@@ -1,0 +1,126 @@
+import type { Connection, Libp2p } from "@libp2p/interface";
+import { multiaddr } from "@multiformats/multiaddr";
+import { Fault, messageOf } from "../../base/fault.ts";
+import type { PeerId } from "../../base/ids.ts";
+import { SECOND_MS } from "../../base/units.ts";
+import type { AddressBook } from "./address-book.ts";
+import { withoutPeer } from "./addresses.ts";
+import { whenAdmitted } from "./client.ts";
+import { type ConnectionBook, NotAdmitted, type OpenConnection } from "./connections.ts";
+import type { Libp2pDirectory } from "./directory.ts";
+import type { RoleOf } from "./gate.ts";
+import { raceAbort } from "./idle-guard.ts";
+import type { Libp2pLimits } from "./limits.ts";
+
+export interface DialerInit {
+  readonly self: PeerId;
+  readonly libp2p: Libp2p;
+  readonly book: ConnectionBook;
+  readonly addressBook: AddressBook;
+  readonly directory: Libp2pDirectory;
+  readonly roleOf: RoleOf;
+  readonly limits: Libp2pLimits;
+}
+
+/** The DHT is asked for one peer at most this often: every request to a dead peer would ask otherwise. */
+const FIND_EVERY_MS = 20 * SECOND_MS;
+const FIND_MEMORY_MAX = 10_000;
+
+/** Gets a connection to a member: the open one, or by dialling what the address book has, or what the DHT finds. */
+export class Dialer {
+  readonly #init: DialerInit;
+  readonly #dialling = new Map<PeerId, Promise<OpenConnection>>();
+  readonly #foundMs = new Map<PeerId, number>();
+  readonly #stopped = new AbortController();
+
+  constructor(init: DialerInit) {
+    this.#init = init;
+  }
+
+  stop(): void {
+    this.#stopped.abort(new Error("the node stops"));
+  }
+
+  /** There is a new address: an attempt under way does not have it, so the next caller begins another. */
+  learned(peer: PeerId): void {
+    this.#dialling.delete(peer);
+  }
+
+  /** Rejects with `PEER_UNREACHABLE`, `NotAdmitted` or the signal's reason. */
+  async connect(peer: PeerId, signal: AbortSignal): Promise<OpenConnection> {
+    const open = this.#init.book.best(peer);
+    if (open !== undefined) return await whenAdmitted(open, signal);
+    // Several requests share one attempt, which goes on if one of them gives up: it has its own bounds.
+    const dialling = this.#dialling.get(peer) ?? this.#begin(peer);
+    return await raceAbort(dialling, signal);
+  }
+
+  #begin(peer: PeerId): Promise<OpenConnection> {
+    const dialling = this.#reach(peer).finally(() => {
+      if (this.#dialling.get(peer) === dialling) this.#dialling.delete(peer);
+    });
+    dialling.catch(() => {});
+    this.#dialling.set(peer, dialling);
+    return dialling;
+  }
+
+  async #reach(peer: PeerId): Promise<OpenConnection> {
+    if (peer === this.#init.self) throw unreachable(peer, "it is this node");
+    if (this.#init.roleOf(peer) !== "member") throw unreachable(peer, "it is not a member");
+    const known = await this.#init.directory.addresses(peer);
+    try {
+      return await this.#dial(peer, known);
+    } catch (error) {
+      if (error instanceof NotAdmitted) throw error;
+      const found = (await this.#find(peer)).filter((address) => !known.includes(address));
+      if (found.length === 0) throw error;
+      return await this.#dial(peer, found);
+    }
+  }
+
+  async #find(peer: PeerId): Promise<string[]> {
+    const nowMs = performance.now();
+    const lastMs = this.#foundMs.get(peer);
+    if (lastMs !== undefined && nowMs - lastMs < FIND_EVERY_MS) return [];
+    if (this.#init.book.connected().length === 0) return [];
+    if (this.#foundMs.size >= FIND_MEMORY_MAX) this.#foundMs.clear();
+    this.#foundMs.set(peer, nowMs);
+    return await this.#init.directory.find(peer);
+  }
+
+  async #dial(peer: PeerId, addresses: readonly string[]): Promise<OpenConnection> {
+    if (addresses.length === 0) throw unreachable(peer, "no address of it is known");
+    const targets = addresses.map((address) => multiaddr(`${address}/p2p/${peer}`));
+    const signal = AbortSignal.any([
+      this.#stopped.signal,
+      AbortSignal.timeout(this.#init.limits.dialTimeoutMs),
+    ]);
+    let connection: Connection;
+    try {
+      connection = await this.#init.libp2p.dial(targets, { signal });
+    } catch (error) {
+      throw dialFault(error, peer);
+    }
+    const open = this.#init.book.of(connection);
+    if (open === undefined) throw new NotAdmitted();
+    await whenAdmitted(open, this.#stopped.signal);
+    if (connection.direction === "outbound") {
+      await this.#init.addressBook.reached(peer, withoutPeer(connection.remoteAddr).toString());
+    }
+    return open;
+  }
+}
+
+export function dialFault(error: unknown, peer: string): Error {
+  // The listener's gater acts after the handshake: the connection may be closed before `dial` returns.
+  const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+  const isRefusal = (each: unknown): boolean =>
+    each instanceof Error && /^(ConnectionClosedError|MuxerUnavailableError)$/.test(each.name);
+  if (errors.some(isRefusal)) return new NotAdmitted(error);
+  const reasons = errors.map(messageOf).join("; ").slice(0, 500);
+  return unreachable(peer, `dialling failed: ${reasons}`, error);
+}
+
+function unreachable(peer: string, reason: string, cause?: unknown): Fault {
+  return new Fault({ code: "PEER_UNREACHABLE", peer, reason }, cause === undefined ? {} : { cause });
+}

@@ -1,0 +1,12 @@
+import { yamux } from "@libp2p/yamux";
+import { READ_BUFFER_BYTES, STREAM_WINDOW_BYTES } from "./limits.ts";
+
+/**
+ * The multiplexer of nodes and guests. The initial window stays at yamux's 256 KiB: each end also takes it for
+ * what the other grants, so it must not differ. It grows up to the maximum on its own.
+ */
+export function muxer(): ReturnType<typeof yamux> {
+  return yamux({
+    streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES, maxReadBufferLength: READ_BUFFER_BYTES },
+  });
+}

@@ -1,0 +1,13 @@
+/**
+ * What exists in this owner's repository, as this machine knows it: snapshots, trees, chunk -> segment -> shard ->
+ * peer, over the MetaStore port. It decides nothing about peers and moves no bytes.
+ */
+export * from "./catalog.ts";
+export * from "./chunk-index.ts";
+export { refKey, type SegmentRef, stateKey as stateKeyOf } from "./keys.ts";
+export * from "./path-cache.ts";
+export * from "./records.ts";
+export * from "./segment-ranges.ts";
+export * from "./segment-table.ts";
+export type { RepositoryState } from "./state.ts";
+export * from "./tree.ts";

@@ -1,0 +1,81 @@
+import { z } from "zod";
+import { must } from "../base/assert.ts";
+import { readU64be } from "../base/bytes.ts";
+import type { PeerId } from "../base/ids.ts";
+import type { MetaOp, MetaStore } from "../ports/index.ts";
+import { bytesOf, bytesUpTo, codec, count, peerId } from "../wire/codec.ts";
+import { SHARDS_MAX } from "../wire/descriptor.ts";
+import { type SegmentRef, segmentKeyOf, tableRange } from "./keys.ts";
+
+const slot = z
+  .object({
+    peer: peerId,
+    timeMs: count,
+    /** The holder's signature under its receipt; absent where it only said so (after a recovery). */
+    signature: bytesOf(64).optional(),
+  })
+  .strict();
+/** Who has acknowledged one shard. */
+export type ShardSlot = z.output<typeof slot>;
+
+const record = z
+  .object({
+    v: z.literal(1),
+    class: z.int().min(0).max(65_535),
+    k: z.int().min(1).max(SHARDS_MAX),
+    /** For each shard index who holds it; `null` where nobody acknowledged it. */
+    slots: z.array(slot.nullable()).min(1).max(SHARDS_MAX),
+    /** Shard bytes of all n; 0 while it is not known. */
+    shardBytes: count,
+    /** Its signed descriptor, in its envelope; absent after a recovery until it was read. */
+    descriptor: bytesUpTo(16 * 1024).optional(),
+    /** The sealed segment's own header (salt, key commitment). */
+    header: bytesUpTo(256).optional(),
+    /** The sealed bytes are in this machine's spool. */
+    spooled: z.boolean(),
+    createdMs: count,
+  })
+  .strict();
+export type SegmentRecord = Omit<z.output<typeof record>, "v">;
+
+const recordCodec = codec("segment record", record);
+
+/** What this owner knows of each of its segments: how it is coded and who has acknowledged which shard. */
+export class SegmentTable {
+  readonly #store: MetaStore;
+
+  constructor(store: MetaStore) {
+    this.#store = store;
+  }
+
+  get(ref: SegmentRef): SegmentRecord | undefined {
+    const bytes = this.#store.get(segmentKeyOf(ref));
+    return bytes === undefined ? undefined : decodeRecord(bytes);
+  }
+
+  putOp(ref: SegmentRef, value: SegmentRecord): MetaOp {
+    return { type: "put", key: segmentKeyOf(ref), value: recordCodec.encode({ v: 1, ...value }) };
+  }
+
+  async put(ref: SegmentRef, value: SegmentRecord, options: { sync: boolean }): Promise<void> {
+    await this.#store.write([this.putOp(ref, value)], options);
+  }
+
+  async *all(): AsyncGenerator<readonly [SegmentRef, SegmentRecord]> {
+    for await (const [key, value] of this.#store.scan(tableRange("segment"))) {
+      const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+      const ref = { incarnation: view.getUint32(1), number: must(readU64be(key, 5), "segment number") };
+      yield [ref, decodeRecord(value)];
+    }
+  }
+}
+
+function decodeRecord(bytes: Uint8Array): SegmentRecord {
+  const { v: _, ...value } = recordCodec.decode(bytes);
+  return value;
+}
+
+/** Distinct holders' acknowledgements of a segment. */
+export function holdersOf(segment: SegmentRecord): { index: number; peer: PeerId }[] {
+  return segment.slots.flatMap((entry, index) => (entry === null ? [] : [{ index, peer: entry.peer }]));
+}

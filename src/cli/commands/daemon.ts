@@ -1,0 +1,22 @@
+import { z } from "zod";
+import { EXIT } from "../exit-codes.ts";
+import { listenValue } from "../values.ts";
+import type { AddCommand } from "./add-command.ts";
+
+export const daemonCommand: AddCommand = (program, bind) => {
+  const command = program
+    .command("daemon")
+    .description("run this node in the foreground; logs JSON lines, ready when one says event: ready")
+    .option("--listen <addr>", "HOST:PORT or a multiaddr; port 0 picks a free one");
+  const options = z.object({ listen: listenValue.optional() });
+  bind(command, options, [0, 1, 2, 10], async (session, { listen }) => {
+    const operations = await session.world.localOperations();
+    await operations.runDaemon({
+      home: session.home,
+      signal: session.signal,
+      ...(listen === undefined ? {} : { listen }),
+    });
+    return EXIT.done;
+  });
+  return command;
+};

@@ -1,0 +1,28 @@
+import { z } from "zod";
+import { EXIT } from "../exit-codes.ts";
+import { optionalBytes, shortTime, table } from "../text.ts";
+import type { AddCommand } from "./add-command.ts";
+
+const HEADER = ["NAME", "SITE", "STATE", "HOLDER", "USED", "CAPACITY", "LAST SEEN (UTC)", "PEER"];
+
+export const peersCommand: AddCommand = (program, bind) => {
+  const command = program.command("peers").description("every node of the swarm");
+  bind(command, z.object({}), [0, 1, 5, 6, 10], async (session) => {
+    const { peers } = await session.daemon.peers({}, session.context);
+    await session.result(peers, () => {
+      const rows = peers.map((peer) => [
+        peer.name,
+        peer.site,
+        peer.state,
+        peer.holder ? "yes" : "no",
+        optionalBytes(peer.usedBytes),
+        optionalBytes(peer.capacityBytes),
+        peer.lastSeen === undefined ? "-" : shortTime(peer.lastSeen),
+        peer.peerId,
+      ]);
+      return table(HEADER, rows, ["USED", "CAPACITY"]);
+    });
+    return EXIT.done;
+  });
+  return command;
+};

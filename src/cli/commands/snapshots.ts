@@ -1,0 +1,39 @@
+import { z } from "zod";
+import { formatBytes } from "../../base/units.ts";
+import { EXIT } from "../exit-codes.ts";
+import { shortId, shortTime, table } from "../text.ts";
+import { localPath, narrowing } from "../values.ts";
+import type { AddCommand } from "./add-command.ts";
+import { collect } from "./collect.ts";
+
+const HEADER = ["ID", "TIME (UTC)", "HOST", "STATE", "FILES", "SIZE", "SITES", "NODES", "TAGS", "PATHS"];
+
+export const snapshotsCommand: AddCommand = (program, bind) => {
+  const command = program
+    .command("snapshots")
+    .description("the snapshots there are, oldest first; SITES and NODES: how many of each may be lost")
+    .option("--tag <tag>", "only those with this tag; may be repeated", collect)
+    .option("--path <path>", "only those of this path; may be repeated", collect);
+  bind(command, z.object(narrowing), [0, 1, 2, 5, 6, 10], async (session, { tag, path }) => {
+    const request = { tags: tag, paths: path.map((each) => localPath(each, session.world)) };
+    const { snapshots } = await session.daemon.snapshots(request, session.context);
+    await session.result(snapshots, () => {
+      if (snapshots.length === 0) return "no snapshots\n";
+      const rows = snapshots.map((snapshot) => [
+        shortId(snapshot.snapshotId),
+        shortTime(snapshot.time),
+        snapshot.host,
+        snapshot.state,
+        String(snapshot.files),
+        formatBytes(snapshot.bytes),
+        String(snapshot.survives.sites),
+        String(snapshot.survives.nodes),
+        snapshot.tags.join(","),
+        snapshot.paths.join(" "),
+      ]);
+      return table(HEADER, rows, ["FILES", "SIZE", "SITES", "NODES"]);
+    });
+    return EXIT.done;
+  });
+  return command;
+};

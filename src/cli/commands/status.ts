@@ -1,0 +1,102 @@
+import { z } from "zod";
+import { formatBytes, formatDuration } from "../../base/units.ts";
+import type { StatusResult } from "../../control/api.ts";
+import { EXIT } from "../exit-codes.ts";
+import { counted, printable, shortId, shortTime, survivesText } from "../text.ts";
+import type { AddCommand } from "./add-command.ts";
+
+export const statusCommand: AddCommand = (program, bind) => {
+  const command = program
+    .command("status")
+    .description("this node, its repository and how well it is protected");
+  bind(command, z.object({}), [0, 1, 5, 6, 10], async (session) => {
+    const status = await session.daemon.status({}, session.context);
+    await session.result(status, () => statusText(status));
+    return EXIT.done;
+  });
+  return command;
+};
+
+function statusText(status: StatusResult): string {
+  const blocks: [string, string[]][] = [
+    ["node", nodeLines(status)],
+    ["swarm", [swarmLine(status)]],
+    ["repository", repositoryLines(status)],
+    ["protection", protectionLines(status)],
+    ["storage", [storageLine(status)]],
+    ["spool", [spoolLine(status)]],
+    [
+      "alerts",
+      status.alerts.length === 0 ? ["none"] : status.alerts.map(({ code, text }) => `${code}: ${text}`),
+    ],
+  ];
+  if (status.scrub !== undefined) blocks.splice(5, 0, ["scrub", [scrubLine(status.scrub)]]);
+  if (status.queue !== undefined) blocks.splice(5, 0, ["repair", [queueLine(status.queue)]]);
+  return blocks
+    .flatMap(([name, lines]) =>
+      lines.map((line, i) => `${(i === 0 ? name : "").padEnd(12)}${printable(line)}\n`),
+    )
+    .join("");
+}
+
+function nodeLines({ node }: StatusResult): string[] {
+  return [
+    `${node.name} at site ${node.site}, version ${node.version}, up since ${shortTime(node.startedAt)} UTC`,
+    node.peerId,
+    ...node.addresses,
+  ];
+}
+
+function swarmLine({ swarm }: StatusResult): string {
+  return (
+    `${shortId(swarm.swarmId)}: ${swarm.alive} of ${counted(swarm.members, "member")} up, ` +
+    `${counted(swarm.sites, "site")}, ${counted(swarm.administrators, "administrator")}`
+  );
+}
+
+function repositoryLines({ repository }: StatusResult): string[] {
+  const { newest } = repository;
+  const last =
+    newest === undefined
+      ? ""
+      : `, newest ${shortId(newest.snapshotId)} of ${shortTime(newest.time)} UTC (${newest.state})`;
+  const sizes =
+    `${formatBytes(repository.logicalBytes)} in snapshots, ${formatBytes(repository.uniqueBytes)} without duplicates, ` +
+    `${formatBytes(repository.storedBytes)} in ${counted(repository.segments, "segment")} at ${counted(repository.pool, "peer")}`;
+  const lines = [`${counted(repository.snapshots, "snapshot")}${last}`, sizes];
+  return repository.readOnly ? ["read-only", ...lines] : lines;
+}
+
+function protectionLines({ protection }: StatusResult): string[] {
+  if (protection.state === "none") return ["nothing to protect yet", ...protection.notes];
+  const lowest = protection.margins[0];
+  const margin =
+    lowest === undefined ? "" : `; lowest margin ${lowest.margin} (${counted(lowest.segments, "segment")})`;
+  const lines = [`${protection.state}: survives ${survivesText(protection.survives)}${margin}`];
+  if (protection.unreachable.length > 0)
+    lines.push(
+      `${counted(protection.unreachable.length, "holder")} not answering now: ${protection.unreachable.join(", ")}`,
+    );
+  return [...lines, ...protection.notes];
+}
+
+function storageLine({ storage }: StatusResult): string {
+  return (
+    `${formatBytes(storage.usedBytes)} of ${formatBytes(storage.capacityBytes)} used for others ` +
+    `(${counted(storage.shards, "shard")}), ${formatBytes(storage.freeBytes)} free`
+  );
+}
+
+function spoolLine({ spool }: StatusResult): string {
+  if (spool.segments === 0) return "empty: everything has been placed";
+  return `${counted(spool.segments, "segment")} still to be placed, ${formatBytes(spool.bytes)} of ${formatBytes(spool.maxBytes)}`;
+}
+
+function scrubLine(scrub: NonNullable<StatusResult["scrub"]>): string {
+  return `oldest unverified byte ${formatDuration(scrub.oldestUnverifiedMs)} old, ${counted(scrub.corrupt, "corrupt shard")}`;
+}
+
+function queueLine(queue: NonNullable<StatusResult["queue"]>): string {
+  if (queue.segments === 0) return "nothing to repair";
+  return `${counted(queue.segments, "segment")} waiting, worst margin ${queue.worstMargin}`;
+}

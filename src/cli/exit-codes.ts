@@ -1,0 +1,124 @@
+import { type Fault, isFault } from "../base/fault.ts";
+import type { RestoreResult, SnapshotResult, VerifyResult } from "../control/api.ts";
+import { DaemonFailure } from "../control/index.ts";
+
+/** What scripts may rely on; `EXIT_MEANINGS` says each in words. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  inPart: 3,
+  belowPolicy: 4,
+  noDaemon: 5,
+  refused: 6,
+  noHome: 10,
+  tooFewShards: 11,
+  wrongKey: 12,
+  interrupted: 130,
+  /** The reader of our output went away: what a shell shows for SIGPIPE. */
+  brokenPipe: 141,
+} as const;
+export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
+
+export const EXIT_MEANINGS: Readonly<Record<ExitStatus, string>> = {
+  0: "done",
+  1: "failed",
+  2: "usage",
+  3: "done in part; what is missing is listed",
+  4: "done, but protection is below the policy",
+  5: "the daemon is not running",
+  6: "refused: not a member, no right, quota",
+  10: "this home is not initialised",
+  11: "not enough shards can be reached",
+  12: "wrong recovery key or passphrase",
+  130: "interrupted; run again to go on",
+  141: "the reader of the output went away",
+};
+
+/** Of anything that was thrown. */
+export function exitStatusOf(error: unknown): ExitStatus {
+  if (isFault(error)) return exitStatusOfFault(error);
+  if (error instanceof DaemonFailure && error.code === "DAEMON_GONE") return EXIT.noDaemon;
+  return EXIT.failed;
+}
+
+function exitStatusOfFault({ detail }: Fault): ExitStatus {
+  switch (detail.code) {
+    case "USAGE":
+    case "PROFILE_IMPOSSIBLE":
+      return EXIT.usage;
+    case "DAEMON_NOT_RUNNING":
+      return EXIT.noDaemon;
+    case "NOT_A_MEMBER":
+    case "NOT_ALLOWED":
+    case "TOKEN_INVALID":
+    case "TOKEN_EXPIRED":
+    case "TOKEN_USED":
+    case "QUOTA_EXCEEDED":
+    case "FENCED":
+    case "HOME_BEHIND":
+    case "PEER_REFUSED":
+      return EXIT.refused;
+    case "HOME_MISSING":
+      return EXIT.noHome;
+    case "TOO_FEW_SHARDS":
+    case "SHARD_MISSING":
+      return EXIT.tooFewShards;
+    case "WRONG_KEY":
+      return EXIT.wrongKey;
+    case "REPOSITORY_NOT_FOUND":
+      // Every member knows every owner: one that answered says that the key belongs to none of them.
+      return detail.answered > 0 ? EXIT.wrongKey : EXIT.failed;
+    case "INTERRUPTED":
+      return EXIT.interrupted;
+    case "SNAPSHOT_UNKNOWN":
+    case "SNAPSHOT_AMBIGUOUS":
+    case "PATH_NOT_IN_SNAPSHOT":
+    case "PEER_UNKNOWN":
+    case "UNSUPPORTED":
+    case "HOME_EXISTS":
+    case "HOME_LOCKED":
+    case "DISK_FULL":
+    case "DISK_FAILED":
+    case "WORKER_LOST":
+    case "SPOOL_FULL":
+    case "SOURCE_MISSING":
+    case "SOURCE_UNREADABLE":
+    case "TARGET_UNSAFE":
+    case "TARGET_FAILED":
+    case "PEER_UNREACHABLE":
+    case "PEER_TIMEOUT":
+    case "PEER_BUSY":
+    case "PEER_PROTOCOL":
+    case "NO_ROOM":
+    case "FORMAT_INVALID":
+    case "FORMAT_VERSION":
+    case "SIGNATURE_INVALID":
+    case "RECORD_STALE":
+    case "SHARD_CORRUPT":
+    case "SHARD_CONFLICT":
+    case "SEGMENT_UNREADABLE":
+    case "CHUNK_UNKNOWN":
+      return EXIT.failed;
+  }
+}
+
+/**
+ * Unreadable files outrank missing protection: the daemon goes on placing by itself, but nobody adds a file to
+ * a snapshot afterwards.
+ */
+export function exitStatusOfSnapshot(result: SnapshotResult): ExitStatus {
+  if (result.state === "partial") return EXIT.failed;
+  if (result.unreadableCount > 0) return EXIT.inPart;
+  return result.state === "placed" || result.state === "pending" ? EXIT.belowPolicy : EXIT.done;
+}
+
+export function exitStatusOfRestore(result: RestoreResult): ExitStatus {
+  return result.problemCount > 0 ? EXIT.inPart : EXIT.done;
+}
+
+/** A corrupt shard is never `done`, even where enough others are left: somebody should see it. */
+export function exitStatusOfVerify(result: VerifyResult): ExitStatus {
+  if (result.state === "unreadable") return EXIT.tooFewShards;
+  return result.state === "weak" || result.corruptCount > 0 ? EXIT.belowPolicy : EXIT.done;
+}

@@ -1,0 +1,107 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { z } from "zod";
+import { Fault } from "../base/fault.ts";
+import { DaemonFailure, faultToJson } from "../control/index.ts";
+import { catCommand } from "./commands/cat.ts";
+import { daemonCommand } from "./commands/daemon.ts";
+import { diffCommand } from "./commands/diff.ts";
+import { findCommand } from "./commands/find.ts";
+import { initCommand } from "./commands/init.ts";
+import { inviteCommand } from "./commands/invite.ts";
+import { joinCommand } from "./commands/join.ts";
+import { lsCommand } from "./commands/ls.ts";
+import { peersCommand } from "./commands/peers.ts";
+import { recoverCommand } from "./commands/recover.ts";
+import { restoreCommand } from "./commands/restore.ts";
+import { snapshotCommand } from "./commands/snapshot.ts";
+import { snapshotsCommand } from "./commands/snapshots.ts";
+import { statusCommand } from "./commands/status.ts";
+import { verifyCommand } from "./commands/verify.ts";
+import { EXIT, type ExitStatus, exitStatusOf } from "./exit-codes.ts";
+import { OutputClosed } from "./output.ts";
+import { addCommonOptions, binder, errorText } from "./session.ts";
+import type { World } from "./world.ts";
+
+const DESCRIPTION =
+  "Peer-to-peer replicated backup: the servers of an organisation keep each other's backups.";
+
+/** In the order in which they are met: a swarm, then data. */
+const COMMANDS = [
+  initCommand,
+  inviteCommand,
+  joinCommand,
+  daemonCommand,
+  peersCommand,
+  statusCommand,
+  snapshotCommand,
+  snapshotsCommand,
+  lsCommand,
+  findCommand,
+  diffCommand,
+  catCommand,
+  restoreCommand,
+  recoverCommand,
+  verifyCommand,
+];
+
+/** Runs one command line; whatever happens is printed and becomes the exit status. */
+export async function runCommandLine(world: World): Promise<ExitStatus> {
+  let status: ExitStatus = EXIT.done;
+  const program = commandTree(world, (finished) => {
+    status = finished;
+  });
+  try {
+    await program.parseAsync([...world.argv], { from: "user" });
+    return status;
+  } catch (error) {
+    return report(error, world);
+  }
+}
+
+function commandTree(world: World, finished: (status: ExitStatus) => void): Command {
+  const program = new Command("cairn")
+    .description(DESCRIPTION)
+    .version(programVersion(), "-V, --version")
+    .showHelpAfterError(`("cairn help" lists the commands, "cairn help COMMAND" their options)`)
+    .showSuggestionAfterError(true);
+  inherited(program, world);
+  addCommonOptions(program);
+  const bind = binder(world, finished);
+  for (const add of COMMANDS) inherited(add(program, bind), world);
+  return program;
+}
+
+/** Subcommands do not take these over from their parent by themselves when they exist already. */
+function inherited(command: Command, world: World): void {
+  command.exitOverride().configureOutput({
+    writeOut: (text) => void world.stdout.write(text),
+    writeErr: (text) => void world.stderr.write(text),
+    outputError: (text, write) => write(text.replace(/^error: /, "cairn: ")),
+  });
+}
+
+function report(error: unknown, world: World): ExitStatus {
+  if (error instanceof OutputClosed) return EXIT.brokenPipe;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT.done;
+    // Its text is on standard error already.
+    const reason = error.message.replace(/^error: /, "");
+    printJson(new Fault({ code: "USAGE", reason }), world);
+    return EXIT.usage;
+  }
+  world.stderr.write(errorText(error));
+  if (!(error instanceof Fault) && !(error instanceof DaemonFailure) && error instanceof Error)
+    world.stderr.write(`${error.stack ?? ""}\n`);
+  printJson(error, world);
+  return exitStatusOf(error);
+}
+
+function printJson(error: unknown, world: World): void {
+  if (world.argv.includes("--json")) world.stdout.write(`${JSON.stringify(faultToJson(error))}\n`);
+}
+
+export function programVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
+}

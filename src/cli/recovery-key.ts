@@ -1,0 +1,82 @@
+import { type FileHandle, open, readFile, rm } from "node:fs/promises";
+import { Fault } from "../base/fault.ts";
+import { displayPath, pathBytes } from "../base/paths.ts";
+import { localPath, usage } from "./values.ts";
+import type { World } from "./world.ts";
+
+const WORDS = 24;
+const COLUMNS = 4;
+/** Far more than 24 words with numbers and comments. */
+const KEY_FILE_BYTES_MAX = 64 * 1024;
+
+/** Six rows of four, numbered, to be written down by hand. Read along the rows. */
+export function recoveryKeyBlock(words: readonly string[]): string {
+  const cells = words.map((word, i) => `${String(i + 1).padStart(2)}. ${word.padEnd(10)}`);
+  const rows: string[] = ["Recovery key (shown once, kept nowhere):", ""];
+  for (let i = 0; i < cells.length; i += COLUMNS)
+    rows.push(
+      `  ${cells
+        .slice(i, i + COLUMNS)
+        .join("")
+        .trimEnd()}`,
+    );
+  return `${rows.join("\n")}\n`;
+}
+
+/** The words of text as people keep it: numbers, line breaks and capitals do not matter. */
+export function parseRecoveryKey(text: string): string[] {
+  const words = text.toLowerCase().match(/[a-z]+/g) ?? [];
+  if (words.length !== WORDS) throw new Fault({ code: "WRONG_KEY", what: "recovery key" });
+  return words;
+}
+
+/** From a file, or from standard input for `-`. WRONG_KEY when there are not 24 words in it. */
+export async function readRecoveryKey(source: string, world: World): Promise<string[]> {
+  if (source !== "-") {
+    const path = localPath(source, world);
+    const text = await readFile(pathBytes(path), "utf8").catch((error: Error) => {
+      throw usage(`The recovery key cannot be read: ${error.message}.`);
+    });
+    return parseRecoveryKey(text.slice(0, KEY_FILE_BYTES_MAX));
+  }
+  if (world.stdin.isTTY === true) world.stderr.write("Recovery key (24 words, then Ctrl-D): ");
+  let text = "";
+  for await (const chunk of world.stdin) {
+    text += String(chunk);
+    if (text.length > KEY_FILE_BYTES_MAX) break;
+  }
+  return parseRecoveryKey(text);
+}
+
+export interface KeyFile extends AsyncDisposable {
+  readonly path: string;
+  /** Synced to disk when it resolves. */
+  write(words: readonly string[]): Promise<void>;
+}
+
+/** A new file that only this user can read. USAGE when there is one already; gone again if nothing is written. */
+export async function createKeyFile(name: string, world: World): Promise<KeyFile> {
+  const path = pathBytes(localPath(name, world));
+  const shown = displayPath(localPath(name, world));
+  let handle: FileHandle;
+  try {
+    handle = await open(path, "wx", 0o600);
+  } catch (error) {
+    const exists = error instanceof Error && "code" in error && error.code === "EEXIST";
+    const message = error instanceof Error ? error.message : String(error);
+    throw usage(exists ? `"${shown}" exists already; choose another file.` : `${message}.`);
+  }
+  let written = false;
+  return {
+    path: shown,
+    async write(words) {
+      await handle.writeFile(`${words.join(" ")}\n`);
+      await handle.sync();
+      written = true;
+    },
+    async [Symbol.asyncDispose]() {
+      await handle.close();
+      if (!written) await rm(path, { force: true });
+    },
+  };
+}

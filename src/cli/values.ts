@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { Fault } from "../base/fault.ts";
+import { type BytePath, bytePath, bytePathOf, normalizePath } from "../base/paths.ts";
+import { parseDuration, parseSize } from "../base/units.ts";
+import type { Profile, SnapshotSelector } from "../control/api.ts";
+import { argumentBytes } from "./raw-arguments.ts";
+import type { World } from "./world.ts";
+
+/** What people type, as values; each throws USAGE with an example of what is right. */
+
+export function usage(reason: string): Fault {
+  return new Fault({ code: "USAGE", reason });
+}
+
+function value<T>(parse: (text: string) => T | undefined, what: string, example: string) {
+  return z.string().transform((text) => {
+    const parsed = parse(text);
+    if (parsed === undefined) throw usage(`"${text}" is not ${what}, such as ${example}.`);
+    return parsed;
+  });
+}
+
+export const sizeValue = value((text) => parseSize(text), "a size", "500GiB");
+export const durationValue = value((text) => parseDuration(text), "a duration", "24h or 30d");
+export const countValue = value(
+  (text) => (/^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined),
+  "a number from 1 up",
+  "3",
+);
+export const listenValue = value(
+  (text) => (/^\/\w+\/|:\d{1,5}$/.test(text) ? text : undefined),
+  "an address",
+  "0.0.0.0:4001",
+);
+/** `undefined` inside for `auto`. */
+export const profileValue = value<{ profile: Profile | undefined }>(parseProfile, "a profile", "6+3 or auto");
+
+function parseProfile(text: string): { profile: Profile | undefined } | undefined {
+  if (text === "auto") return { profile: undefined };
+  const match = /^(\d{1,2})\+(\d{1,2})$/.exec(text);
+  if (match === null) return undefined;
+  const profile = { k: Number(match[1]), m: Number(match[2]) };
+  return profile.k >= 1 && profile.k + profile.m <= 64 ? { profile } : undefined;
+}
+
+export const repeated = z.array(z.string()).default([]);
+
+/** An argument or option as the bytes that were typed. */
+export const bytesArgument = (text: string): BytePath => bytePath(argumentBytes(text));
+
+/** Made absolute from the current directory; symbolic links stay as they are. */
+export function localPath(text: string, world: World): BytePath {
+  if (text === "") throw usage("An empty path names nothing.");
+  const path = bytesArgument(text);
+  return normalizePath(path, path.startsWith("/") ? ROOT : world.workingDirectory());
+}
+
+const ROOT = bytePathOf("/");
+
+/** Absolute: in a snapshot there is no current directory. */
+export const pathInSnapshot = (text: string): BytePath => normalizePath(bytesArgument(text), ROOT);
+
+export const tagList = repeated.transform((tags) => {
+  const wrong = tags.find((tag) => tag === "" || tag.length > 256 || !tag.isWellFormed());
+  if (wrong !== undefined) throw usage(`"${wrong}" is not a tag: up to 256 characters of UTF-8.`);
+  return tags;
+});
+
+export const narrowing = { tag: tagList, path: repeated };
+
+/** `SNAPSHOT[:PATH]`, with the options that narrow `latest`. */
+export function parseTarget(
+  text: string,
+  narrow: { readonly tag: readonly string[]; readonly path: readonly string[] },
+  world: World,
+): { selector: SnapshotSelector; path: BytePath | undefined } {
+  const colon = text.indexOf(":");
+  const snapshot = colon < 0 ? text : text.slice(0, colon);
+  if (snapshot !== "latest" && !/^[0-9a-f]{1,64}$/.test(snapshot))
+    throw usage(`"${snapshot}" is not a snapshot: give "latest", an id or the beginning of one.`);
+  const selector = {
+    snapshot,
+    tags: [...narrow.tag],
+    paths: narrow.path.map((path) => localPath(path, world)),
+  };
+  const inside = colon < 0 ? "" : text.slice(colon + 1);
+  return { selector, path: inside === "" ? undefined : pathInSnapshot(inside) };
+}

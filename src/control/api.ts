@@ -1,0 +1,79 @@
+import type { z } from "zod";
+import * as requests from "./requests.ts";
+import * as results from "./results.ts";
+
+export * from "./paths-json.ts";
+export type * from "./requests.ts";
+export * from "./results.ts";
+
+export interface CommandContext {
+  /** Aborts when the client went away or was interrupted; its reason is a `Fault` INTERRUPTED. */
+  readonly signal: AbortSignal;
+  /** Never blocks: of events faster than the client reads, the newest counts. */
+  progress(event: results.ProgressEvent): void;
+}
+
+/**
+ * Everything that can be asked of a daemon. The daemon implements it, the client offers it, so that whoever
+ * uses one can be tested with the other. Each method returns its result or throws a `Fault`.
+ *
+ * Those that list (ls, find, diff) and `cat` are async generators: they yield entries or bytes, as slowly as
+ * the reader takes them, and return the summary. When the reader leaves, `return` is called on them.
+ */
+export interface ControlHandlers {
+  status(request: requests.EmptyRequest, context: CommandContext): Promise<results.StatusResult>;
+  peers(request: requests.EmptyRequest, context: CommandContext): Promise<results.PeersResult>;
+  invite(request: requests.InviteRequest, context: CommandContext): Promise<results.InviteResult>;
+  snapshot(request: requests.SnapshotRequest, context: CommandContext): Promise<results.SnapshotResult>;
+  /** `body` throws (and does not end) when the client went away before it had sent everything. */
+  snapshotStdin(
+    request: requests.SnapshotStdinRequest,
+    context: CommandContext,
+    body: AsyncIterable<Uint8Array>,
+  ): Promise<results.SnapshotResult>;
+  snapshots(request: requests.SnapshotsRequest, context: CommandContext): Promise<results.SnapshotsResult>;
+  ls(
+    request: requests.LsRequest,
+    context: CommandContext,
+  ): AsyncGenerator<results.EntryInfo, results.LsResult, void>;
+  find(
+    request: requests.FindRequest,
+    context: CommandContext,
+  ): AsyncGenerator<results.FoundEntry, results.FindResult, void>;
+  diff(
+    request: requests.DiffRequest,
+    context: CommandContext,
+  ): AsyncGenerator<results.DiffEntry, results.DiffResult, void>;
+  cat(
+    request: requests.CatRequest,
+    context: CommandContext,
+  ): AsyncGenerator<Uint8Array, results.CatResult, void>;
+  restore(request: requests.RestoreRequest, context: CommandContext): Promise<results.RestoreResult>;
+  verify(request: requests.VerifyRequest, context: CommandContext): Promise<results.VerifyResult>;
+  /** Answers at once; the daemon then stops as on SIGTERM. */
+  shutdown(request: requests.EmptyRequest, context: CommandContext): Promise<results.ShutdownResult>;
+}
+
+/** How one command travels: what it takes, what each line of its answer is, what it returns. */
+export interface CommandShape {
+  readonly request: z.ZodType;
+  /** Of those that list: each entry. `cat` yields bytes instead. */
+  readonly item?: z.ZodType;
+  readonly result: z.ZodType;
+}
+
+export const COMMANDS = {
+  status: { request: requests.emptyRequest, result: results.statusResult },
+  peers: { request: requests.emptyRequest, result: results.peersResult },
+  invite: { request: requests.inviteRequest, result: results.inviteResult },
+  snapshot: { request: requests.snapshotRequest, result: results.snapshotResult },
+  snapshotStdin: { request: requests.snapshotStdinRequest, result: results.snapshotResult },
+  snapshots: { request: requests.snapshotsRequest, result: results.snapshotsResult },
+  ls: { request: requests.lsRequest, item: results.entryInfo, result: results.lsResult },
+  find: { request: requests.findRequest, item: results.foundEntry, result: results.findResult },
+  diff: { request: requests.diffRequest, item: results.diffEntry, result: results.diffResult },
+  cat: { request: requests.catRequest, result: results.catResult },
+  restore: { request: requests.restoreRequest, result: results.restoreResult },
+  verify: { request: requests.verifyRequest, result: results.verifyResult },
+  shutdown: { request: requests.emptyRequest, result: results.shutdownResult },
+} as const satisfies Record<keyof ControlHandlers, CommandShape>;

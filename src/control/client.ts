@@ -1,0 +1,113 @@
+import { z } from "zod";
+import { toBase64Url, utf8 } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import { COMMANDS, type CommandContext, type ControlHandlers } from "./api.ts";
+import { faultFromJson } from "./fault-json.ts";
+import {
+  type AnswerLine,
+  answerLine,
+  commandPath,
+  REQUEST_HEADER,
+  REQUEST_HEADER_BYTES_MAX,
+} from "./lines.ts";
+import { daemonGone, requestLines, type Upload } from "./transport.ts";
+
+type Answer = Extract<AnswerLine, { type: "item" | "data" | "result" }>;
+
+/**
+ * The daemon of a home, as its handlers. Throws HOME_MISSING, DAEMON_NOT_RUNNING or NOT_ALLOWED when there is
+ * none to talk to, what the daemon threw, and INTERRUPTED when `context.signal` aborted, which also makes the
+ * daemon stop what it was asked to do. A reader that leaves a list early stops it as well.
+ */
+export function controlClient(home: string): ControlHandlers {
+  const answers = (command: keyof ControlHandlers, upload: Upload, context: CommandContext) =>
+    answersOf(requestLines(home, commandPath(command), upload, context.signal), context);
+
+  async function once<Q extends z.ZodType, R extends z.ZodType>(
+    command: keyof ControlHandlers,
+    shape: { readonly request: Q; readonly result: R },
+    request: z.output<Q>,
+    context: CommandContext,
+  ): Promise<z.output<R>> {
+    return await only(shape.result, answers(command, jsonUpload(shape.request, request), context));
+  }
+
+  async function* many<Q extends z.ZodType, I extends z.ZodType, R extends z.ZodType>(
+    command: keyof ControlHandlers,
+    shape: { readonly request: Q; readonly item: I; readonly result: R },
+    request: z.output<Q>,
+    context: CommandContext,
+  ): AsyncGenerator<z.output<I>, z.output<R>, void> {
+    for await (const answer of answers(command, jsonUpload(shape.request, request), context)) {
+      if (answer.type === "item") yield shape.item.parse(answer.item);
+      else if (answer.type === "result") return shape.result.parse(answer.result);
+    }
+    throw daemonGone();
+  }
+
+  return {
+    status: (request, context) => once("status", COMMANDS.status, request, context),
+    peers: (request, context) => once("peers", COMMANDS.peers, request, context),
+    invite: (request, context) => once("invite", COMMANDS.invite, request, context),
+    snapshot: (request, context) => once("snapshot", COMMANDS.snapshot, request, context),
+    snapshots: (request, context) => once("snapshots", COMMANDS.snapshots, request, context),
+    restore: (request, context) => once("restore", COMMANDS.restore, request, context),
+    verify: (request, context) => once("verify", COMMANDS.verify, request, context),
+    shutdown: (request, context) => once("shutdown", COMMANDS.shutdown, request, context),
+    ls: (request, context) => many("ls", COMMANDS.ls, request, context),
+    find: (request, context) => many("find", COMMANDS.find, request, context),
+    diff: (request, context) => many("diff", COMMANDS.diff, request, context),
+    async *cat(request, context) {
+      for await (const answer of answers("cat", jsonUpload(COMMANDS.cat.request, request), context)) {
+        if (answer.type === "data") yield Buffer.from(answer.base64, "base64");
+        else if (answer.type === "result") return COMMANDS.cat.result.parse(answer.result);
+      }
+      throw daemonGone();
+    },
+    async snapshotStdin(request, context, body) {
+      const { request: schema, result } = COMMANDS.snapshotStdin;
+      const header = toBase64Url(utf8(encodeRequest(schema, request)));
+      if (header.length > REQUEST_HEADER_BYTES_MAX)
+        throw new Fault({ code: "USAGE", reason: "The file name and the tags are too long together." });
+      const upload = { type: "application/octet-stream", headers: { [REQUEST_HEADER]: header }, body };
+      return await only(result, answers("snapshotStdin", upload, context));
+    },
+  };
+}
+
+function jsonUpload<Q extends z.ZodType>(schema: Q, request: z.output<Q>): Upload {
+  return { type: "application/json", headers: {}, body: utf8(encodeRequest(schema, request)) };
+}
+
+function encodeRequest<Q extends z.ZodType>(schema: Q, request: z.output<Q>): string {
+  const encoded = z.safeEncode(schema, request);
+  if (encoded.success) return JSON.stringify(encoded.data);
+  throw new Fault({ code: "USAGE", reason: `Not a valid request: ${z.prettifyError(encoded.error)}` });
+}
+
+async function only<R extends z.ZodType>(schema: R, answers: AsyncIterable<Answer>): Promise<z.output<R>> {
+  for await (const answer of answers) {
+    if (answer.type === "result") return schema.parse(answer.result);
+  }
+  throw daemonGone();
+}
+
+/** Hands progress on, throws what the daemon threw; the rest is for the caller. */
+async function* answersOf(
+  lines: AsyncIterable<string>,
+  context: CommandContext,
+): AsyncGenerator<Answer, void, void> {
+  for await (const line of lines) {
+    const parsed = answerLine.parse(JSON.parse(line));
+    switch (parsed.type) {
+      case "progress":
+      case "warning":
+        context.progress(parsed);
+        break;
+      case "error":
+        throw faultFromJson(parsed);
+      default:
+        yield parsed;
+    }
+  }
+}

@@ -1,0 +1,346 @@
+import { z } from "zod";
+import { shownPath } from "./paths-json.ts";
+
+/** At most so many paths are listed in one answer; the count beside each list is exact. */
+export const LISTED_MAX = 10_000;
+
+const count = z.int().nonnegative();
+const isoTime = z.string();
+const listed = <T extends z.ZodType>(item: T) => z.array(item).max(LISTED_MAX);
+
+/** Each counts alone, over placed and not known-lost shards; see CLI.md's definition in docs. */
+export const survives = z.object({
+  sites: count,
+  nodes: count,
+  hosts: count,
+  nodesAfterWorstSite: count,
+});
+export type Survives = z.infer<typeof survives>;
+
+export const snapshotState = z.enum(["safe", "full", "placed", "pending", "partial"]);
+export type SnapshotState = z.infer<typeof snapshotState>;
+
+// --- status, peers, invite, shutdown ---
+
+export const alert = z.object({
+  /** A stable word for scripts, such as `single-administrator`. */
+  code: z.string(),
+  /** One plain sentence: what is the matter and what to do. */
+  text: z.string(),
+});
+export type Alert = z.infer<typeof alert>;
+
+export const protection = z.object({
+  survives,
+  /** Of everything the newest listed snapshots need; `none` while there is no snapshot. */
+  state: z.enum(["none", "safe", "full", "placed", "pending", "partial"]),
+  /** How many segments have which margin, lowest margin first. */
+  margins: z.array(z.object({ margin: z.int(), segments: count })),
+  /** Members of the pool that do not answer right now; not counted as lost in `survives`. */
+  unreachable: z.array(z.string()),
+  /** Plain sentences: what is not covered and why. */
+  notes: z.array(z.string()),
+});
+export type Protection = z.infer<typeof protection>;
+
+export const statusResult = z.object({
+  node: z.object({
+    peerId: z.string(),
+    name: z.string(),
+    site: z.string(),
+    version: z.string(),
+    addresses: z.array(z.string()),
+    startedAt: isoTime,
+  }),
+  swarm: z.object({
+    swarmId: z.string(),
+    members: count,
+    /** This node included. */
+    alive: count,
+    sites: count,
+    administrators: count,
+  }),
+  repository: z.object({
+    ownerId: z.string(),
+    incarnation: z.string(),
+    /** Recovered elsewhere, or looked at only. */
+    readOnly: z.boolean(),
+    snapshots: count,
+    newest: z
+      .object({ snapshotId: z.string(), time: isoTime, state: snapshotState, bytes: count })
+      .optional(),
+    /** Plain bytes of all snapshots, each file as often as snapshots have it. */
+    logicalBytes: count,
+    /** Plain bytes after deduplication. */
+    uniqueBytes: count,
+    /** Shard bytes at holders. */
+    storedBytes: count,
+    segments: count,
+    /** Peers that hold, or hear of, this repository. */
+    pool: count,
+  }),
+  protection,
+  /** What this node keeps for others. */
+  storage: z.object({ capacityBytes: count, usedBytes: count, freeBytes: count, shards: count }),
+  spool: z.object({ segments: count, bytes: count, maxBytes: count }),
+  /** The oldest byte held here that was not re-read since, once there is a scrub. */
+  scrub: z.object({ oldestUnverifiedMs: count, corrupt: count }).optional(),
+  /** Segments waiting for repair, once there is one. */
+  queue: z.object({ segments: count, worstMargin: z.int() }).optional(),
+  alerts: z.array(alert),
+});
+export type StatusResult = z.infer<typeof statusResult>;
+
+export const peerInfo = z.object({
+  peerId: z.string(),
+  name: z.string(),
+  site: z.string(),
+  host: z.string().optional(),
+  state: z.enum(["self", "alive", "unreachable", "suspected", "draining", "lost", "removed"]),
+  /** Whether it may keep shards of others. */
+  holder: z.boolean(),
+  capacityBytes: count.optional(),
+  usedBytes: count.optional(),
+  lastSeen: isoTime.optional(),
+  addresses: z.array(z.string()),
+});
+export type PeerInfo = z.infer<typeof peerInfo>;
+
+export const peersResult = z.object({ peers: z.array(peerInfo) });
+export type PeersResult = z.infer<typeof peersResult>;
+
+export const inviteResult = z.object({
+  token: z.string(),
+  site: z.string(),
+  expiresAt: isoTime,
+  uses: count,
+});
+export type InviteResult = z.infer<typeof inviteResult>;
+
+export const shutdownResult = z.object({ stopping: z.literal(true) });
+export type ShutdownResult = z.infer<typeof shutdownResult>;
+
+// --- snapshot, snapshots ---
+
+export const unreadablePath = z.object({ ...shownPath.shape, errno: z.string() });
+export type UnreadablePath = z.infer<typeof unreadablePath>;
+export const skippedPath = z.object({ ...shownPath.shape, reason: z.string() });
+export type SkippedPath = z.infer<typeof skippedPath>;
+
+export const snapshotResult = z.object({
+  snapshotId: z.string(),
+  state: snapshotState,
+  time: isoTime,
+  /** `3+3`. */
+  profile: z.string(),
+  files: count,
+  directories: count,
+  /** Bytes read from disk. */
+  bytesRead: count,
+  /** Plain bytes of chunks that the repository did not have. */
+  bytesNew: count,
+  /** Shard bytes that holders accepted, metadata and padding included. */
+  bytesStored: count,
+  segments: count,
+  /** Paths that are not in the snapshot although asked for. */
+  unreadable: listed(unreadablePath),
+  unreadableCount: count,
+  /** Files that changed while they were read: saved with exactly the bytes read. */
+  changed: listed(shownPath),
+  changedCount: count,
+  /** Left out by rule, such as /proc or the home itself. */
+  skipped: listed(skippedPath),
+  skippedCount: count,
+  /** Entries left out by --exclude. */
+  excluded: count,
+  durationMs: count,
+  survives,
+  /** Plain sentences for people: what is missing for `safe`, which peers were away. */
+  notes: z.array(z.string()),
+});
+export type SnapshotResult = z.infer<typeof snapshotResult>;
+
+export const snapshotInfo = z.object({
+  snapshotId: z.string(),
+  sequence: count,
+  time: isoTime,
+  host: z.string(),
+  paths: z.array(z.string()),
+  /** In the order of `paths`. */
+  pathsBase64: z.array(z.string()),
+  tags: z.array(z.string()),
+  files: count,
+  directories: count,
+  bytes: count,
+  state: snapshotState,
+  survives,
+});
+export type SnapshotInfo = z.infer<typeof snapshotInfo>;
+
+export const snapshotsResult = z.object({ snapshots: z.array(snapshotInfo) });
+export type SnapshotsResult = z.infer<typeof snapshotsResult>;
+
+// --- ls, find, diff, cat ---
+
+export const fileType = z.enum([
+  "file",
+  "directory",
+  "symlink",
+  "fifo",
+  "socket",
+  "block-device",
+  "character-device",
+]);
+
+export const entryInfo = z.object({
+  ...shownPath.shape,
+  type: fileType,
+  /** Permission bits, 0 .. 0o7777. */
+  mode: count,
+  uid: count,
+  gid: count,
+  user: z.string().optional(),
+  group: z.string().optional(),
+  size: count,
+  /** ISO 8601 in UTC, down to the nanosecond. */
+  mtime: isoTime,
+  /** Of a symlink. */
+  target: z.string().optional(),
+});
+export type EntryInfo = z.infer<typeof entryInfo>;
+
+export const lsResult = z.object({ snapshotId: z.string(), entries: count, bytes: count });
+export type LsResult = z.infer<typeof lsResult>;
+
+export const foundEntry = z.object({ snapshotId: z.string(), time: isoTime, ...entryInfo.shape });
+export type FoundEntry = z.infer<typeof foundEntry>;
+
+export const findResult = z.object({ snapshots: count, matches: count });
+export type FindResult = z.infer<typeof findResult>;
+
+export const diffEntry = z.object({
+  ...shownPath.shape,
+  /** `modified`: other bytes; `metadata`: only mode, owner, time or xattrs; `type`: a file became a link, say. */
+  change: z.enum(["added", "removed", "modified", "metadata", "type"]),
+  type: fileType,
+  /** Absent where there is no file on that side. */
+  sizeBefore: count.optional(),
+  sizeAfter: count.optional(),
+});
+export type DiffEntry = z.infer<typeof diffEntry>;
+
+export const diffResult = z.object({
+  before: z.string(),
+  after: z.string(),
+  added: count,
+  removed: count,
+  modified: count,
+  metadata: count,
+  bytesAdded: count,
+  bytesRemoved: count,
+});
+export type DiffResult = z.infer<typeof diffResult>;
+
+export const catResult = z.object({ snapshotId: z.string(), bytes: count });
+export type CatResult = z.infer<typeof catResult>;
+
+// --- restore, verify ---
+
+export const restoreProblem = z.object({
+  ...shownPath.shape,
+  /** What could not be given back: `contents`, `owner`, `mode`, `time`, `xattr`, `entry`, `delete`. */
+  what: z.string(),
+  /** An errno or a few plain words. */
+  reason: z.string(),
+});
+export type RestoreProblem = z.infer<typeof restoreProblem>;
+
+export const restoreResult = z.object({
+  snapshotId: z.string(),
+  /** Written (with --dry-run: that would be). */
+  files: count,
+  directories: count,
+  bytes: count,
+  /** Over the network, metadata included. */
+  bytesFetched: count,
+  /** Every byte written was checked against the snapshot's hashes. */
+  verified: z.boolean(),
+  /** Files that were there already as they should be. */
+  skippedUnchanged: count,
+  /** Files left alone because of --overwrite never. */
+  skippedExisting: count,
+  deleted: count,
+  /** Entries whose owner could not be set because the daemon is not root: not a problem, said once. */
+  ownersNotRestored: count,
+  problems: listed(restoreProblem),
+  problemCount: count,
+  dryRun: z.boolean(),
+  durationMs: count,
+});
+export type RestoreResult = z.infer<typeof restoreResult>;
+
+export const segmentCheck = z.object({
+  incarnation: z.string(),
+  number: count,
+  k: count,
+  m: count,
+  /** Distinct shards of which a leaf was answered within 30 days or now. */
+  proven: count,
+  /** Receipted, not asked or not answering. */
+  claimed: count,
+  missing: count,
+  corrupt: count,
+  margin: z.int(),
+});
+export type SegmentCheck = z.infer<typeof segmentCheck>;
+
+export const corruptShard = z.object({
+  incarnation: z.string(),
+  number: count,
+  index: count,
+  peer: z.string(),
+  reason: z.string(),
+});
+export type CorruptShard = z.infer<typeof corruptShard>;
+
+export const verifyResult = z.object({
+  snapshots: count,
+  /** `ok`: as the policy wants it; `weak`: readable, margins too low; `unreadable`: some segment is below k. */
+  state: z.enum(["ok", "weak", "unreadable"]),
+  segmentCount: count,
+  /** The worst of them, lowest margin first. */
+  segments: listed(segmentCheck),
+  /** Sums over all segments. */
+  proven: count,
+  claimed: count,
+  missing: count,
+  shardsChecked: count,
+  corrupt: listed(corruptShard),
+  corruptCount: count,
+  worstMargin: z.int(),
+  survives,
+  bytesRead: count,
+  readData: z.boolean(),
+  durationMs: count,
+  notes: z.array(z.string()),
+});
+export type VerifyResult = z.infer<typeof verifyResult>;
+
+// --- progress ---
+
+export const progressEvent = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("progress"),
+    /** One lower-case word for what is going on: scan, read, place, plan, fetch, write, check, recover. */
+    phase: z.string(),
+    bytes: count.optional(),
+    bytesTotal: count.optional(),
+    files: count.optional(),
+    filesTotal: count.optional(),
+    segments: count.optional(),
+    segmentsTotal: count.optional(),
+  }),
+  /** One plain sentence, shown as it comes; it is in the result as well. */
+  z.object({ type: z.literal("warning"), text: z.string() }),
+]);
+export type ProgressEvent = z.infer<typeof progressEvent>;

@@ -1,0 +1,167 @@
+import { chmod, lstat } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import { dirname } from "node:path";
+import { Readable } from "node:stream";
+import Fastify, { type FastifyReply, type FastifyRequest } from "fastify";
+import { z } from "zod";
+import { fromBase64Url, fromUtf8 } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import { answerMany, answerOnce, dataLines, itemLines } from "./answer.ts";
+import { COMMANDS, type CommandContext, type ControlHandlers } from "./api.ts";
+import { faultToJson } from "./fault-json.ts";
+import { commandPath, errorLine, REQUEST_HEADER } from "./lines.ts";
+import { prepareSocket, removeSocket } from "./socket-path.ts";
+
+/** Of a request other than the body of `snapshotStdin`: as many paths as a command line can hold. */
+const REQUEST_BYTES_MAX = 64 * 1024 * 1024;
+/** Clients at a time: a dashboard and a few terminals and timers. */
+const CONNECTIONS_MAX = 128;
+/** How long a stopping daemon waits for its clients to take their last line. */
+const CLOSE_GRACE_MS = 5000;
+
+export interface ControlServer {
+  readonly socketPath: string;
+  /** Aborts what is under way, tells the clients so, and removes the socket. */
+  close(): Promise<void>;
+}
+
+export interface ControlServerOptions {
+  /** Whose lock the caller holds. */
+  readonly home: string;
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+/**
+ * Serves `handlers` on the home's socket to processes of the same user (and root). Throws NOT_ALLOWED when
+ * others could put a socket of their own in its place.
+ */
+export async function serveControl(
+  handlers: ControlHandlers,
+  options: ControlServerOptions,
+): Promise<ControlServer> {
+  const socketPath = await prepareSocket(options.home, options.environment ?? process.env);
+  await refuseSharedDirectory(dirname(socketPath));
+  const stopping = new AbortController();
+  const app = controlApp(handlers, stopping.signal);
+  await app.listen({ path: socketPath });
+  // Before this the mode comes from the umask, and connecting needs the write bit that umasks take from others.
+  await chmod(socketPath, 0o600);
+  return {
+    socketPath,
+    async close() {
+      stopping.abort(new Fault({ code: "INTERRUPTED" }));
+      const cut = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_MS);
+      await app.close().finally(() => clearTimeout(cut));
+      await removeSocket(options.home, socketPath);
+    },
+  };
+}
+
+async function refuseSharedDirectory(directory: string): Promise<void> {
+  const { mode } = await lstat(directory);
+  if ((mode & 0o022) === 0) return;
+  const reason = `other users may write to ${directory}; "chmod 700" it`;
+  throw new Fault({ code: "NOT_ALLOWED", reason });
+}
+
+function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
+  const app = Fastify({
+    bodyLimit: REQUEST_BYTES_MAX,
+    // An upload takes as long as whatever writes it; Node's own default would cut it after 5 minutes.
+    requestTimeout: 0,
+    forceCloseConnections: "idle",
+  });
+  app.server.maxConnections = CONNECTIONS_MAX;
+  // The stream itself: it is read as slowly as the handler wants it.
+  app.addContentTypeParser("application/octet-stream", (_request, payload, done) => done(null, payload));
+  app.setErrorHandler((error, _request, reply) => {
+    void reply
+      .code(400)
+      .type("application/x-ndjson")
+      .send(errorLine(faultToJson(error)));
+  });
+
+  const respond = (
+    reply: FastifyReply,
+    answer: (signal: AbortSignal) => AsyncGenerator<string, void, void>,
+  ): FastifyReply => {
+    const gone = new AbortController();
+    reply.raw.once("close", () => {
+      if (!reply.raw.writableFinished) gone.abort(new Fault({ code: "INTERRUPTED" }));
+    });
+    const lines = Readable.from(answer(AbortSignal.any([gone.signal, stopping])));
+    return reply.type("application/x-ndjson").send(lines);
+  };
+  const once = <S extends z.ZodType, R>(
+    command: keyof ControlHandlers,
+    schema: S,
+    handler: (request: z.output<S>, context: CommandContext) => Promise<R>,
+  ) =>
+    app.post(commandPath(command), (request, reply) => {
+      const decoded = decodeRequest(schema, request.body);
+      return respond(reply, (signal) =>
+        answerOnce((context) => handler.call(handlers, decoded, context), signal),
+      );
+    });
+  const many = <S extends z.ZodType, T, R>(
+    command: keyof ControlHandlers,
+    schema: S,
+    handler: (request: z.output<S>, context: CommandContext) => AsyncGenerator<T, R, void>,
+    lines: (item: T) => Iterable<string>,
+  ) =>
+    app.post(commandPath(command), (request, reply) => {
+      const decoded = decodeRequest(schema, request.body);
+      return respond(reply, (signal) =>
+        answerMany((context) => handler.call(handlers, decoded, context), signal, lines),
+      );
+    });
+
+  once("status", COMMANDS.status.request, handlers.status);
+  once("peers", COMMANDS.peers.request, handlers.peers);
+  once("invite", COMMANDS.invite.request, handlers.invite);
+  once("snapshot", COMMANDS.snapshot.request, handlers.snapshot);
+  once("snapshots", COMMANDS.snapshots.request, handlers.snapshots);
+  once("restore", COMMANDS.restore.request, handlers.restore);
+  once("verify", COMMANDS.verify.request, handlers.verify);
+  once("shutdown", COMMANDS.shutdown.request, handlers.shutdown);
+  many("ls", COMMANDS.ls.request, handlers.ls, itemLines);
+  many("find", COMMANDS.find.request, handlers.find, itemLines);
+  many("diff", COMMANDS.diff.request, handlers.diff, itemLines);
+  many("cat", COMMANDS.cat.request, handlers.cat, dataLines);
+  app.post(commandPath("snapshotStdin"), { bodyLimit: Number.MAX_SAFE_INTEGER }, (request, reply) => {
+    const decoded = decodeRequest(COMMANDS.snapshotStdin.request, requestInHeader(request));
+    return respond(reply, (signal) =>
+      answerOnce((context) => handlers.snapshotStdin(decoded, context, uploadBody(request.raw)), signal),
+    );
+  });
+  return app;
+}
+
+function decodeRequest<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  throw new Fault({ code: "USAGE", reason: `Not a valid request: ${z.prettifyError(parsed.error)}` });
+}
+
+function requestInHeader(request: FastifyRequest): unknown {
+  const header = request.headers[REQUEST_HEADER];
+  const bytes = typeof header === "string" ? fromBase64Url(header) : undefined;
+  if (bytes === undefined)
+    throw new Fault({ code: "USAGE", reason: `The ${REQUEST_HEADER} header is missing.` });
+  return JSON.parse(fromUtf8(bytes));
+}
+
+/**
+ * The uploaded bytes. A client that goes away makes it throw, so that half a stream is never taken for a whole
+ * one. When the handler stops reading early, the rest is thrown away until the client has seen why.
+ */
+async function* uploadBody(raw: IncomingMessage): AsyncGenerator<Uint8Array, void, void> {
+  try {
+    for await (const chunk of raw.iterator({ destroyOnReturn: false })) yield chunk;
+    if (!raw.complete) throw new Fault({ code: "INTERRUPTED" });
+  } catch (error) {
+    throw new Fault({ code: "INTERRUPTED" }, { cause: error });
+  } finally {
+    raw.resume();
+  }
+}

@@ -1,0 +1,34 @@
+import type { OwnerId, PeerId } from "../base/ids.ts";
+import {
+  type ExcludeReason,
+  type PlacementClass,
+  type PlacementField,
+  type PlacementNode,
+  rowKey,
+} from "../placement/index.ts";
+
+/** The swarm as an owner sees it when it chooses holders and counts what they would survive. */
+export interface SwarmView {
+  readonly self: PeerId;
+  /** Every member that may hold, in whatever state, with its flags of this moment. */
+  nodes(): readonly PlacementNode[];
+  /** Where a member is; `undefined` for one that is removed or was never known: it counts as lost. */
+  placeOf(peer: PeerId): { readonly site: string; readonly host: string } | undefined;
+}
+
+/** What `chooseRow` and `replacementFor` choose from, for one row of one owner. */
+export function fieldFor(
+  view: SwarmView,
+  owner: OwnerId,
+  of: PlacementClass,
+  partition: number,
+  exclude: ReadonlyMap<PeerId, ExcludeReason>,
+): PlacementField {
+  return {
+    key: rowKey(owner, of, partition),
+    cap: of.cap,
+    candidates: view.nodes(),
+    ownerPeer: view.self,
+    exclude,
+  };
+}

@@ -1,0 +1,202 @@
+import { z } from "zod";
+import { equalBytes } from "../base/bytes.ts";
+import { KeyedMutex, mapLimit } from "../base/concurrency.ts";
+import { Fault, isFault, messageOf } from "../base/fault.ts";
+import type { PeerId, SwarmId } from "../base/ids.ts";
+import { idBytes } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import { type Catalog, type RepositoryState, stateKeyOf } from "../catalog/index.ts";
+import { sealBox } from "../crypto/box.ts";
+import { sha256 } from "../crypto/hash.ts";
+import type { OwnerKeys } from "../crypto/keys.ts";
+import { type Signed, signedHash, signStatement } from "../crypto/signed.ts";
+import { choosePool } from "../placement/index.ts";
+import type { Clock, MetaOp, Rng } from "../ports/index.ts";
+import { bytesOf, codec, count, peerId } from "../wire/codec.ts";
+import { headBody, headPayload, type Locator } from "../wire/head.ts";
+import { encodeSigned } from "../wire/signed.ts";
+import type { SwarmView } from "./field.ts";
+import type { OwnerMaps } from "./owner-maps.ts";
+import type { PeerClient } from "./peer-client.ts";
+
+/** Context of the sealed part of a head: it opens for this owner's heads and nothing else. */
+export function headContext(owner: RepositoryState["owner"]): Uint8Array {
+  return idBytes(owner);
+}
+
+export interface HeadKeeperComponents {
+  readonly catalog: Catalog;
+  readonly maps: OwnerMaps;
+  readonly client: Pick<PeerClient, "keep" | "records">;
+  readonly view: SwarmView;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Log;
+}
+
+const acknowledgement = codec(
+  "head acknowledgements",
+  z.object({ v: z.literal(1), epoch: count, mapEpoch: count, peers: z.array(peerId).max(4096) }).strict(),
+);
+const signedMaps = codec("signed maps", z.object({ v: z.literal(1), hash: bytesOf(32) }).strict());
+const SIGNED_MAPS_KEY = stateKeyOf("maps-signed");
+const ACKNOWLEDGED_KEY = stateKeyOf("head-acknowledged");
+/** Peers that are handed the head at the same time. */
+const PUBLISH_LIMIT = 8;
+
+/**
+ * Signs the owner's heads, one after another, each naming its parent, and sees that the newest one lies with the
+ * pool together with the maps. A head is in the catalog before anybody else sees it.
+ */
+export class HeadKeeper {
+  readonly #c: HeadKeeperComponents;
+  readonly #swarm: SwarmId;
+  readonly #keys: OwnerKeys;
+  readonly #one = new KeyedMutex();
+  #acknowledged: { epoch: number; mapEpoch: number; peers: Set<PeerId> };
+
+  constructor(components: HeadKeeperComponents, init: { swarm: SwarmId; keys: OwnerKeys }) {
+    this.#c = components;
+    this.#swarm = init.swarm;
+    this.#keys = init.keys;
+    const stored = components.catalog.store.get(ACKNOWLEDGED_KEY);
+    const known =
+      stored === undefined ? { epoch: 0, mapEpoch: 0, peers: [] } : acknowledgement.decode(stored);
+    this.#acknowledged = { ...known, peers: new Set(known.peers) };
+  }
+
+  /** Peers that have the newest head and the maps on disk. */
+  get keepers(): PeerId[] {
+    const { epoch, mapEpoch, peers } = this.#acknowledged;
+    const { state } = this.#c.catalog;
+    return epoch === state.headEpoch && mapEpoch === state.mapEpoch ? [...peers] : [];
+  }
+
+  /**
+   * Everybody who should keep the head: the holders, and the best candidates, so that one site's loss leaves a copy.
+   */
+  pool(): PeerId[] {
+    const candidates = choosePool(this.#c.catalog.owner, this.#c.view.nodes(), this.#c.view.self);
+    const members = [...this.#c.maps.holders(), ...candidates.map((node) => node.peer)];
+    return [...new Set(members)].filter(
+      (peer) => peer !== this.#c.view.self && this.#c.view.placeOf(peer) !== undefined,
+    );
+  }
+
+  /**
+   * Throws `HOME_BEHIND` when somebody in the pool has seen a newer state of this repository than this home: an owner
+   * signs nothing before it has looked. Peers that do not answer are not waited for.
+   */
+  async compareWithPool(signal?: AbortSignal): Promise<{ asked: number; answered: number }> {
+    const pool = this.pool().filter((peer) => this.#isReachable(peer));
+    let answered = 0;
+    let ahead = 0;
+    await mapLimit(pool, PUBLISH_LIMIT, async (peer) => {
+      const records = await this.#records(peer, signal);
+      if (records === undefined) return;
+      answered++;
+      if (records.some((record) => this.#isAhead(record))) ahead++;
+    });
+    if (ahead > 0) throw new Fault({ code: "HOME_BEHIND", peers: ahead });
+    return { asked: pool.length, answered };
+  }
+
+  /** Makes the next head and writes it, with `ops` and `change`, in one synced step. */
+  async commit(root: Locator, change: Partial<RepositoryState>, ops: readonly MetaOp[]): Promise<Signed> {
+    const { catalog } = this.#c;
+    const epoch = catalog.state.headEpoch + 1;
+    const payload = headPayload.encode({
+      v: 1,
+      incarnations: [...catalog.state.incarnations],
+      root,
+      snapshotSequence: change.snapshotSequence ?? catalog.state.snapshotSequence,
+    });
+    const parent = catalog.head;
+    const body = headBody.encode({
+      v: 1,
+      ...(parent === undefined ? {} : { parent: signedHash(parent) }),
+      timeMs: this.#c.clock.wallMs(),
+      nextSegment: catalog.segmentCeiling,
+      payload: sealBox(this.#keys.metadataKey, payload, headContext(catalog.owner), this.#c.rng.bytes(32)),
+    });
+    const statement = {
+      type: "head",
+      swarm: this.#swarm,
+      incarnation: catalog.incarnation,
+      epoch,
+      body,
+    } as const;
+    const head = signStatement(statement, this.#keys.signer);
+    await catalog.update({ ...change, headEpoch: epoch }, [...ops, catalog.headOp(head)]);
+    return head;
+  }
+
+  /** Hands the newest head and the maps to everybody in the pool who can be reached and has not got them. */
+  async publish(signal?: AbortSignal): Promise<void> {
+    await this.#one.run("publish", async () => {
+      const head = this.#c.catalog.head;
+      if (head === undefined) return;
+      const maps = await this.#signMaps();
+      const { headEpoch, mapEpoch } = this.#c.catalog.state;
+      if (this.#acknowledged.epoch !== headEpoch || this.#acknowledged.mapEpoch !== mapEpoch) {
+        this.#acknowledged = { epoch: headEpoch, mapEpoch, peers: new Set() };
+      }
+      const { peers } = this.#acknowledged;
+      const due = this.pool().filter((peer) => !peers.has(peer) && this.#isReachable(peer));
+      if (due.length === 0) return;
+      const records = [head, ...maps].map(encodeSigned);
+      await mapLimit(due, PUBLISH_LIMIT, async (peer) => {
+        try {
+          await this.#c.client.keep(peer, this.#c.catalog.owner, records, signal);
+          peers.add(peer);
+        } catch (error) {
+          signal?.throwIfAborted();
+          if (!isFault(error)) throw error;
+          this.#c.log.warn("head-not-kept", { peer, epoch: headEpoch, why: messageOf(error) });
+        }
+      });
+      const value = acknowledgement.encode({ v: 1, epoch: headEpoch, mapEpoch, peers: [...peers] });
+      await this.#c.catalog.store.write([{ type: "put", key: ACKNOWLEDGED_KEY, value }], { sync: true });
+    });
+  }
+
+  /** The maps as they are now, under the next epoch if they are not what was signed last. */
+  async #signMaps(): Promise<Signed[]> {
+    const { catalog, maps } = this.#c;
+    const bodies = maps.encodedBodies();
+    const hash = sha256(...bodies);
+    const stored = catalog.store.get(SIGNED_MAPS_KEY);
+    if (stored === undefined || !equalBytes(signedMaps.decode(stored).hash, hash)) {
+      const value = signedMaps.encode({ v: 1, hash });
+      await catalog.update({ mapEpoch: catalog.state.mapEpoch + 1 }, [
+        { type: "put", key: SIGNED_MAPS_KEY, value },
+      ]);
+    }
+    const { incarnation } = catalog;
+    const epoch = catalog.state.mapEpoch;
+    return bodies.map((body) =>
+      signStatement({ type: "map", swarm: this.#swarm, incarnation, epoch, body }, this.#keys.signer),
+    );
+  }
+
+  async #records(peer: PeerId, signal: AbortSignal | undefined): Promise<Signed[] | undefined> {
+    try {
+      return await this.#c.client.records(peer, this.#c.catalog.owner, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isFault(error)) throw error;
+      return undefined;
+    }
+  }
+
+  #isAhead(record: Signed): boolean {
+    if (record.type !== "head" || !equalBytes(record.signer, this.#keys.signer.publicKey)) return false;
+    const { incarnations, headEpoch } = this.#c.catalog.state;
+    if (!incarnations.includes(record.incarnation)) return true;
+    return record.incarnation === this.#c.catalog.incarnation && record.epoch > headEpoch;
+  }
+
+  #isReachable(peer: PeerId): boolean {
+    return this.#c.view.nodes().some((node) => node.peer === peer && node.reachable);
+  }
+}

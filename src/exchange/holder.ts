@@ -1,0 +1,290 @@
+import { equalBytes } from "../base/bytes.ts";
+import { KeyedMutex } from "../base/concurrency.ts";
+import { Fault, isFault, messageOf } from "../base/fault.ts";
+import type { Incarnation, OwnerId, ShardId, SwarmId } from "../base/ids.ts";
+import { shardKey } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import { sha256 } from "../crypto/hash.ts";
+import type { Signer } from "../crypto/sign.ts";
+import { NO_INCARNATION, signStatement } from "../crypto/signed.ts";
+import { buildTree, proveRange } from "../erasure/index.ts";
+import type { Clock, Compute, Directory, NetMessage, ShardStore, StoredShard } from "../ports/index.ts";
+import {
+  type DataAnswer,
+  type DataRequest,
+  dataAnswer,
+  keptBody,
+  type Refusal,
+  receiptBody,
+  shardNote,
+} from "../wire/data.ts";
+import { type Descriptor, readDescriptor, requireShardIndex } from "../wire/descriptor.ts";
+import { decodeSigned, encodeSigned } from "../wire/signed.ts";
+import type { KeptRecords } from "./kept-records.ts";
+
+/** What the holder asks the roster. */
+export interface OwnerRegistry {
+  /** The incarnation that fences all others of this owner, if its recovery identity certified one. */
+  certifiedIncarnation(owner: OwnerId): Incarnation | undefined;
+}
+
+export interface HolderComponents {
+  readonly shards: ShardStore;
+  readonly records: KeptRecords;
+  readonly registry: OwnerRegistry;
+  readonly directory: Pick<Directory, "announce">;
+  readonly compute: Pick<Compute, "roots">;
+  readonly clock: Clock;
+  readonly signer: Signer;
+  readonly log: Log;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * The part of a node that keeps other owners' shards: answers put, get, have, keep and records. A shard is
+ * accepted when its descriptor is signed by the sender's owner and its bytes have the root that it names;
+ * the receipt is signed after the store has synced both. A shard is never replaced by bytes of another root.
+ */
+export class Holder {
+  readonly #c: HolderComponents;
+  readonly #swarm: SwarmId;
+  readonly #puts = new KeyedMutex();
+  readonly #announced = new Set<OwnerId>();
+
+  constructor(components: HolderComponents, init: { swarm: SwarmId }) {
+    this.#c = components;
+    this.#swarm = init.swarm;
+  }
+
+  /** `asOwner`: for whom the other end may speak: a member's own owner, or the owner a recovery identity names. */
+  async answer(
+    asOwner: OwnerId,
+    message: DataRequest,
+    body: Uint8Array,
+    mayWrite: boolean,
+  ): Promise<NetMessage> {
+    try {
+      switch (message.t) {
+        case "put":
+          this.#requireWriter(mayWrite);
+          return await this.#put(asOwner, message.index, message.descriptor, body);
+        case "keep":
+          this.#requireWriter(mayWrite);
+          return await this.#keep(asOwner, message.records);
+        case "get":
+          this.#requireOwner(asOwner, message.owner);
+          return await this.#get(message, message.offset, message.length);
+        case "have":
+          this.#requireOwner(asOwner, message.owner);
+          return this.#have(message);
+        case "records": {
+          this.#requireOwner(asOwner, message.owner);
+          const records = (await this.#c.records.newest(asOwner)).map(encodeSigned);
+          return reply({ t: "records", v: 1, records });
+        }
+      }
+    } catch (error) {
+      return await this.#refuse(error);
+    }
+  }
+
+  /** After a start: says again for whom this node keeps something. */
+  async announceKept(): Promise<void> {
+    for (const owner of await this.#c.records.owners()) await this.#announce(owner);
+  }
+
+  async #put(
+    owner: OwnerId,
+    index: number,
+    descriptorBytes: Uint8Array,
+    body: Uint8Array,
+  ): Promise<NetMessage> {
+    const descriptor = readDescriptor(descriptorBytes, this.#swarm);
+    requireShardIndex(descriptor, index);
+    if (descriptor.segment.owner !== owner) throw notAllowed("the descriptor is of another owner");
+    this.#requireUnfenced(owner, descriptor.segment.incarnation);
+    const id: ShardId = { ...descriptor.segment, index };
+    await this.#requireRoot(id, descriptor, body);
+    await this.#puts.run(shardKey(id), () => this.#store(id, descriptor, descriptorBytes, body));
+    await this.#announce(owner);
+    return reply({ t: "receipt", v: 1, receipt: this.#receipt(id, descriptor) });
+  }
+
+  async #store(
+    id: ShardId,
+    descriptor: Descriptor,
+    descriptorBytes: Uint8Array,
+    body: Uint8Array,
+  ): Promise<void> {
+    const root = rootOf(descriptor, id.index);
+    const held = this.#c.shards.stat(id);
+    if (held !== undefined) {
+      if (!equalBytes(shardNote.decode(held.note).root, root)) {
+        this.#c.log.warn("shard-conflict", { shard: shardKey(id) });
+        throw new Fault({ code: "SHARD_CONFLICT", shard: id });
+      }
+      if (await this.#isIntact(held, descriptor)) return;
+    }
+    const note = shardNote.encode({
+      v: 1,
+      root,
+      descriptor: descriptorBytes,
+      receivedMs: this.#c.clock.wallMs(),
+    });
+    await this.#c.shards.put(id, body, note);
+  }
+
+  async #isIntact(held: StoredShard, descriptor: Descriptor): Promise<boolean> {
+    const bytes = await this.#c.shards.read(held.id, 0, descriptor.shardBytes);
+    if (bytes === undefined || bytes.length !== descriptor.shardBytes) return false;
+    const [root] = await this.#c.compute.roots([
+      { index: held.id.index, bytes, leafBytes: descriptor.leafBytes },
+    ]);
+    return root !== undefined && equalBytes(root, rootOf(descriptor, held.id.index));
+  }
+
+  async #requireRoot(id: ShardId, descriptor: Descriptor, body: Uint8Array): Promise<void> {
+    if (body.length !== descriptor.shardBytes) {
+      throw new Fault({
+        code: "SHARD_CORRUPT",
+        shard: id,
+        reason: `${body.length} of ${descriptor.shardBytes} bytes`,
+      });
+    }
+    const [root] = await this.#c.compute.roots([
+      { index: id.index, bytes: body, leafBytes: descriptor.leafBytes },
+    ]);
+    if (root === undefined || !equalBytes(root, rootOf(descriptor, id.index))) {
+      throw new Fault({ code: "SHARD_CORRUPT", shard: id, reason: "its root is not the descriptor's" });
+    }
+  }
+
+  async #get(id: ShardId, offset: number, length: number): Promise<NetMessage> {
+    const shard: ShardId = {
+      owner: id.owner,
+      incarnation: id.incarnation,
+      number: id.number,
+      index: id.index,
+    };
+    const held = this.#c.shards.stat(shard);
+    if (held === undefined) throw new Fault({ code: "SHARD_MISSING", shard });
+    const note = shardNote.decode(held.note);
+    const bytes = await this.#c.shards.read(shard, 0, held.bytes);
+    if (bytes === undefined) throw new Fault({ code: "SHARD_MISSING", shard });
+    if (length === 0) return reply({ t: "shard", v: 1, descriptor: note.descriptor, proof: [] }, bytes);
+    const { leafBytes } = readDescriptor(note.descriptor, this.#swarm);
+    const end = Math.min(offset + length, bytes.length);
+    if (offset % leafBytes !== 0 || offset >= end || (end % leafBytes !== 0 && end !== bytes.length)) {
+      throw new Fault({
+        code: "FORMAT_INVALID",
+        what: "range",
+        reason: "it does not begin and end at leaves",
+      });
+    }
+    const leaves = Math.ceil((end - offset) / leafBytes);
+    const proof = proveRange(buildTree(bytes, shard.index, leafBytes), offset / leafBytes, leaves);
+    return reply({ t: "shard", v: 1, descriptor: note.descriptor, proof }, bytes.subarray(offset, end));
+  }
+
+  #have(message: Extract<DataRequest, { t: "have" }>): NetMessage {
+    const held = new Uint8Array(Math.ceil(message.shards.length / 8));
+    message.shards.forEach(([number, index], position) => {
+      const id = { owner: message.owner, incarnation: message.incarnation, number, index };
+      if (this.#c.shards.stat(id) !== undefined)
+        held[position >> 3] = (held[position >> 3] ?? 0) | (1 << (position & 7));
+    });
+    return reply({ t: "have", v: 1, held });
+  }
+
+  async #keep(owner: OwnerId, records: readonly Uint8Array[]): Promise<NetMessage> {
+    for (const record of records) this.#requireUnfenced(owner, decodeSigned(record).incarnation);
+    await this.#c.records.keep(owner, records);
+    await this.#announce(owner);
+    const timeMs = this.#c.clock.wallMs();
+    const hashes = records.map((record) => sha256(record));
+    const body = keptBody.encode({ v: 1, owner, hashes, timeMs });
+    return reply({ t: "kept", v: 1, receipt: this.#sign("head-receipt", timeMs, body) });
+  }
+
+  #receipt(id: ShardId, descriptor: Descriptor): Uint8Array {
+    const timeMs = this.#c.clock.wallMs();
+    const { owner, incarnation, number, index } = id;
+    const root = rootOf(descriptor, index);
+    const body = receiptBody.encode({ v: 1, owner, incarnation, number, index, root, timeMs });
+    return this.#sign("receipt", timeMs, body);
+  }
+
+  /** The time is the epoch too, so that the owner can keep time and signature alone. */
+  #sign(type: "receipt" | "head-receipt", timeMs: number, body: Uint8Array): Uint8Array {
+    const statement = { type, swarm: this.#swarm, incarnation: NO_INCARNATION, epoch: timeMs, body };
+    return encodeSigned(signStatement(statement, this.#c.signer));
+  }
+
+  async #announce(owner: OwnerId): Promise<void> {
+    if (this.#announced.has(owner)) return;
+    this.#announced.add(owner);
+    await this.#c.directory.announce(owner);
+  }
+
+  #requireWriter(mayWrite: boolean): void {
+    if (!mayWrite) throw notAllowed("a recovery identity may only read");
+  }
+
+  #requireOwner(asOwner: OwnerId, asked: OwnerId): void {
+    if (asOwner !== asked) throw notAllowed("shards and records are served to their owner only");
+  }
+
+  #requireUnfenced(owner: OwnerId, incarnation: Incarnation): void {
+    const certified = this.#c.registry.certifiedIncarnation(owner);
+    if (certified !== undefined && certified !== incarnation) throw new Fault({ code: "FENCED", owner });
+  }
+
+  async #refuse(error: unknown): Promise<NetMessage> {
+    const refusal = refusalOf(error);
+    if (refusal === undefined) throw error;
+    const freeBytes = refusal === "no-room" ? (await this.#c.shards.space()).freeBytes : 0;
+    return reply({ t: "refused", v: 1, refusal, reason: messageOf(error).slice(0, 500), freeBytes });
+  }
+}
+
+function reply(answer: DataAnswer, body: Uint8Array = EMPTY): NetMessage {
+  return { head: dataAnswer.encode(answer), body };
+}
+
+function rootOf(descriptor: Descriptor, index: number): Uint8Array {
+  return descriptor.roots[index] ?? EMPTY;
+}
+
+function notAllowed(reason: string): Fault {
+  return new Fault({ code: "NOT_ALLOWED", reason });
+}
+
+/** `undefined`: not a refusal but a failure of ours; the request is reset and the sender tries elsewhere. */
+function refusalOf(error: unknown): Refusal | undefined {
+  if (!isFault(error)) return undefined;
+  switch (error.code) {
+    case "DISK_FULL":
+      return "no-room";
+    case "NOT_ALLOWED":
+    case "NOT_A_MEMBER":
+      return "not-allowed";
+    case "SHARD_CONFLICT":
+      return "conflict";
+    case "QUOTA_EXCEEDED":
+      return "quota";
+    case "FENCED":
+      return "fenced";
+    case "SHARD_MISSING":
+      return "missing";
+    case "RECORD_STALE":
+      return "stale";
+    case "FORMAT_INVALID":
+    case "FORMAT_VERSION":
+    case "SIGNATURE_INVALID":
+    case "SHARD_CORRUPT":
+      return "invalid";
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,149 @@
+import { must } from "../base/assert.ts";
+import type { PeerId } from "../base/ids.ts";
+import type { Catalog, SegmentRef } from "../catalog/index.ts";
+import {
+  type ClassRows,
+  classFromData,
+  classToData,
+  EMPTY_MAP,
+  type Generation,
+  type GenerationAt,
+  openClass,
+  openGeneration,
+  type PlacementClass,
+  type PlacementMap,
+  partitionOf,
+  partitionsFor,
+  peersOfMap,
+  rowOf,
+  type Slot,
+  slotsOf,
+  withClass,
+} from "../placement/index.ts";
+import { type MapBody, mapBody } from "../wire/head.ts";
+
+/**
+ * The placement maps of this owner's lives, as recorded in the catalog; only the current one changes. A change is
+ * in the catalog before anything is placed by it.
+ */
+export class OwnerMaps {
+  readonly #catalog: Catalog;
+  /** By position of the incarnation. */
+  readonly #maps: PlacementMap[];
+
+  private constructor(catalog: Catalog, maps: PlacementMap[]) {
+    this.#catalog = catalog;
+    this.#maps = maps;
+  }
+
+  static async load(catalog: Catalog): Promise<OwnerMaps> {
+    const maps: PlacementMap[] = [];
+    for (let incarnation = 0; incarnation <= catalog.currentIncarnation; incarnation++) {
+      let map = EMPTY_MAP;
+      for (const body of await catalog.maps(incarnation)) {
+        const { classId, rows } = classFromData(body);
+        map = withClass(map, classId, rows);
+      }
+      maps.push(map);
+    }
+    return new OwnerMaps(catalog, maps);
+  }
+
+  map(incarnation: number): PlacementMap {
+    return this.#maps[incarnation] ?? EMPTY_MAP;
+  }
+
+  /** The class's id in the current map; opened if there is none like it. */
+  async classId(of: PlacementClass, holders: number): Promise<number> {
+    const { map, classId } = openClass(this.#current(), of, partitionsFor(holders));
+    if (map !== this.#current()) await this.#change(map, classId);
+    return classId;
+  }
+
+  class(incarnation: number, classId: number): PlacementClass {
+    return this.#rows(incarnation, classId).class;
+  }
+
+  hasClass(incarnation: number, classId: number): boolean {
+    return this.map(incarnation).classes.has(classId);
+  }
+
+  /** Row of the segment: serialise changes by it. */
+  partition(classId: number, number: number): number {
+    return partitionOf(number, this.#rows(this.#catalog.currentIncarnation, classId).partitions);
+  }
+
+  /** Who holds, or is to hold, each shard; empty when the row is not open yet. */
+  slots(ref: SegmentRef, classId: number): Slot[] {
+    return slotsOf(this.map(ref.incarnation), classId, ref.number);
+  }
+
+  /**
+   * This segment goes to `slots`, and so do later ones of its row, unless some of them were placed by an older
+   * decision already: then it alone does.
+   */
+  async assign(classId: number, number: number, slots: readonly Slot[]): Promise<void> {
+    const map = this.#current();
+    const at = { classId, partition: this.partition(classId, number), fromSegment: number };
+    const newest = rowOf(map, classId, at.partition).at(-1);
+    if (newest === undefined || newest.fromSegment <= number)
+      await this.#change(openGeneration(map, at, slots), classId);
+    else await this.#change(reassigned(map, at, slots), classId);
+  }
+
+  /** Everybody named in a map of any life. */
+  holders(): PeerId[] {
+    const peers = new Set<PeerId>();
+    for (let i = 0; i <= this.#catalog.currentIncarnation; i++) {
+      for (const peer of peersOfMap(this.map(i))) peers.add(peer);
+    }
+    return [...peers];
+  }
+
+  /** To be signed: one body a class, of the life that this home writes under. */
+  encodedBodies(): Uint8Array[] {
+    return [...this.#current().classes].map(([classId, rows]) => mapBody.encode(bodyOf(classId, rows)));
+  }
+
+  #rows(incarnation: number, classId: number): ClassRows {
+    return must(this.map(incarnation).classes.get(classId), "class of the placement map");
+  }
+
+  #current(): PlacementMap {
+    return this.map(this.#catalog.currentIncarnation);
+  }
+
+  async #change(map: PlacementMap, classId: number): Promise<void> {
+    const incarnation = this.#catalog.currentIncarnation;
+    this.#maps[incarnation] = map;
+    const body = bodyOf(classId, this.#rows(incarnation, classId));
+    await this.#catalog.store.write([this.#catalog.mapOp(incarnation, body)], { sync: false });
+  }
+}
+
+function bodyOf(classId: number, rows: ClassRows): MapBody {
+  return { v: 1, ...classToData(classId, rows) };
+}
+
+/** A generation for one earlier segment of a row, put between those that surround it. */
+function reassigned(map: PlacementMap, at: GenerationAt, slots: readonly Slot[]): PlacementMap {
+  const rows = must(map.classes.get(at.classId), "class of the placement map");
+  const row = rowOf(map, at.classId, at.partition);
+  const before = row.findLast((generation) => generation.fromSegment <= at.fromSegment);
+  const own: Generation = {
+    fromSegment: at.fromSegment,
+    slots: slots.map((peer, index) => {
+      const version = before?.fromSegment === at.fromSegment ? (before.slots[index]?.ownerVersion ?? 0) : 0;
+      return { peer, ownerVersion: version + 1, repairs: 0 };
+    }),
+  };
+  const following = at.fromSegment + rows.partitions;
+  const kept = row.filter((generation) => generation.fromSegment !== at.fromSegment);
+  const resumed =
+    before === undefined || row.some((generation) => generation.fromSegment === following)
+      ? []
+      : [{ ...before, fromSegment: following }];
+  const changed = [...kept, own, ...resumed].sort((a, b) => a.fromSegment - b.fromSegment);
+  const replaced = rows.rows.map((old, partition) => (partition === at.partition ? changed : old));
+  return withClass(map, at.classId, { ...rows, rows: replaced });
+}

@@ -1,0 +1,244 @@
+import { must } from "../base/assert.ts";
+import { equalBytes } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import {
+  type Incarnation,
+  type OwnerId,
+  type PeerId,
+  publicKeyOfPeer,
+  type SegmentId,
+  type ShardId,
+  type SwarmId,
+} from "../base/ids.ts";
+import { sha256 } from "../crypto/hash.ts";
+import { checkSigned, type Signed } from "../crypto/signed.ts";
+import { shardRoot, verifyRange } from "../erasure/index.ts";
+import type { NetMessage, Network } from "../ports/index.ts";
+import {
+  type DataAnswer,
+  type DataAnswerOf,
+  type DataRequest,
+  dataAnswer,
+  dataRequest,
+  keptBody,
+  receiptBody,
+} from "../wire/data.ts";
+import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
+import { decodeSigned } from "../wire/signed.ts";
+
+/**
+ * Proof that a holder has a shard. The signed record follows from the shard, its root, the time (which is the
+ * epoch too) and the signature, so the owner keeps these alone.
+ */
+export interface Receipt {
+  readonly peer: PeerId;
+  readonly timeMs: number;
+  readonly signature: Uint8Array;
+}
+
+export interface ShardBytes {
+  readonly bytes: Uint8Array;
+  readonly descriptor: Descriptor;
+}
+
+/** A peer on a slow uplink may take long for a shard, but some byte moves within this time. */
+export const IDLE_TIMEOUT_MS = 20_000;
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * What an owner asks of one peer, every answer checked before it is believed. Refusals come back as faults:
+ * `NO_ROOM`, `SHARD_MISSING`, or `PEER_REFUSED` with the peer's reason. Bytes that do not have the root of
+ * their descriptor are `SHARD_CORRUPT` naming the peer.
+ */
+export class PeerClient {
+  readonly #network: Network;
+  readonly #swarm: SwarmId;
+  readonly #protocol: "data" | "recover";
+  readonly #idleTimeoutMs: number;
+
+  /** @param init.protocol `recover` for a guest with a recovery identity. @default data */
+  constructor(
+    components: { network: Network },
+    init: { swarm: SwarmId; protocol?: "data" | "recover"; idleTimeoutMs?: number },
+  ) {
+    this.#network = components.network;
+    this.#swarm = init.swarm;
+    this.#protocol = init.protocol ?? "data";
+    this.#idleTimeoutMs = init.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  }
+
+  /** Resolves with the receipt once the peer has the shard on disk. */
+  async put(
+    peer: PeerId,
+    shard: ShardId,
+    descriptor: Uint8Array,
+    body: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Receipt> {
+    const root = must(readDescriptor(descriptor, this.#swarm).roots[shard.index], "root of our own shard");
+    const request: DataRequest = { t: "put", v: 1, index: shard.index, descriptor };
+    const { answer } = await this.#ask(peer, request, body, "receipt", shard, signal);
+    const signed = decodeSigned(answer.receipt);
+    checkSigned(signed, { type: "receipt", swarm: this.#swarm, signer: publicKeyOfPeer(peer) });
+    const receipt = receiptBody.decode(signed.body);
+    const same =
+      receipt.owner === shard.owner &&
+      receipt.incarnation === shard.incarnation &&
+      receipt.number === shard.number &&
+      receipt.index === shard.index &&
+      receipt.timeMs === signed.epoch &&
+      equalBytes(receipt.root, root);
+    if (!same) throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "a receipt for another shard" });
+    return { peer, timeMs: receipt.timeMs, signature: signed.signature };
+  }
+
+  /** The whole shard, its root checked. Without `known` the descriptor that came along is used, if its owner signed it. */
+  async getShard(
+    peer: PeerId,
+    shard: ShardId,
+    known: Descriptor | undefined,
+    signal?: AbortSignal,
+  ): Promise<ShardBytes> {
+    const { answer, body } = await this.#get(peer, shard, 0, 0, signal);
+    const descriptor = known ?? this.#descriptorOf(shard, answer.descriptor);
+    const root = descriptor.roots[shard.index];
+    const intact =
+      root !== undefined &&
+      body.length === descriptor.shardBytes &&
+      equalBytes(root, shardRoot(body, shard.index, descriptor.leafBytes));
+    if (!intact)
+      throw new Fault({ code: "SHARD_CORRUPT", shard, peer, reason: "its root is not the descriptor's" });
+    return { bytes: body, descriptor };
+  }
+
+  /** A range that begins and ends at leaves (or at the shard's end), its Merkle proof checked. */
+  async getRange(
+    peer: PeerId,
+    shard: ShardId,
+    known: Descriptor | undefined,
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<ShardBytes> {
+    const { answer, body } = await this.#get(peer, shard, offset, length, signal);
+    const descriptor = known ?? this.#descriptorOf(shard, answer.descriptor);
+    const root = descriptor.roots[shard.index];
+    const { leafBytes, shardBytes } = descriptor;
+    const intact =
+      root !== undefined &&
+      body.length === Math.min(length, shardBytes - offset) &&
+      verifyRange({
+        root,
+        index: shard.index,
+        shardBytes,
+        leafBytes,
+        firstLeaf: offset / leafBytes,
+        bytes: body,
+        proof: answer.proof,
+      });
+    if (!intact)
+      throw new Fault({ code: "SHARD_CORRUPT", shard, peer, reason: "its range does not match the root" });
+    return { bytes: body, descriptor };
+  }
+
+  /** For each shard asked about, whether the peer says that it has it: a claim, not a proof. */
+  async have(
+    peer: PeerId,
+    owner: OwnerId,
+    incarnation: Incarnation,
+    shards: readonly (readonly [number: number, index: number])[],
+    signal?: AbortSignal,
+  ): Promise<boolean[]> {
+    const request: DataRequest = {
+      t: "have",
+      v: 1,
+      owner,
+      incarnation,
+      shards: shards.map(([number, index]): [number, number] => [number, index]),
+    };
+    const { answer } = await this.#ask(peer, request, EMPTY, "have", undefined, signal);
+    return shards.map((_, position) => (((answer.held[position >> 3] ?? 0) >> (position & 7)) & 1) === 1);
+  }
+
+  /** Resolves once the peer has the records on disk. */
+  async keep(
+    peer: PeerId,
+    owner: OwnerId,
+    records: readonly Uint8Array[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const request: DataRequest = { t: "keep", v: 1, records: [...records] };
+    const { answer } = await this.#ask(peer, request, EMPTY, "kept", undefined, signal);
+    const signed = decodeSigned(answer.receipt);
+    checkSigned(signed, { type: "head-receipt", swarm: this.#swarm, signer: publicKeyOfPeer(peer) });
+    const kept = keptBody.decode(signed.body);
+    const all =
+      kept.owner === owner &&
+      kept.hashes.length === records.length &&
+      kept.hashes.every((hash, i) => equalBytes(hash, sha256(records[i] ?? EMPTY)));
+    if (!all) throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "a receipt for other records" });
+  }
+
+  /** Heads and maps that the peer keeps for the owner; signatures are the caller's to check. */
+  async records(peer: PeerId, owner: OwnerId, signal?: AbortSignal): Promise<Signed[]> {
+    const { answer } = await this.#ask(
+      peer,
+      { t: "records", v: 1, owner },
+      EMPTY,
+      "records",
+      undefined,
+      signal,
+    );
+    return answer.records.map(decodeSigned);
+  }
+
+  async #get(
+    peer: PeerId,
+    shard: ShardId,
+    offset: number,
+    length: number,
+    signal: AbortSignal | undefined,
+  ): Promise<{ answer: DataAnswerOf<"shard">; body: Uint8Array }> {
+    const { owner, incarnation, number, index } = shard;
+    const request: DataRequest = { t: "get", v: 1, owner, incarnation, number, index, offset, length };
+    return this.#ask(peer, request, EMPTY, "shard", shard, signal);
+  }
+
+  #descriptorOf(segment: SegmentId, bytes: Uint8Array): Descriptor {
+    const descriptor = readDescriptor(bytes, this.#swarm);
+    const { owner, incarnation, number } = descriptor.segment;
+    if (owner !== segment.owner || incarnation !== segment.incarnation || number !== segment.number) {
+      throw new Fault({ code: "FORMAT_INVALID", what: "descriptor", reason: "it is of another segment" });
+    }
+    return descriptor;
+  }
+
+  async #ask<T extends DataAnswer["t"]>(
+    peer: PeerId,
+    request: DataRequest,
+    body: Uint8Array,
+    expected: T,
+    shard: ShardId | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<{ answer: DataAnswerOf<T>; body: Uint8Array }> {
+    const message: NetMessage = { head: dataRequest.encode(request), body };
+    const options = { idleTimeoutMs: this.#idleTimeoutMs, ...(signal === undefined ? {} : { signal }) };
+    const reply = await this.#network.request(peer, this.#protocol, message, options);
+    const answer = dataAnswer.decode(reply.head);
+    if (isAnswer(answer, expected)) return { answer, body: reply.body };
+    if (answer.t === "refused") throw refused(peer, answer, shard);
+    throw new Fault({ code: "PEER_PROTOCOL", peer, reason: `a ${answer.t} where a ${expected} was due` });
+  }
+}
+
+function isAnswer<T extends DataAnswer["t"]>(answer: DataAnswer, expected: T): answer is DataAnswerOf<T> {
+  return answer.t === expected;
+}
+
+function refused(peer: PeerId, answer: DataAnswerOf<"refused">, shard: ShardId | undefined): Fault {
+  if (answer.refusal === "no-room") return new Fault({ code: "NO_ROOM", peer, freeBytes: answer.freeBytes });
+  if (answer.refusal === "missing" && shard !== undefined)
+    return new Fault({ code: "SHARD_MISSING", shard, peer });
+  return new Fault({ code: "PEER_REFUSED", peer, refusal: answer.refusal, reason: answer.reason });
+}

@@ -1,0 +1,248 @@
+import { must } from "../base/assert.ts";
+import { Fault, isFault, messageOf, type SegmentShortage } from "../base/fault.ts";
+import { type PeerId, type ShardId, segmentKey } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import type { Catalog, SegmentRecord, SegmentRef } from "../catalog/index.ts";
+import { RANGE_BYTES } from "../erasure/index.ts";
+import type { Clock, Compute, Spool } from "../ports/index.ts";
+import type { Descriptor } from "../wire/descriptor.ts";
+import { readDescriptor } from "../wire/descriptor.ts";
+import { type Gathering, gather } from "./gather.ts";
+import type { OwnerMaps } from "./owner-maps.ts";
+import type { PeerClient, ShardBytes } from "./peer-client.ts";
+import { spoolName } from "./spool-keeper.ts";
+
+export interface ReaderComponents {
+  readonly catalog: Catalog;
+  readonly maps: OwnerMaps;
+  readonly client: Pick<PeerClient, "getShard" | "getRange">;
+  readonly spool: Pick<Spool, "get">;
+  readonly compute: Pick<Compute, "rebuild">;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Lower is better; orders holders of equal use. */
+  readonly preference: (peer: PeerId) => number;
+  readonly swarm: Parameters<typeof readDescriptor>[1];
+}
+
+/** Bytes [from, to) of a sealed segment. */
+export interface SegmentSpan {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** From this share of a segment on, whole shards are fetched instead of ranges of them. */
+const WHOLE_FROM = 0.5;
+
+/**
+ * Reads sealed segments back from their holders: only the data shards that a span lies in, in ranges aligned to
+ * 256 KiB, and where one of those does not answer the same range of any k others. Every byte is checked against the
+ * signed descriptor before it is returned.
+ */
+export class SegmentReader {
+  readonly #c: ReaderComponents;
+  #bytesFetched = 0;
+
+  constructor(components: ReaderComponents) {
+    this.#c = components;
+  }
+
+  /** Shard bytes that came over the network so far. */
+  get bytesFetched(): number {
+    return this.#bytesFetched;
+  }
+
+  /**
+   * A buffer of the segment's size, of which at least `spans` are filled, and its descriptor.
+   * Faults: `TOO_FEW_SHARDS`.
+   */
+  async read(ref: SegmentRef, spans: readonly SegmentSpan[], signal?: AbortSignal): Promise<Uint8Array> {
+    const record = must(this.#c.catalog.segments.get(ref), "segment record");
+    const spooled = record.spooled
+      ? await this.#c.spool.get(spoolName(this.#c.catalog.segmentId(ref)))
+      : undefined;
+    if (spooled !== undefined) return spooled;
+    const descriptor =
+      record.descriptor === undefined ? undefined : readDescriptor(record.descriptor, this.#c.swarm);
+    const known = descriptor ?? (await this.#learnDescriptor(ref, record, signal));
+    const out = new Uint8Array(known.segmentBytes);
+    for (const range of shardRanges(spans, known))
+      await this.#readRange(ref, record, known, range, out, signal);
+    return out;
+  }
+
+  /** After a recovery the descriptor is not at hand: the first holder that answers shows it, signed by the owner. */
+  async #learnDescriptor(ref: SegmentRef, record: SegmentRecord, signal?: AbortSignal): Promise<Descriptor> {
+    const holders = this.#holders(ref, record);
+    const shortage: SegmentShortage[] = [];
+    for (const [index, peer] of holders) {
+      try {
+        const shard = { ...this.#c.catalog.segmentId(ref), index };
+        const { descriptor, bytes } = await this.#c.client.getRange(
+          peer,
+          shard,
+          undefined,
+          0,
+          RANGE_BYTES,
+          signal,
+        );
+        this.#bytesFetched += bytes.length;
+        return descriptor;
+      } catch (error) {
+        this.#noteFailure(error, peer, { ...this.#c.catalog.segmentId(ref), index }, signal);
+      }
+    }
+    shortage.push({
+      segment: this.#c.catalog.segmentId(ref),
+      have: 0,
+      need: record.k,
+      holders: [...holders.values()],
+    });
+    throw new Fault({ code: "TOO_FEW_SHARDS", shortages: shortage });
+  }
+
+  async #readRange(
+    ref: SegmentRef,
+    record: SegmentRecord,
+    descriptor: Descriptor,
+    range: ShardRange,
+    out: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const holders = this.#holders(ref, record);
+    const wanted = range.shards.filter((index) => index * descriptor.shardBytes + range.offset < out.length);
+    const gathering: Gathering<Uint8Array> = await gather({
+      wanted,
+      need: descriptor.k,
+      indexes: this.#order([...holders.keys()], holders, wanted),
+      fetch: (index, fetchSignal) =>
+        this.#fetch(ref, descriptor, index, must(holders.get(index), "holder"), range, fetchSignal),
+      clock: this.#c.clock,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (!gathering.complete) {
+      const segment = this.#c.catalog.segmentId(ref);
+      const silent = [...holders].filter(([index]) => !gathering.have.has(index)).map(([, peer]) => peer);
+      const shortage = { segment, have: gathering.have.size, need: descriptor.k, holders: silent };
+      throw new Fault({ code: "TOO_FEW_SHARDS", shortages: [shortage] });
+    }
+    await this.#fill(gathering.have, wanted, descriptor, range, out);
+  }
+
+  async #fill(
+    have: ReadonlyMap<number, Uint8Array>,
+    wanted: readonly number[],
+    descriptor: Descriptor,
+    range: ShardRange,
+    out: Uint8Array,
+  ): Promise<void> {
+    const missing = wanted.filter((index) => !have.has(index));
+    const rebuilt =
+      missing.length === 0
+        ? []
+        : await this.#c.compute.rebuild({
+            dataShards: descriptor.k,
+            parityShards: descriptor.m,
+            have: [...have].slice(0, descriptor.k).map(([index, bytes]) => ({ index, bytes })),
+            want: missing,
+          });
+    for (const index of wanted) {
+      const bytes = have.get(index) ?? must(rebuilt[missing.indexOf(index)], "rebuilt shard");
+      const at = index * descriptor.shardBytes + range.offset;
+      out.set(bytes.subarray(0, Math.max(0, Math.min(bytes.length, out.length - at))), at);
+    }
+  }
+
+  async #fetch(
+    ref: SegmentRef,
+    descriptor: Descriptor,
+    index: number,
+    peer: PeerId,
+    range: ShardRange,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const shard: ShardId = { ...this.#c.catalog.segmentId(ref), index };
+    try {
+      const answer: ShardBytes = range.whole
+        ? await this.#c.client.getShard(peer, shard, descriptor, signal)
+        : await this.#c.client.getRange(peer, shard, descriptor, range.offset, range.length, signal);
+      this.#bytesFetched += answer.bytes.length;
+      return answer.bytes;
+    } catch (error) {
+      this.#noteFailure(error, peer, shard, signal);
+      return undefined;
+    }
+  }
+
+  /** Offline and wrong are different things: a peer that sent wrong bytes is named in the log as such. */
+  #noteFailure(error: unknown, peer: PeerId, shard: ShardId, signal: AbortSignal | undefined): void {
+    if (signal?.aborted === true) return;
+    if (!isFault(error)) throw error;
+    const fields = { peer, segment: segmentKey(shard), index: shard.index, why: messageOf(error) };
+    if (error.code === "SHARD_CORRUPT") this.#c.log.error("shard-corrupt", fields);
+    else this.#c.log.warn("fetch-failed", fields);
+  }
+
+  /** Who to ask for which shard: who acknowledged it, else who is to hold it by the map. */
+  #holders(ref: SegmentRef, record: SegmentRecord): Map<number, PeerId> {
+    const byMap = this.#c.maps.slots(ref, record.class);
+    const holders = new Map<number, PeerId>();
+    for (let index = 0; index < record.slots.length; index++) {
+      const peer = record.slots[index]?.peer ?? byMap[index];
+      if (peer !== undefined) holders.set(index, peer);
+    }
+    return holders;
+  }
+
+  #order(indexes: number[], holders: ReadonlyMap<number, PeerId>, wanted: readonly number[]): number[] {
+    const cost = (index: number): number =>
+      this.#c.preference(must(holders.get(index), "holder")) + (wanted.includes(index) ? 0 : 0.5);
+    return indexes.sort((a, b) => cost(a) - cost(b) || a - b);
+  }
+}
+
+/** The same byte range of several shards: what one rebuild can work with. */
+interface ShardRange {
+  readonly shards: readonly number[];
+  readonly offset: number;
+  readonly length: number;
+  readonly whole: boolean;
+}
+
+/** The aligned ranges of data shards that cover the spans. */
+export function shardRanges(spans: readonly SegmentSpan[], descriptor: Descriptor): ShardRange[] {
+  const { shardBytes, k, segmentBytes } = descriptor;
+  const wanted = spans.reduce((sum, span) => sum + span.to - span.from, 0);
+  const all = { offset: 0, length: shardBytes, whole: true };
+  if (wanted >= segmentBytes * WHOLE_FROM)
+    return [{ ...all, shards: Array.from({ length: k }, (_, i) => i) }];
+  const shardsOfBlock = new Map<number, Set<number>>();
+  for (const span of spans) {
+    for (let at = span.from; at < span.to; ) {
+      const shard = Math.floor(at / shardBytes);
+      const block = Math.floor((at % shardBytes) / RANGE_BYTES);
+      const shards = shardsOfBlock.get(block) ?? new Set();
+      shardsOfBlock.set(block, shards.add(shard));
+      at = Math.min(shard * shardBytes + (block + 1) * RANGE_BYTES, (shard + 1) * shardBytes);
+    }
+  }
+  return joinBlocks(shardsOfBlock, shardBytes);
+}
+
+/** Blocks that follow each other and want the same shards become one range. */
+function joinBlocks(
+  shardsOfBlock: ReadonlyMap<number, ReadonlySet<number>>,
+  shardBytes: number,
+): ShardRange[] {
+  const ranges: ShardRange[] = [];
+  for (const [block, set] of [...shardsOfBlock].sort(([a], [b]) => a - b)) {
+    const shards = [...set].sort((a, b) => a - b);
+    const offset = block * RANGE_BYTES;
+    const length = Math.min(RANGE_BYTES, shardBytes - offset);
+    const last = ranges.at(-1);
+    if (last !== undefined && last.offset + last.length === offset && `${last.shards}` === `${shards}`) {
+      ranges[ranges.length - 1] = { ...last, length: last.length + length };
+    } else ranges.push({ shards, offset, length, whole: false });
+  }
+  return ranges;
+}

@@ -1,0 +1,36 @@
+import {
+  deriveOwnerKeys,
+  deriveRecoveryKeys,
+  type OwnerKeys,
+  RECOVERY_ENTROPY_BYTES,
+  type RecoveryKeys,
+  ROOT_BYTES,
+  recoveryWords,
+} from "../crypto/index.ts";
+import { SEED_BYTES, type Signer, signerFromSeed } from "../crypto/sign.ts";
+import type { Rng } from "../ports/index.ts";
+
+/** All secrets of a new member. The recovery key leaves the machine on paper and is kept nowhere. */
+export interface Identity {
+  readonly nodeSeed: Uint8Array;
+  readonly node: Signer;
+  readonly root: Uint8Array;
+  readonly keys: OwnerKeys;
+  readonly recovery: RecoveryKeys;
+  /** The 24 words. */
+  readonly words: readonly string[];
+}
+
+export function newIdentity(rng: Pick<Rng, "bytes">): Identity {
+  const nodeSeed = rng.bytes(SEED_BYTES);
+  const root = rng.bytes(ROOT_BYTES);
+  const entropy = rng.bytes(RECOVERY_ENTROPY_BYTES);
+  return {
+    nodeSeed,
+    node: signerFromSeed(nodeSeed),
+    root,
+    keys: deriveOwnerKeys(root),
+    recovery: deriveRecoveryKeys(entropy),
+    words: recoveryWords(entropy).split(" "),
+  };
+}

@@ -1,0 +1,215 @@
+import { Fault } from "../base/fault.ts";
+import type { Incarnation, OwnerId, PeerId } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import { Catalog } from "../catalog/index.ts";
+import type { OwnerKeys, Signer } from "../crypto/index.ts";
+import { Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
+import { admitNewcomer, invite, RecordStore, type Roster, SyncService } from "../membership/index.ts";
+import { prefixed } from "../ports/index.ts";
+import { dataRequest, incarnationBody } from "../wire/data.ts";
+import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
+import { recoverDoor } from "./recover-door.ts";
+import { Repository } from "./repository.ts";
+import { publishSlot } from "./slot.ts";
+import { StatusBeat } from "./status-beat.ts";
+import { RosterView } from "./swarm-view.ts";
+
+export interface NodeInit {
+  readonly keys: OwnerKeys;
+  /** The node's own key: its public half is the peer id. */
+  readonly signer: Signer;
+  /** On an administrator's node. */
+  readonly administrator?: Signer;
+  /** The slot record that the recovery key opens, as it was made with the key; in its envelope. */
+  readonly slot: Uint8Array | undefined;
+  readonly sizes: RepositorySizes;
+  readonly host: string;
+  readonly program: string;
+  /** Whether this process may set owners of files. */
+  readonly privileged: boolean;
+  readonly spoolMaxBytes?: number;
+  /** Below this a holder counts as full. */
+  readonly fullBelowBytes?: number;
+}
+
+/**
+ * A member of a swarm: keeps what others hand it, spreads the roster and records, and backs up its own owner. Built
+ * from ports alone; the daemon and the simulator give it theirs.
+ */
+export class Node {
+  readonly roster: Roster;
+  readonly records: RecordStore;
+  readonly repository: Repository;
+  readonly view: RosterView;
+  readonly ports: NodePorts;
+  readonly startedMs: number;
+  readonly #init: NodeInit;
+  readonly #holder: Holder;
+  readonly #sync: SyncService;
+  readonly #beat: StatusBeat;
+  readonly #lastSeenMs = new Map<PeerId, number>();
+  readonly #unsubscribe: (() => void)[] = [];
+
+  private constructor(
+    ports: NodePorts,
+    init: NodeInit,
+    parts: { roster: Roster; records: RecordStore; repository: Repository; view: RosterView; holder: Holder },
+  ) {
+    this.ports = ports;
+    this.#init = init;
+    this.roster = parts.roster;
+    this.records = parts.records;
+    this.repository = parts.repository;
+    this.view = parts.view;
+    this.#holder = parts.holder;
+    this.startedMs = ports.clock.wallMs();
+    this.#sync = new SyncService({ ...ports, ...parts });
+    this.#beat = new StatusBeat(
+      { ...ports, ...parts, signer: init.signer },
+      { programVersion: init.program },
+    );
+  }
+
+  /** `roster` was opened before the network was: it decides whom the network lets in. */
+  static async open(ports: NodePorts, roster: Roster, init: NodeInit): Promise<Node> {
+    const { log, clock, meta, network } = ports;
+    const records = await RecordStore.open({ store: prefixed(meta, NAMESPACE.membership), roster, log });
+    const swarm = roster.swarm;
+    const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log }, { swarm });
+    const registry = ownerRegistry(roster, records);
+    const holder = new Holder({ ...ports, records: kept, registry, clock, signer: init.signer }, { swarm });
+    const view = new RosterView(
+      { roster, records, network },
+      init.fullBelowBytes === undefined ? {} : { fullBelowBytes: init.fullBelowBytes },
+    );
+    const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
+    if (catalog === undefined) throw new Fault({ code: "HOME_MISSING", home: "the repository" });
+    const client = new PeerClient({ network }, { swarm });
+    const repository = await Repository.open({ ...ports, catalog, client, view }, { ...init, swarm });
+    return new Node(ports, init, { roster, records, repository, view, holder });
+  }
+
+  async start(): Promise<void> {
+    const { network, clock, log } = this.ports;
+    network.handle("data", (from, message) => {
+      const owner = this.roster.member(from)?.owner;
+      if (owner === undefined) throw new Fault({ code: "NOT_A_MEMBER", peer: from });
+      return this.#holder.answer(owner, dataRequest.decode(message.head), message.body, true);
+    });
+    network.handle("join", admitNewcomer({ roster: this.roster, clock, log }));
+    network.handle(
+      "recover",
+      recoverDoor({
+        roster: this.roster,
+        records: this.records,
+        directory: this.ports.directory,
+        holder: this.#holder,
+        self: network.self,
+        ownAddresses: () => this.ports.directory.ownAddresses(),
+        clock,
+        log,
+      }),
+    );
+    this.#unsubscribe.push(
+      network.onConnection((peer, connected) => this.#connectionChanged(peer, connected)),
+      this.roster.onChange(() => this.#dropStrangers()),
+    );
+    this.#sync.start();
+    await this.#beat.start();
+    await this.#holder.announceKept();
+    if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
+    this.repository.start();
+    if (this.roster.genesis.administrators.length === 1 && this.#init.administrator !== undefined) {
+      log.warn("single-administrator", { hint: "its key comes back with this node's recovery key only" });
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const end of this.#unsubscribe.splice(0)) end();
+    await this.repository.stop();
+    await this.#beat.stop();
+    await this.#sync.stop();
+  }
+
+  get isAdministrator(): boolean {
+    return this.#init.administrator !== undefined;
+  }
+
+  /** When a peer was last connected to this node; `undefined` if it never was since the start. */
+  lastSeenMs(peer: PeerId): number | undefined {
+    return this.ports.network.connected().includes(peer)
+      ? this.ports.clock.wallMs()
+      : this.#lastSeenMs.get(peer);
+  }
+
+  /** A line of text that lets `uses` new nodes in at one site. `NOT_ALLOWED` where there is no administrator's key. */
+  async invite(request: {
+    site: string;
+    expiresMs: number;
+    uses: number;
+  }): Promise<{ token: string; expiresAtMs: number }> {
+    const { administrator } = this.#init;
+    if (administrator === undefined) {
+      throw new Fault({ code: "NOT_ALLOWED", reason: "only an administrator's node can invite" });
+    }
+    const { clock, rng, directory, network } = this.ports;
+    const own = directory.ownAddresses().slice(0, 2);
+    const others = this.#otherAddresses(4 - own.length);
+    const expiresAtMs = clock.wallMs() + request.expiresMs;
+    const { token, delegations } = invite(
+      { roster: this.roster, rng, clock },
+      {
+        administrators: [administrator],
+        site: request.site,
+        expiresInMs: request.expiresMs,
+        uses: request.uses,
+        addresses: [...own.map((address) => ({ peer: network.self, address })), ...others],
+      },
+    );
+    for (const outcome of await this.roster.applyAll(delegations))
+      if (outcome instanceof Fault) throw outcome;
+    return { token, expiresAtMs };
+  }
+
+  #otherAddresses(most: number): { peer: PeerId; address: string }[] {
+    return this.ports.network
+      .connected()
+      .flatMap((peer) => {
+        const [address] = this.view.statusOf(peer)?.addresses ?? [];
+        return address === undefined ? [] : [{ peer, address }];
+      })
+      .slice(0, most);
+  }
+
+  #connectionChanged(peer: PeerId, connected: boolean): void {
+    this.#lastSeenMs.set(peer, this.ports.clock.wallMs());
+    this.ports.log.info(connected ? "peer-connected" : "peer-disconnected", { peer });
+    if (connected) this.repository.wake();
+  }
+
+  #dropStrangers(): void {
+    for (const peer of this.ports.network.connected()) {
+      if (this.roster.roleOf(peer) !== "stranger") continue;
+      this.ports.network.disconnect(peer).catch((error: unknown) => {
+        this.ports.log.warn("disconnect-failed", { peer, why: String(error) });
+      });
+    }
+  }
+
+  get log(): Log {
+    return this.ports.log;
+  }
+}
+
+function ownerRegistry(roster: Roster, records: RecordStore): OwnerRegistry {
+  return {
+    certifiedIncarnation: (owner: OwnerId): Incarnation | undefined => {
+      const member = roster.memberOfOwner(owner);
+      if (member === undefined) return undefined;
+      const signed = records.get({ type: "incarnation", signer: member.recovery });
+      if (signed === undefined) return undefined;
+      const body = incarnationBody.decode(signed.body);
+      return body.owner === owner ? body.incarnation : undefined;
+    },
+  };
+}

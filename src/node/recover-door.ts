@@ -1,0 +1,124 @@
+import { isFault, messageOf } from "../base/fault.ts";
+import { type PeerId, publicKeyOfPeer } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import type { Holder } from "../exchange/index.ts";
+import {
+  type RecordStore,
+  type Roster,
+  recoverHello,
+  recoveringOwner,
+  submitRecovered,
+} from "../membership/index.ts";
+import type { Clock, Directory, NetMessage } from "../ports/index.ts";
+import { dataRequest } from "../wire/data.ts";
+import { ADDRESSES_MAX } from "../wire/membership.ts";
+import {
+  POOL_PEERS_MAX,
+  type RecoverAnswer,
+  type RecoverRequest,
+  recoverAnswer,
+  recoverRequest,
+} from "../wire/recover.ts";
+import { encodeSigned } from "../wire/signed.ts";
+import { statusOf } from "./swarm-view.ts";
+
+export interface RecoverDoorComponents {
+  readonly roster: Roster;
+  readonly records: RecordStore;
+  readonly directory: Pick<Directory, "pool" | "addresses">;
+  readonly holder: Holder;
+  readonly self: PeerId;
+  readonly ownAddresses: () => readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * The handler of protocol `recover`: an owner's recovery identity learns who is in the swarm, gets its slot, reads its
+ * own owner's shards and records, and hands in the key of a new node. Nothing else.
+ */
+export function recoverDoor(
+  components: RecoverDoorComponents,
+): (from: PeerId, message: NetMessage) => Promise<NetMessage> {
+  return async (from, message) => {
+    const own = decodeOwn(message.head);
+    if (own !== undefined)
+      return { head: recoverAnswer.encode(await answerOrRefuse(components, from, own)), body: EMPTY };
+    const owner = recoveringOwner(components.roster, from).owner;
+    return components.holder.answer(owner, dataRequest.decode(message.head), message.body, false);
+  };
+}
+
+/** `undefined` for a request of the `data` protocol. */
+function decodeOwn(head: Uint8Array): RecoverRequest | undefined {
+  try {
+    return recoverRequest.decode(head);
+  } catch (error) {
+    if (isFault(error, "FORMAT_INVALID")) return undefined;
+    throw error;
+  }
+}
+
+async function answerOrRefuse(
+  components: RecoverDoorComponents,
+  from: PeerId,
+  request: RecoverRequest,
+): Promise<RecoverAnswer> {
+  try {
+    return await answer(components, from, request);
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    return { t: "refused", v: 1, refusal: error.code, reason: messageOf(error).slice(0, 500) };
+  }
+}
+
+async function answer(
+  components: RecoverDoorComponents,
+  from: PeerId,
+  request: RecoverRequest,
+): Promise<RecoverAnswer> {
+  const { roster, records, clock, log } = components;
+  switch (request.t) {
+    case "hello": {
+      const { owner, nowMs, page } = recoverHello({ roster, clock }, from, request.page);
+      const identity = publicKeyOfPeer(from);
+      log.warn("recovery-identity-used", { owner: owner.owner, guest: from });
+      const slots = records.versions({ type: "slot", signer: identity }).map(encodeSigned);
+      const incarnations = [...records.ofType("incarnation", identity)].map(encodeSigned);
+      return { t: "welcome", v: 1, owner: owner.owner, nowMs, page, slots, incarnations };
+    }
+    case "pool":
+      return { t: "pool", v: 1, peers: await poolOf(components, from) };
+    case "submit": {
+      const accepted = await submitRecovered({ roster, clock, log }, from, request.certificate);
+      // From here on the old machine's writes are refused; the record spreads with the certificate.
+      await records.put(request.incarnation);
+      return { t: "accepted", v: 1, accepted };
+    }
+  }
+}
+
+async function poolOf(
+  components: RecoverDoorComponents,
+  from: PeerId,
+): Promise<{ peer: PeerId; addresses: string[] }[]> {
+  const { roster, directory } = components;
+  const { owner } = recoveringOwner(roster, from);
+  const announced = await directory.pool(owner);
+  const members = roster.members().map((member) => member.peer);
+  const peers = [...new Set([...announced, ...members])].filter((peer) => roster.member(peer) !== undefined);
+  return Promise.all(
+    peers
+      .slice(0, POOL_PEERS_MAX)
+      .map(async (peer) => ({ peer, addresses: await addressesOf(components, peer) })),
+  );
+}
+
+async function addressesOf(components: RecoverDoorComponents, peer: PeerId): Promise<string[]> {
+  if (peer === components.self) return [...components.ownAddresses()].slice(0, ADDRESSES_MAX);
+  const known = await components.directory.addresses(peer);
+  const said = statusOf(components.records, peer)?.addresses ?? [];
+  return [...new Set([...known, ...said])].slice(0, ADDRESSES_MAX);
+}

@@ -1,0 +1,274 @@
+import { Semaphore } from "../base/concurrency.ts";
+import { Fault, isFault, messageOf } from "../base/fault.ts";
+import type { PeerId, SwarmId } from "../base/ids.ts";
+import { type BytePath, bytePath } from "../base/paths.ts";
+import { MINUTE_MS } from "../base/units.ts";
+import { Catalog, SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
+import type { OwnerKeys } from "../crypto/index.ts";
+import {
+  type ChosenClasses,
+  chooseClasses,
+  HeadKeeper,
+  OwnerMaps,
+  type PeerClient,
+  Placer,
+  ProtectionCensus,
+  type ProtectionReport,
+  SegmentReader,
+  SpoolKeeper,
+  type SwarmView,
+} from "../exchange/index.ts";
+import type { Profile } from "../placement/index.ts";
+import {
+  ChunkReader,
+  type RestoreProgress,
+  type RestoreReport,
+  RestoreRun,
+  type Selection,
+  TreeReader,
+  type VerifyOutcome,
+  verifySegments,
+} from "../restore/index.ts";
+import { type SnapshotOutcome, type SnapshotProgress, SnapshotRun } from "../snapshot/index.ts";
+import type { NodePorts, RepositorySizes } from "./ports.ts";
+
+export interface RepositoryComponents extends NodePorts {
+  readonly catalog: Catalog;
+  readonly client: PeerClient;
+  readonly view: SwarmView;
+}
+
+export interface RepositoryInit {
+  readonly swarm: SwarmId;
+  readonly keys: OwnerKeys;
+  readonly sizes: RepositorySizes;
+  readonly host: string;
+  readonly program: string;
+  readonly privileged: boolean;
+  readonly spoolMaxBytes?: number;
+}
+
+export interface SnapshotRequest {
+  readonly source:
+    | {
+        readonly kind: "paths";
+        readonly paths: readonly BytePath[];
+        readonly excludes: readonly BytePath[];
+        readonly oneFileSystem: boolean;
+      }
+    | { readonly kind: "stream"; readonly filename: BytePath; readonly body: AsyncIterable<Uint8Array> };
+  readonly tags: readonly string[];
+  readonly profile?: Profile;
+  readonly wait: "safe" | "queued";
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: SnapshotProgress) => void;
+}
+
+export interface SnapshotResult extends SnapshotOutcome {
+  readonly classes: ChosenClasses;
+  readonly protection: ProtectionReport;
+}
+
+export interface RestoreRequest {
+  readonly snapshot: SnapshotEntry;
+  readonly selection: Selection;
+  readonly target: BytePath;
+  readonly overwrite: "if-changed" | "always" | "never";
+  readonly delete: boolean;
+  readonly dryRun: boolean;
+  readonly partial: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: RestoreProgress) => void;
+}
+
+/** The head is handed again to those who had not got it, so often at least. */
+const PUBLISH_MS = MINUTE_MS;
+
+/** The owner's side of a node: its snapshots, and what it takes to make, keep and read them. */
+export class Repository {
+  readonly catalog: Catalog;
+  readonly maps: OwnerMaps;
+  readonly heads: HeadKeeper;
+  readonly spool: SpoolKeeper;
+  readonly trees: TreeReader;
+  readonly chunks: ChunkReader;
+  readonly #c: RepositoryComponents;
+  readonly #init: RepositoryInit;
+  readonly #placer: Placer;
+  readonly #snapshots = new Semaphore(1);
+  readonly #stopping = new AbortController();
+  #publishing: Promise<void> | undefined;
+
+  private constructor(
+    c: RepositoryComponents,
+    init: RepositoryInit,
+    maps: OwnerMaps,
+    placer: Placer,
+    spool: SpoolKeeper,
+  ) {
+    this.#c = c;
+    this.#init = init;
+    this.#placer = placer;
+    this.catalog = c.catalog;
+    this.maps = maps;
+    this.spool = spool;
+    this.heads = new HeadKeeper({ ...c, maps }, init);
+    const preference = (peer: PeerId): number => (c.network.connected().includes(peer) ? 0 : 1);
+    const reader = new SegmentReader({ ...c, maps, preference, swarm: init.swarm });
+    this.chunks = new ChunkReader({ ...c, reader }, init);
+    this.trees = new TreeReader({ catalog: c.catalog, chunks: this.chunks });
+  }
+
+  static async open(c: RepositoryComponents, init: RepositoryInit): Promise<Repository> {
+    const maps = await OwnerMaps.load(c.catalog);
+    const placer = new Placer({ ...c, maps });
+    const spoolInit = init.spoolMaxBytes === undefined ? {} : { maxBytes: init.spoolMaxBytes };
+    const spool = await SpoolKeeper.open({ ...c, placer }, spoolInit);
+    return new Repository(c, init, maps, placer, spool);
+  }
+
+  /** Begins to place what is in the spool and to hand the head to those who lack it. */
+  start(): void {
+    if (this.catalog.state.readOnly) return;
+    this.spool.start();
+    this.#publishing = this.#publishLoop();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
+    await this.spool.stop();
+    await this.#publishing;
+  }
+
+  /** One after the other: a second one waits for the first. */
+  async snapshot(request: SnapshotRequest): Promise<SnapshotResult> {
+    if (this.catalog.state.readOnly) throw new Fault({ code: "FENCED", owner: this.catalog.owner });
+    const signal = AbortSignal.any([request.signal, this.#stopping.signal]);
+    return this.#snapshots.run(async () => {
+      signal.throwIfAborted();
+      await this.heads.compareWithPool(signal);
+      const { catalog, maps } = this;
+      const classes = await chooseClasses(
+        { catalog, maps, view: this.#c.view, clock: this.#c.clock },
+        request.profile,
+      );
+      const { tags, wait, onProgress } = request;
+      const run = new SnapshotRun(
+        { ...this.#c, maps, placer: this.#placer, spool: this.spool, heads: this.heads },
+        { ...this.#init, classes, tags, wait, signal, onProgress },
+      );
+      const { source } = request;
+      const outcome =
+        source.kind === "paths"
+          ? await run.ofPaths(source.paths, source)
+          : await run.ofStream(source.filename, source.body);
+      await this.heads.publish(signal);
+      this.spool.wake();
+      return { ...outcome, classes, protection: await this.protectionOf(outcome.entry) };
+    });
+  }
+
+  async snapshots(): Promise<SnapshotEntry[]> {
+    return this.catalog.snapshots();
+  }
+
+  /** By id, a unique beginning of one, or `latest`; among those that have all tags and paths. */
+  async find(
+    asked: string,
+    tags: readonly string[] = [],
+    paths: readonly BytePath[] = [],
+  ): Promise<SnapshotEntry> {
+    return Catalog.find(await this.selected(tags, paths), asked);
+  }
+
+  async selected(tags: readonly string[], paths: readonly BytePath[]): Promise<SnapshotEntry[]> {
+    return (await this.snapshots()).filter(
+      (entry) =>
+        tags.every((tag) => entry.tags.includes(tag)) &&
+        paths.every((path) => entry.paths.some((saved) => bytePath(saved) === path)),
+    );
+  }
+
+  /** What the holders' receipts are worth for everything that a snapshot needs. */
+  async protectionOf(
+    entry: SnapshotEntry,
+    census: ProtectionCensus = this.census(),
+  ): Promise<ProtectionReport> {
+    const manifest = await this.trees.manifest(entry);
+    return census.report(SegmentSet.fromRanges(manifest.needs), this.heads.keepers);
+  }
+
+  census(): ProtectionCensus {
+    return new ProtectionCensus({ catalog: this.catalog, maps: this.maps, view: this.#c.view });
+  }
+
+  async restore(request: RestoreRequest): Promise<{ report: RestoreReport; bytesFetched: number }> {
+    const signal = AbortSignal.any([request.signal, this.#stopping.signal]);
+    const before = this.chunks.bytesFetched;
+    const manifest = await this.trees.manifest(request.snapshot, signal);
+    const target = request.dryRun ? undefined : await this.#c.openTarget(request.target);
+    try {
+      const { catalog, maps, chunks, trees } = this;
+      const { keys, privileged } = this.#init;
+      const run = new RestoreRun(
+        { catalog, maps, chunks, trees, client: this.#c.client, target },
+        { ...request, keys, privileged, signal },
+        manifest,
+      );
+      return { report: await run.run(), bytesFetched: this.chunks.bytesFetched - before };
+    } finally {
+      await target?.close();
+    }
+  }
+
+  async verify(
+    entries: readonly SnapshotEntry[],
+    options: { readData: boolean; signal: AbortSignal; onShard: (done: number, total: number) => void },
+  ): Promise<VerifyOutcome> {
+    const needed = new SegmentSet();
+    for (const entry of entries) {
+      const manifest = await this.trees.manifest(entry, options.signal);
+      needed.addAll(SegmentSet.fromRanges(manifest.needs));
+    }
+    const { catalog, maps } = this;
+    const outcome = await verifySegments(
+      { catalog, maps, client: this.#c.client, rng: this.#c.rng },
+      { swarm: this.#init.swarm, ...options },
+      [...needed],
+    );
+    for (const { shard, peer, reason } of outcome.corrupt) {
+      this.#c.log.error("shard-corrupt", { peer, segment: shard.number, index: shard.index, why: reason });
+    }
+    return outcome;
+  }
+
+  /** Somebody came back: hand over what is waiting. */
+  wake(): void {
+    this.spool.wake();
+    this.#wakePublisher?.();
+  }
+
+  #wakePublisher: (() => void) | undefined;
+
+  async #publishLoop(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.heads.publish(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!isFault(error)) throw error;
+        this.#c.log.warn("publish-failed", { why: messageOf(error) });
+      }
+      const timer = new AbortController();
+      const woken = new Promise<void>((resolve) => {
+        this.#wakePublisher = resolve;
+      });
+      const stop = (): void => timer.abort();
+      signal.addEventListener("abort", stop, { once: true });
+      await Promise.race([woken, this.#c.clock.sleep(PUBLISH_MS, timer.signal).catch(() => {})]);
+      signal.removeEventListener("abort", stop);
+      timer.abort();
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import type { PeerId } from "../base/ids.ts";
+import { publicKeyOfPeer } from "../base/ids.ts";
+import { MIB } from "../base/units.ts";
+import type { SwarmView } from "../exchange/index.ts";
+import type { RecordStore, Roster } from "../membership/index.ts";
+import type { PlacementNode } from "../placement/index.ts";
+import type { Network } from "../ports/index.ts";
+import { type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
+
+/** A holder with less room than a few shards is not asked; a refusal would say the same one round trip later. */
+const FULL_BELOW_BYTES = 64 * MIB;
+
+/** The newest that a node has said of itself; a hint. */
+export function statusOf(records: Pick<RecordStore, "get">, peer: PeerId): NodeStatus | undefined {
+  const signed = records.get({ type: "status", signer: publicKeyOfPeer(peer) });
+  return signed === undefined ? undefined : nodeStatusCodec.decode(signed.body);
+}
+
+/** The swarm as this node sees it right now: the roster, its own connections, and what nodes say of their room. */
+export class RosterView implements SwarmView {
+  readonly self: PeerId;
+  readonly #roster: Roster;
+  readonly #records: RecordStore;
+  readonly #network: Pick<Network, "connected">;
+  readonly #fullBelowBytes: number;
+
+  constructor(
+    components: { roster: Roster; records: RecordStore; network: Pick<Network, "self" | "connected"> },
+    init: { fullBelowBytes?: number } = {},
+  ) {
+    this.self = components.network.self;
+    this.#roster = components.roster;
+    this.#records = components.records;
+    this.#network = components.network;
+    this.#fullBelowBytes = init.fullBelowBytes ?? FULL_BELOW_BYTES;
+  }
+
+  nodes(): readonly PlacementNode[] {
+    const connected = new Set(this.#network.connected());
+    return this.#roster.members().flatMap((member) => {
+      if (!member.holder) return [];
+      const status = statusOf(this.#records, member.peer);
+      const { peer, site, host, nodeNumber, capacityBytes } = member;
+      return [
+        {
+          peer,
+          site,
+          host,
+          nodeNumber,
+          weight: capacityBytes,
+          reachable: peer === this.self || connected.has(peer),
+          full: status !== undefined && status.freeBytes < this.#fullBelowBytes,
+          draining: false,
+          suspected: false,
+        },
+      ];
+    });
+  }
+
+  /** The newest that a node has said of itself; a hint. */
+  statusOf(peer: PeerId): NodeStatus | undefined {
+    return statusOf(this.#records, peer);
+  }
+
+  placeOf(peer: PeerId): { site: string; host: string } | undefined {
+    return this.#roster.member(peer);
+  }
+}

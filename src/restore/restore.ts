@@ -1,0 +1,346 @@
+import { must } from "../base/assert.ts";
+import { Fault, isFault } from "../base/fault.ts";
+import { type BytePath, displayPath, isPlainName, joinPath } from "../base/paths.ts";
+import { MIB } from "../base/units.ts";
+import {
+  type Catalog,
+  type Manifest,
+  SegmentSet,
+  type SnapshotEntry,
+  type TreeEntry,
+} from "../catalog/index.ts";
+import type { OwnerKeys } from "../crypto/keys.ts";
+import type { FileMetadata, FileStat, FileTarget } from "../ports/index.ts";
+import type { ChunkReader } from "./chunk-reader.ts";
+import { FileWriter, type PlannedFile } from "./file-writer.ts";
+import { askHolders, type ReachabilityComponents } from "./reachability.ts";
+import { RestoreReport } from "./report.ts";
+import { type SelectedEntry, type Selection, Selector } from "./selection.ts";
+import type { TreeReader } from "./tree-reader.ts";
+import { RestoreWindow } from "./window.ts";
+
+export interface RestoreComponents extends ReachabilityComponents {
+  readonly catalog: Catalog;
+  readonly chunks: ChunkReader;
+  readonly trees: TreeReader;
+  /** Absent for a dry run. */
+  readonly target: FileTarget | undefined;
+}
+
+export interface RestoreInit {
+  readonly keys: OwnerKeys;
+  readonly snapshot: SnapshotEntry;
+  readonly selection: Selection;
+  readonly overwrite: "if-changed" | "always" | "never";
+  /** Remove from the target what the snapshot does not have. */
+  readonly delete: boolean;
+  /** Restore what can be had. */
+  readonly partial: boolean;
+  /** Whether this process may set owners. */
+  readonly privileged: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: RestoreProgress) => void;
+}
+
+export interface RestoreProgress {
+  readonly phase: "plan" | "fetch" | "metadata";
+  readonly files: number;
+  readonly bytes: number;
+  readonly filesTotal: number;
+  readonly bytesTotal: number;
+}
+
+/** Files planned together: enough that a segment is seldom read twice, few enough to keep in memory. */
+const WINDOW_PIECES = 20_000;
+const WINDOW_BYTES = 1024 * MIB;
+
+interface Later {
+  readonly selected: SelectedEntry;
+  readonly metadata: FileMetadata;
+}
+
+/**
+ * One run of `cairn restore`. Before it writes anything it asks whether k shards of every segment can be reached. Files
+ * get their names when they are complete; links and special files come after them, times and modes of directories
+ * last, the deepest first. Run again, it leaves what is there and goes on.
+ */
+export class RestoreRun {
+  readonly #c: RestoreComponents;
+  readonly #init: RestoreInit;
+  readonly #report = new RestoreReport();
+  readonly #selector: Selector;
+  readonly #directories: Later[] = [];
+  readonly #links: Later[] = [];
+  readonly #hardlinks: { selected: SelectedEntry; first: SelectedEntry }[] = [];
+  readonly #firstOfLinked = new Map<string, SelectedEntry>();
+  readonly #totals = { files: 0, bytes: 0 };
+
+  constructor(components: RestoreComponents, init: RestoreInit, manifest: Manifest) {
+    this.#c = components;
+    this.#init = init;
+    this.#selector = new Selector({ trees: components.trees }, init.snapshot, manifest, init.selection);
+    this.#manifest = manifest;
+  }
+
+  readonly #manifest: Manifest;
+
+  async run(): Promise<RestoreReport> {
+    await this.#preflight();
+    const { target } = this.#c;
+    if (target === undefined) return this.#countOnly();
+    const writer = new FileWriter(
+      { target, report: this.#report },
+      {
+        chunkIdKey: this.#init.keys.chunkIdKey,
+        partTag: this.#init.snapshot.id,
+        privileged: this.#init.privileged,
+      },
+    );
+    try {
+      await this.#writeFiles(target, writer);
+    } catch (error) {
+      if (!this.#init.signal.aborted) await writer.abandonAll();
+      throw error;
+    }
+    await this.#writeLinks(target);
+    await this.#settleDirectories(target);
+    await target.sync();
+    return this.#report;
+  }
+
+  /** Counts, and makes sure that what is wanted can be had. */
+  async #preflight(): Promise<void> {
+    const needed = new SegmentSet();
+    for await (const { entry } of this.#selector.entries(this.#init.signal)) {
+      if (entry.type !== "file") continue;
+      this.#totals.files++;
+      this.#totals.bytes += entry.size;
+      if (!this.#selector.isEverything) await this.#addSegments(entry, needed);
+    }
+    if (this.#selector.isEverything) needed.addAll(SegmentSet.fromRanges(this.#manifest.needs));
+    this.#progress("plan");
+    if (this.#init.partial) return;
+    const { shortages } = await askHolders(this.#c, needed, this.#init.signal);
+    if (shortages.length > 0) throw new Fault({ code: "TOO_FEW_SHARDS", shortages });
+  }
+
+  async #addSegments(entry: TreeEntry, needed: SegmentSet): Promise<void> {
+    if (entry.content === undefined) return;
+    for (const piece of await this.#c.trees.pieces(entry.content, this.#init.signal)) {
+      if (piece.kind === "chunk") needed.add(this.#c.chunks.place(piece.id));
+    }
+  }
+
+  async #countOnly(): Promise<RestoreReport> {
+    for await (const { entry } of this.#selector.entries(this.#init.signal)) {
+      if (entry.type === "directory") this.#report.directories++;
+      else this.#report.files++;
+      this.#report.bytes += entry.size;
+    }
+    return this.#report;
+  }
+
+  async #writeFiles(target: FileTarget, writer: FileWriter): Promise<void> {
+    let window = this.#newWindow(writer);
+    const run = async (): Promise<void> => {
+      await window.run(this.#init.signal, () => this.#progress("fetch"));
+      window = this.#newWindow(writer);
+    };
+    for await (const selected of this.#selector.entries(this.#init.signal)) {
+      this.#init.signal.throwIfAborted();
+      const file = await this.#begin(target, selected);
+      if (file === undefined) continue;
+      await this.#orReport(selected, async () => window.add(await file));
+      if (window.pieces >= WINDOW_PIECES || window.bytes >= WINDOW_BYTES) await run();
+    }
+    await run();
+  }
+
+  #newWindow(writer: FileWriter): RestoreWindow {
+    const { chunks } = this.#c;
+    return new RestoreWindow({ chunks, writer, report: this.#report }, { partial: this.#init.partial });
+  }
+
+  /** Does what can be done at once; a file to be written is returned. */
+  async #begin(target: FileTarget, selected: SelectedEntry): Promise<PlannedFile | undefined> {
+    const { entry } = selected;
+    if (!isPlainName(entry.name))
+      throw new Fault({
+        code: "TARGET_UNSAFE",
+        path: displayPath(selected.path),
+        reason: "not a plain name",
+      });
+    const metadata = metadataOf(entry);
+    if (entry.type === "directory") {
+      await this.#orReport(selected, () => this.#makeDirectory(target, selected, metadata));
+      return undefined;
+    }
+    if (!(await this.#mayWrite(target, selected, metadata))) return undefined;
+    if (entry.type !== "file") {
+      this.#links.push({ selected, metadata });
+      return undefined;
+    }
+    const first = this.#firstOf(entry, selected);
+    if (first !== undefined) {
+      this.#hardlinks.push({ selected, first });
+      return undefined;
+    }
+    const content = must(entry.content, "content of a file");
+    return { selected, metadata, pieces: await this.#c.trees.pieces(content, this.#init.signal) };
+  }
+
+  async #makeDirectory(target: FileTarget, selected: SelectedEntry, metadata: FileMetadata): Promise<void> {
+    const { created } = await target.makeDirectory(selected.to);
+    this.#report.directories++;
+    if (created || !selected.isParent) this.#directories.push({ selected, metadata });
+  }
+
+  /** By `--overwrite` and what is there. What is there of another type makes room, unless it is a directory. */
+  async #mayWrite(target: FileTarget, selected: SelectedEntry, metadata: FileMetadata): Promise<boolean> {
+    const there = await target.lstat(selected.to);
+    if (there === undefined) return true;
+    if (this.#init.overwrite === "never") {
+      this.#report.skippedExisting++;
+      return false;
+    }
+    if (there.type === "directory") {
+      this.#report.problem(selected.path, "entry", "a directory is in its place");
+      return false;
+    }
+    if (this.#init.overwrite === "always" || !(await isSame(target, selected, there))) return true;
+    this.#report.skippedUnchanged++;
+    this.#firstOf(selected.entry, selected);
+    if (selected.entry.type !== "symlink" && !(await hasMetadata(target, selected.to, there, metadata))) {
+      await this.#orReport(selected, async () => {
+        this.#report.metadata(
+          selected.path,
+          await target.setMetadata(selected.to, metadata),
+          this.#init.privileged,
+        );
+      });
+    }
+    return false;
+  }
+
+  /** Of files with several links the first one is written; it is `undefined` for that one itself. */
+  #firstOf(entry: TreeEntry, selected: SelectedEntry): SelectedEntry | undefined {
+    if (entry.device === undefined) return undefined;
+    const key = `${entry.device}/${entry.inode}`;
+    const first = this.#firstOfLinked.get(key);
+    if (first === undefined) this.#firstOfLinked.set(key, selected);
+    return first;
+  }
+
+  async #writeLinks(target: FileTarget): Promise<void> {
+    for (const { selected, metadata } of this.#links) {
+      this.#init.signal.throwIfAborted();
+      await this.#orReport(selected, () => this.#writeSpecial(target, selected, metadata));
+    }
+    for (const { selected, first } of this.#hardlinks) {
+      this.#init.signal.throwIfAborted();
+      await this.#orReport(selected, async () => {
+        await target.hardlink(selected.to, first.to);
+        this.#report.files++;
+      });
+    }
+  }
+
+  async #writeSpecial(target: FileTarget, selected: SelectedEntry, metadata: FileMetadata): Promise<void> {
+    const { entry } = selected;
+    const first = this.#firstOf(entry, selected);
+    if (first !== undefined) await target.hardlink(selected.to, first.to);
+    else if (entry.type === "symlink") {
+      const problems = await target.symlink(selected.to, must(entry.target, "target of a link"), metadata);
+      this.#report.metadata(selected.path, problems, this.#init.privileged);
+    } else if (entry.type !== "file" && entry.type !== "directory") {
+      const device = { major: entry.major ?? 0, minor: entry.minor ?? 0 };
+      const problems = await target.makeNode(selected.to, entry.type, device, metadata);
+      this.#report.metadata(selected.path, problems, this.#init.privileged);
+    }
+    this.#report.files++;
+  }
+
+  /** Deepest first: writing into a directory changes its time. */
+  async #settleDirectories(target: FileTarget): Promise<void> {
+    this.#progress("metadata");
+    for (const { selected, metadata } of this.#directories.reverse()) {
+      this.#init.signal.throwIfAborted();
+      await this.#orReport(selected, async () => {
+        if (this.#init.delete && !selected.isParent) await this.#removeOthers(target, selected);
+        this.#report.metadata(
+          selected.path,
+          await target.setMetadata(selected.to, metadata),
+          this.#init.privileged,
+        );
+      });
+    }
+  }
+
+  async #removeOthers(target: FileTarget, directory: SelectedEntry): Promise<void> {
+    const entries = await this.#c.trees.entries(directory.entry.tree ?? [], this.#init.signal);
+    const names = new Set(entries.map((entry) => entry.name));
+    for (const { name, stat } of await target.list(directory.to)) {
+      if (names.has(name)) continue;
+      const path = joinPath(directory.to, name);
+      try {
+        await target.remove(path, { recursive: stat?.type === "directory" });
+        this.#report.deleted++;
+      } catch (error) {
+        if (!isFault(error, "TARGET_FAILED", "TARGET_UNSAFE")) throw error;
+        this.#report.problem(path, "delete", error.message);
+      }
+    }
+  }
+
+  /** One path that cannot be written does not stop the others; a full disk does. */
+  async #orReport(selected: SelectedEntry, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (!isFault(error, "TARGET_FAILED", "TARGET_UNSAFE")) throw error;
+      this.#report.problem(selected.path, "entry", error.message);
+    }
+  }
+
+  #progress(phase: RestoreProgress["phase"]): void {
+    const { files, bytes } = this.#report;
+    this.#init.onProgress({
+      phase,
+      files,
+      bytes,
+      filesTotal: this.#totals.files,
+      bytesTotal: this.#totals.bytes,
+    });
+  }
+}
+
+export function metadataOf(entry: TreeEntry): FileMetadata {
+  const { mode, uid, gid, mtimeNs, xattrs } = entry;
+  return { mode, uid, gid, mtimeNs, xattrs };
+}
+
+async function isSame(target: FileTarget, { entry, to }: SelectedEntry, there: FileStat): Promise<boolean> {
+  if (entry.type !== there.type || entry.mtimeNs !== there.mtimeNs) return false;
+  if (entry.type === "symlink") return (await target.readlink(to)) === entry.target;
+  if (entry.type === "file") return entry.size === there.size;
+  return (entry.major ?? 0) === there.major && (entry.minor ?? 0) === there.minor;
+}
+
+async function hasMetadata(
+  target: FileTarget,
+  to: BytePath,
+  there: FileStat,
+  wanted: FileMetadata,
+): Promise<boolean> {
+  if (there.mode !== wanted.mode || there.uid !== wanted.uid || there.gid !== wanted.gid) return false;
+  const xattrs = await target.xattrs(to);
+  return (
+    xattrs.length === wanted.xattrs.length &&
+    xattrs.every((xattr, i) => {
+      const other = wanted.xattrs[i];
+      return (
+        other !== undefined && xattr.name === other.name && Buffer.compare(xattr.value, other.value) === 0
+      );
+    })
+  );
+}

@@ -1,0 +1,113 @@
+import { assert, must } from "../base/assert.ts";
+import type { Catalog, ChunkPlace, SegmentRef } from "../catalog/index.ts";
+import type { PreparedChunk } from "../ports/index.ts";
+import {
+  type ClosedSegment,
+  contentBytesOf,
+  paddedSegmentBytes,
+  SegmentBuilder,
+  type SegmentSizes,
+} from "../segments/index.ts";
+import type { Locator } from "../wire/head.ts";
+
+/**
+ * The segments that end a snapshot: what was left of data and trees, the index, the manifest. Filled one after the
+ * other, so that a chunk's place is known at once and later chunks can name it. A small end is one tail.
+ */
+export class EndSegments {
+  readonly #catalog: Catalog;
+  readonly #sizes: SegmentSizes;
+  readonly #classes: { readonly whole: number; readonly tail: number };
+  readonly #closed: { ref: SegmentRef; segment: ClosedSegment }[] = [];
+  #current: { ref: SegmentRef; builder: SegmentBuilder; tail: boolean } | undefined;
+  #mayBeTail: boolean;
+
+  /** @param init.expectedBytes about how much will come: decides whether it begins as a tail. */
+  constructor(
+    components: { catalog: Catalog },
+    init: { sizes: SegmentSizes; classes: { whole: number; tail: number }; expectedBytes: number },
+  ) {
+    this.#catalog = components.catalog;
+    this.#sizes = init.sizes;
+    this.#classes = init.classes;
+    this.#mayBeTail = init.expectedBytes <= init.sizes.tailMaxBytes;
+  }
+
+  async add(chunk: PreparedChunk): Promise<ChunkPlace & { class: number }> {
+    const current = await this.#room([chunk]);
+    const place = must(current.builder.tryAdd(chunk), "place in a segment with room");
+    const { rawBytes, compressed } = chunk;
+    const classId = current.tail ? this.#classes.tail : this.#classes.whole;
+    return { ...current.ref, ...place, rawBytes, compressed, class: classId };
+  }
+
+  async addLocated(chunk: PreparedChunk): Promise<Locator> {
+    const { number, ...place } = await this.add(chunk);
+    return { id: chunk.id, segment: number, ...place };
+  }
+
+  /** Of a segment of this end; `undefined` for any other. */
+  classOf(ref: SegmentRef): number | undefined {
+    const all = [
+      ...this.#closed.map((closed) => ({ ref: closed.ref, tail: closed.segment.tail })),
+      this.#current,
+    ];
+    const found = all.find(
+      (one) => one?.ref.number === ref.number && one.ref.incarnation === ref.incarnation,
+    );
+    if (found === undefined) return undefined;
+    return found.tail ? this.#classes.tail : this.#classes.whole;
+  }
+
+  /** Every segment begun so far. */
+  refs(): SegmentRef[] {
+    return [
+      ...this.#closed.map(({ ref }) => ref),
+      ...(this.#current === undefined ? [] : [this.#current.ref]),
+    ];
+  }
+
+  /** Makes sure that these fit into the segment that is being filled; returns it. */
+  async reserve(chunks: readonly PreparedChunk[]): Promise<SegmentRef> {
+    return (await this.#room(chunks)).ref;
+  }
+
+  /** Everything, in the order in which it was filled; the last one holds what was added last. */
+  close(): { ref: SegmentRef; segment: ClosedSegment }[] {
+    this.#closeCurrent();
+    return this.#closed;
+  }
+
+  async #room(
+    chunks: readonly PreparedChunk[],
+  ): Promise<{ ref: SegmentRef; builder: SegmentBuilder; tail: boolean }> {
+    const known = this.#current;
+    const more = contentBytesOf(chunks) - contentBytesOf([]);
+    if (known !== undefined && known.builder.contentBytes + more <= this.#capacity(known.tail)) return known;
+    this.#closeCurrent();
+    const tail = this.#mayBeTail;
+    this.#mayBeTail = false;
+    assert(contentBytesOf(chunks) <= this.#sizes.fullBytes, "what has to be together fits into one segment");
+    const fits = contentBytesOf(chunks) <= this.#capacity(tail);
+    const opened = {
+      ref: await this.#catalog.nextSegment(),
+      builder: new SegmentBuilder({ capacityBytes: this.#capacity(tail && fits) }),
+      tail: tail && fits,
+    };
+    this.#current = opened;
+    return opened;
+  }
+
+  #capacity(tail: boolean): number {
+    return tail ? this.#sizes.tailMaxBytes : this.#sizes.fullBytes;
+  }
+
+  #closeCurrent(): void {
+    if (this.#current === undefined) return;
+    const { ref, builder, tail } = this.#current;
+    const { chunks, places, contentBytes } = builder;
+    const segmentBytes = Math.min(paddedSegmentBytes(contentBytes, this.#sizes), this.#capacity(tail));
+    this.#closed.push({ ref, segment: { chunks, places, contentBytes, segmentBytes, tail } });
+    this.#current = undefined;
+  }
+}

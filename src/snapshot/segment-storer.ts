@@ -1,0 +1,133 @@
+import { must } from "../base/assert.ts";
+import { idBytes, type SwarmId } from "../base/ids.ts";
+import type { Catalog, IndexEntry, SegmentRecord, SegmentRef } from "../catalog/index.ts";
+import type { OwnerKeys } from "../crypto/keys.ts";
+import { signStatement } from "../crypto/signed.ts";
+import { joinShards, type OwnerMaps, type Placer, type SpoolKeeper } from "../exchange/index.ts";
+import type { Clock, Compute, Rng } from "../ports/index.ts";
+import { type ClosedSegment, SEGMENT_HEADER_BYTES, type SegmentSizes } from "../segments/index.ts";
+import { descriptorCodec } from "../wire/descriptor.ts";
+import { encodeSigned } from "../wire/signed.ts";
+
+export interface StorerComponents {
+  readonly catalog: Catalog;
+  readonly maps: OwnerMaps;
+  readonly placer: Placer;
+  readonly spool: SpoolKeeper;
+  readonly compute: Pick<Compute, "seal">;
+  readonly clock: Clock;
+  readonly rng: Rng;
+}
+
+export interface StorerInit {
+  readonly swarm: SwarmId;
+  readonly keys: OwnerKeys;
+  readonly sizes: SegmentSizes;
+  /** Class ids, in the current map, for whole segments and for tails. */
+  readonly classes: { readonly whole: number; readonly tail: number };
+  /** `queued`: everything goes into the spool, and the daemon places it from there. */
+  readonly wait: "safe" | "queued";
+  readonly signal: AbortSignal;
+  readonly onStored: (bytes: number) => void;
+}
+
+/** Seals closed segments, has them placed, and spools what could not be placed at once. */
+export class SegmentStorer {
+  readonly #c: StorerComponents;
+  readonly #init: StorerInit;
+
+  constructor(components: StorerComponents, init: StorerInit) {
+    this.#c = components;
+    this.#init = init;
+  }
+
+  /** Writes the segment's record and its chunks' places; nothing refers to them until the segment can be relied on. */
+  async enter(ref: SegmentRef, closed: ClosedSegment): Promise<void> {
+    const classId = closed.tail ? this.#init.classes.tail : this.#init.classes.whole;
+    const of = this.#c.maps.class(ref.incarnation, classId);
+    const record: SegmentRecord = {
+      class: classId,
+      k: of.k,
+      slots: Array.from({ length: of.k + of.m }, () => null),
+      shardBytes: 0,
+      spooled: false,
+      createdMs: this.#c.clock.wallMs(),
+    };
+    const entries = closed.chunks.map((chunk, i): IndexEntry => {
+      const { rawBytes, compressed } = chunk;
+      return {
+        id: chunk.id,
+        place: { ...ref, ...must(closed.places[i], "place of a chunk"), rawBytes, compressed },
+      };
+    });
+    const ops = [
+      this.#c.catalog.segments.putOp(ref, record),
+      ...this.#c.catalog.chunks.putOps(entries, false),
+    ];
+    await this.#c.catalog.store.write(ops, { sync: false });
+  }
+
+  /** Resolves when the segment is placed as far as anybody takes it, and what is missing is in the spool. */
+  async store(ref: SegmentRef, closed: ClosedSegment): Promise<void> {
+    this.#init.signal.throwIfAborted();
+    const entered = must(this.#c.catalog.segments.get(ref), "segment record");
+    const { saltKey, dataKey } = this.#init.keys;
+    const sealed = await this.#c.compute.seal({
+      owner: idBytes(this.#c.catalog.owner),
+      incarnation: idBytes(this.#c.catalog.segmentId(ref).incarnation),
+      segment: ref.number,
+      dataKey,
+      saltKey,
+      random: this.#c.rng.bytes(32),
+      chunks: closed.chunks,
+      segmentBytes: closed.segmentBytes,
+      dataShards: entered.k,
+      parityShards: entered.slots.length - entered.k,
+      leafBytes: this.#init.sizes.leafBytes,
+    });
+    const record: SegmentRecord = {
+      ...entered,
+      shardBytes: sealed.shardBytes,
+      descriptor: this.#describe(ref, entered, sealed),
+      // Even the smallest segment has a first shard longer than the header.
+      header: must(sealed.shards[0], "first shard").slice(0, SEGMENT_HEADER_BYTES),
+    };
+    await this.#c.catalog.segments.put(ref, record, { sync: false });
+    const { signal, onStored } = this.#init;
+    if (this.#init.wait === "safe") {
+      const shard = (index: number): Uint8Array => must(sealed.shards[index], "shard");
+      const placed = await this.#c.placer.place({ ref, shard, signal, onStored });
+      if (placed.slots.every((slot) => slot !== null)) return;
+    }
+    await this.#c.spool.add(ref, joinShards(sealed.shards.slice(0, entered.k), closed.segmentBytes), signal);
+  }
+
+  #describe(
+    ref: SegmentRef,
+    record: SegmentRecord,
+    sealed: { roots: readonly Uint8Array[]; shardBytes: number; segmentBytes: number },
+  ): Uint8Array {
+    const body = descriptorCodec.encode({
+      v: 1,
+      codec: 1,
+      k: record.k,
+      m: record.slots.length - record.k,
+      class: record.class,
+      segmentBytes: sealed.segmentBytes,
+      shardBytes: sealed.shardBytes,
+      leafBytes: this.#init.sizes.leafBytes,
+      roots: [...sealed.roots],
+      lockMs: 0,
+      createdMs: record.createdMs,
+    });
+    const { incarnation, number } = this.#c.catalog.segmentId(ref);
+    const statement = {
+      type: "descriptor",
+      swarm: this.#init.swarm,
+      incarnation,
+      epoch: number,
+      body,
+    } as const;
+    return encodeSigned(signStatement(statement, this.#init.keys.signer));
+  }
+}
