@@ -54,7 +54,7 @@ async function serve(seedHex: string, directory: string, other: string): Promise
 
 async function measure(): Promise<void> {
   const totalBytes = Number(process.argv[2] ?? 1000) * MIB;
-  const directory = await mkdtemp(join(tmpdir(), "cairn-bench-"));
+  const directory = await mkdtemp(join(tmpdir(), "cairn-bench-network-"));
   const [ours, theirs] = [randomBytes(32), randomBytes(32)];
   const peer = peerIdOf(signerFromSeed(theirs).publicKey);
   const node = await makeNode(ours, join(directory, "a"), peer);

@@ -21,7 +21,6 @@ export interface InitOptions {
   readonly listen?: string;
   /** What this node offers to others; chosen from the disk when absent. */
   readonly capacityBytes?: number;
-  readonly passphrase?: string;
 }
 
 export interface InitReport {
@@ -87,5 +86,7 @@ export interface DaemonOptions {
   readonly home: string;
   /** Replaces the address of the home for this run and from now on. */
   readonly listen?: string;
+  /** Replaces the home's bound of the spool for this run and from now on. */
+  readonly spoolMaxBytes?: number;
   readonly signal: AbortSignal;
 }

@@ -53,6 +53,8 @@ function wordsOf(text: string): string[] {
 export interface RecoveryKeys {
   /** Wraps the owner's root. */
   readonly wrappingKey: Uint8Array;
+  /** Ed25519 seed of the identity: what dials the swarm as its guest. */
+  readonly identitySeed: Uint8Array;
   /** Its public key names the slot record in the swarm; it may read the owner's shards and certify a new life. */
   readonly identity: Signer;
 }
@@ -60,9 +62,11 @@ export interface RecoveryKeys {
 /** No stretching: 256 random bits cannot be guessed. */
 export function deriveRecoveryKeys(entropy: Uint8Array): RecoveryKeys {
   assert(entropy.length === RECOVERY_ENTROPY_BYTES, "a recovery key has 256 bits");
+  const identitySeed = subkey(entropy, "recovery-identity-seed");
   return {
     wrappingKey: subkey(entropy, "recovery-wrapping-key"),
-    identity: signerFromSeed(subkey(entropy, "recovery-identity-seed")),
+    identitySeed,
+    identity: signerFromSeed(identitySeed),
   };
 }
 

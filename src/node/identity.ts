@@ -1,3 +1,4 @@
+import { type PeerId, peerIdOf } from "../base/ids.ts";
 import {
   deriveOwnerKeys,
   deriveRecoveryKeys,
@@ -14,6 +15,7 @@ import type { Rng } from "../ports/index.ts";
 export interface Identity {
   readonly nodeSeed: Uint8Array;
   readonly node: Signer;
+  readonly peer: PeerId;
   readonly root: Uint8Array;
   readonly keys: OwnerKeys;
   readonly recovery: RecoveryKeys;
@@ -25,9 +27,11 @@ export function newIdentity(rng: Pick<Rng, "bytes">): Identity {
   const nodeSeed = rng.bytes(SEED_BYTES);
   const root = rng.bytes(ROOT_BYTES);
   const entropy = rng.bytes(RECOVERY_ENTROPY_BYTES);
+  const node = signerFromSeed(nodeSeed);
   return {
     nodeSeed,
-    node: signerFromSeed(nodeSeed),
+    node,
+    peer: peerIdOf(node.publicKey),
     root,
     keys: deriveOwnerKeys(root),
     recovery: deriveRecoveryKeys(entropy),

@@ -2,6 +2,20 @@
  * The node core: builds the services of one member from a set of ports, starts and stops them, and answers peers. It
  * knows no socket, file or process; the daemon and the simulator give it theirs.
  */
+
+export type { SnapshotEntry } from "../catalog/index.ts";
+export type { ProtectionReport } from "../exchange/index.ts";
+export { parseProfile, type Survival } from "../placement/index.ts";
+export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
+export {
+  catFile,
+  diffSnapshots,
+  findEntries,
+  listEntries,
+  type OwnerNames,
+  ownerNames,
+  pathsOf,
+} from "./browse.ts";
 export { importCatalog } from "./catalog-import.ts";
 export { type Founded, type FoundingComponents, foundSwarm, joinExisting } from "./founding.ts";
 export { type Identity, newIdentity } from "./identity.ts";
@@ -10,4 +24,5 @@ export { DEFAULT_SIZES, NAMESPACE, type NodePorts, type RepositorySizes } from "
 export { type FoundHead, type PoolFindings, pickHead, Recovery } from "./recovery.ts";
 export { Repository, type RestoreRequest, type SnapshotRequest, type SnapshotResult } from "./repository.ts";
 export { makeSlot, openSlot, type SlotContent } from "./slot.ts";
+export { type PeerStanding, peersOf, type RepositoryStanding, repositoryStanding } from "./standing.ts";
 export { RosterView } from "./swarm-view.ts";

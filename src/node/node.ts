@@ -28,8 +28,6 @@ export interface NodeInit {
   /** Whether this process may set owners of files. */
   readonly privileged: boolean;
   readonly spoolMaxBytes?: number;
-  /** Below this a holder counts as full. */
-  readonly fullBelowBytes?: number;
 }
 
 /**
@@ -78,10 +76,7 @@ export class Node {
     const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log }, { swarm });
     const registry = ownerRegistry(roster, records);
     const holder = new Holder({ ...ports, records: kept, registry, clock, signer: init.signer }, { swarm });
-    const view = new RosterView(
-      { roster, records, network },
-      init.fullBelowBytes === undefined ? {} : { fullBelowBytes: init.fullBelowBytes },
-    );
+    const view = new RosterView({ roster, records, network });
     const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
     if (catalog === undefined) throw new Fault({ code: "HOME_MISSING", home: "the repository" });
     const client = new PeerClient({ network }, { swarm });

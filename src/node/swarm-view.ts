@@ -9,6 +9,8 @@ import { type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
 
 /** A holder with less room than a few shards is not asked; a refusal would say the same one round trip later. */
 const FULL_BELOW_BYTES = 64 * MIB;
+/** Of a small holder, when less than this share of it is left. */
+const FULL_BELOW_SHARE = 0.05;
 
 /** The newest that a node has said of itself; a hint. */
 export function statusOf(records: Pick<RecordStore, "get">, peer: PeerId): NodeStatus | undefined {
@@ -22,17 +24,16 @@ export class RosterView implements SwarmView {
   readonly #roster: Roster;
   readonly #records: RecordStore;
   readonly #network: Pick<Network, "connected">;
-  readonly #fullBelowBytes: number;
 
-  constructor(
-    components: { roster: Roster; records: RecordStore; network: Pick<Network, "self" | "connected"> },
-    init: { fullBelowBytes?: number } = {},
-  ) {
+  constructor(components: {
+    roster: Roster;
+    records: RecordStore;
+    network: Pick<Network, "self" | "connected">;
+  }) {
     this.self = components.network.self;
     this.#roster = components.roster;
     this.#records = components.records;
     this.#network = components.network;
-    this.#fullBelowBytes = init.fullBelowBytes ?? FULL_BELOW_BYTES;
   }
 
   nodes(): readonly PlacementNode[] {
@@ -49,7 +50,7 @@ export class RosterView implements SwarmView {
           nodeNumber,
           weight: capacityBytes,
           reachable: peer === this.self || connected.has(peer),
-          full: status !== undefined && status.freeBytes < this.#fullBelowBytes,
+          full: status !== undefined && isFull(status),
           draining: false,
           suspected: false,
         },
@@ -65,4 +66,8 @@ export class RosterView implements SwarmView {
   placeOf(peer: PeerId): { site: string; host: string } | undefined {
     return this.#roster.member(peer);
   }
+}
+
+function isFull({ freeBytes, capacityBytes }: NodeStatus): boolean {
+  return freeBytes < Math.min(FULL_BELOW_BYTES, capacityBytes * FULL_BELOW_SHARE);
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { createServer } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { ownerIdOf, type PeerId, peerIdOf } from "../../src/base/ids.ts";
 import { codeOf, until } from "../contract/network.ts";
@@ -96,6 +97,28 @@ test("an address that was only heard of is kept over a restart", async () => {
   const known = await after.directory.addresses(peer);
   expect(known).toContain("/ip4/192.0.2.3/tcp/139");
   expect(known).toHaveLength(12);
+});
+
+test("dead addresses do not hide the one that works", async () => {
+  const limits = { addressDialTimeoutMs: 500, dialTimeoutMs: 600 };
+  const a = await swarm.node({ limits, members: () => [] });
+  const b = await swarm.node({ members: () => [] });
+  b.network.handle("data", async () => message());
+  // A server that takes connections and says nothing, as an address does that is somebody else's now.
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const held = silent.address();
+  const port = typeof held === "object" && held !== null ? held.port : 0;
+  swarm.onStop(async () => void silent.close());
+  await introduce(a, b);
+  const dead = ["/ip4/127.0.0.1", "/ip4/127.0.0.2", "/dns4/localhost", "/dns/localhost"];
+  await a.directory.learn(
+    b.network.self,
+    dead.map((host) => `${host}/tcp/${port}`),
+  );
+  expect((await a.directory.addresses(b.network.self)).at(-1)).toBe(addressOf(b));
+  await a.network.request(b.network.self, "data", message(), IDLE);
+  expect((await a.directory.addresses(b.network.self))[0]).toBe(addressOf(b));
 });
 
 test("what identify says of a peer does not push out the address that worked", async () => {

@@ -38,7 +38,7 @@ export class AddressBook {
     return book;
   }
 
-  /** Where it was reached last comes first, then what was heard last. */
+  /** Where it was reached last, then what was heard last: after a move the new address is the second to be tried. */
   addresses(peer: PeerId): string[] {
     return (this.#known.get(peer) ?? []).map((known) => known.address);
   }
@@ -69,8 +69,7 @@ export class AddressBook {
     const entries = [...noted.values(), ...before.values()].filter(
       (entry) => entry.heardMs > Date.now() - ADDRESS_AGE_MAX_MS,
     );
-    entries.sort((a, b) => b.reachedMs - a.reachedMs || b.heardMs - a.heardMs);
-    const kept = keepNewest(entries);
+    const kept = keepBest(entries);
     this.#known.set(peer, kept);
     try {
       await this.#store.put(peer, JSON.stringify(kept));
@@ -85,10 +84,14 @@ const openStore = (database: Level<string, Uint8Array>) =>
   database.sublevel<string, string>("addresses", { valueEncoding: "utf8" });
 
 /** Half of the room is for addresses that worked: a flood of hearsay must not push them out, nor they a new one. */
-function keepNewest(sorted: readonly KnownAddress[]): KnownAddress[] {
-  const worked = sorted.filter((entry) => entry.reachedMs > 0).slice(0, ADDRESSES_PER_PEER_MAX / 2);
-  const others = sorted.filter((entry) => !worked.includes(entry)).sort((a, b) => b.heardMs - a.heardMs);
-  return [...worked, ...others.slice(0, ADDRESSES_PER_PEER_MAX - worked.length)];
+function keepBest(entries: readonly KnownAddress[]): KnownAddress[] {
+  const reached = entries.filter((entry) => entry.reachedMs > 0).sort((a, b) => b.reachedMs - a.reachedMs);
+  const worked = reached.slice(0, ADDRESSES_PER_PEER_MAX / 2);
+  const byHearing = [...entries].sort((a, b) => b.heardMs - a.heardMs);
+  const others = byHearing.filter((entry) => !worked.includes(entry));
+  const kept = new Set([...worked, ...others.slice(0, ADDRESSES_PER_PEER_MAX - worked.length)]);
+  const last = worked.slice(0, 1);
+  return [...last, ...byHearing.filter((entry) => kept.has(entry) && !last.includes(entry))];
 }
 
 /** A record that cannot be read is as good as none. */

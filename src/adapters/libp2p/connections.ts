@@ -203,7 +203,7 @@ export class ConnectionBook {
   #sweep(): void {
     const nowMs = performance.now();
     for (const open of this.#open.values()) {
-      
+      if (nowMs - open.life.heardMs > this.#init.limits.silentMs) void this.probe(open);
     }
     for (const [peer, all] of this.#byPeer) this.#closeDuplicates(peer, all);
     if (this.#open.size > IDLE_CLOSE_ABOVE) this.#closeUnused(nowMs);

@@ -91,10 +91,9 @@ export class Dialer {
   async #dial(peer: PeerId, addresses: readonly string[]): Promise<OpenConnection> {
     if (addresses.length === 0) throw unreachable(peer, "no address of it is known");
     const targets = addresses.map((address) => multiaddr(`${address}/p2p/${peer}`));
-    const signal = AbortSignal.any([
-      this.#stopped.signal,
-      AbortSignal.timeout(this.#init.limits.dialTimeoutMs),
-    ]);
+    // Each address has its own limit; with a common one, two dead addresses would hide all others for good.
+    const limitMs = targets.length * this.#init.limits.addressDialTimeoutMs + SECOND_MS;
+    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(limitMs)]);
     let connection: Connection;
     try {
       connection = await this.#init.libp2p.dial(targets, { signal });

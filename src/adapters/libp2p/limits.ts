@@ -74,8 +74,8 @@ export interface Libp2pLimits {
   readonly silentMs: number;
   /** It is closed when none comes and nothing else moves in this time; the answer may wait behind bulk data. */
   readonly signOfLifeMs: number;
+  /** Dials of kad-dht and of guests, all addresses together. */
   readonly dialTimeoutMs: number;
-  /** One address of several; the rest of `dialTimeoutMs` is for the others. */
   readonly addressDialTimeoutMs: number;
   /** `Directory.find` and `Directory.pool`. */
   readonly lookupTimeoutMs: number;

@@ -187,7 +187,11 @@ async function connectParts(
     limits,
     log,
     hello: (open, timeoutMs) => client.hello(open, timeoutMs),
-    onMember: (connection) => identifyMember(libp2p, connection, log),
+    onMember: (connection) => {
+      identifyMember(libp2p, connection, addressBook).catch((error: unknown) => {
+        log.debug("identify-failed", { peer: connection.remotePeer.toString(), reason: messageOf(error) });
+      });
+    },
   });
   const server = new RequestServer({ roleOf, limits, log });
   await server.register(libp2p);
@@ -258,11 +262,15 @@ async function refuseRecord(): Promise<void> {
   throw new Error("value records are not taken");
 }
 
-/** What tells kad-dht that the peer speaks it. */
-function identifyMember(libp2p: NodeLibp2p, connection: Connection, log: Log): void {
-  libp2p.services.identify.identify(connection).catch((error: unknown) => {
-    log.debug("identify-failed", { peer: connection.remotePeer.toString(), reason: messageOf(error) });
-  });
+/** Tells kad-dht that the peer speaks it, and us where the peer listens now. */
+async function identifyMember(libp2p: NodeLibp2p, connection: Connection, book: AddressBook): Promise<void> {
+  const { listenAddrs } = await libp2p.services.identify.identify(connection);
+  const peer = fromLibp2p(connection.remotePeer);
+  if (peer !== undefined)
+    await book.heard(
+      peer,
+      listenAddrs.map((address) => address.toString()),
+    );
 }
 
 function streamBytes(connections: readonly Connection[]): Libp2pGauges["streamBytes"] {

@@ -1,20 +1,25 @@
 import { z } from "zod";
 import { EXIT } from "../exit-codes.ts";
-import { listenValue } from "../values.ts";
+import { listenValue, sizeValue } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 
 export const daemonCommand: AddCommand = (program, bind) => {
   const command = program
     .command("daemon")
     .description("run this node in the foreground; logs JSON lines, ready when one says event: ready")
-    .option("--listen <addr>", "HOST:PORT or a multiaddr; port 0 picks a free one");
-  const options = z.object({ listen: listenValue.optional() });
-  bind(command, options, [0, 1, 2, 10], async (session, { listen }) => {
+    .option("--listen <addr>", "HOST:PORT or a multiaddr; port 0 picks a free one")
+    .option(
+      "--spool-max <size>",
+      "how much may wait on this disk for holders (default: a tenth of the disk)",
+    );
+  const options = z.object({ listen: listenValue.optional(), spoolMax: sizeValue.optional() });
+  bind(command, options, [0, 1, 2, 10], async (session, { listen, spoolMax }) => {
     const operations = await session.world.localOperations();
     await operations.runDaemon({
       home: session.home,
       signal: session.signal,
       ...(listen === undefined ? {} : { listen }),
+      ...(spoolMax === undefined ? {} : { spoolMaxBytes: spoolMax }),
     });
     return EXIT.done;
   });

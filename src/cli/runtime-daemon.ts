@@ -1,0 +1,190 @@
+import { writeSync } from "node:fs";
+import { pino } from "pino";
+import { createFileTarget, createFileTree } from "../adapters/files/index.ts";
+import { lockHome } from "../adapters/home/index.ts";
+import { createLibp2pNode, guardProcess, type Libp2pNode } from "../adapters/libp2p/index.ts";
+import { openFileShardStore, openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
+import { systemClock, systemRng } from "../adapters/system.ts";
+import { createWorkerCompute } from "../adapters/workers/index.ts";
+import { Fault, messageOf } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
+import { nodeHandlers } from "../control/node-handlers.ts";
+import { serveControl } from "../control/server.ts";
+import { deriveOwnerKeys } from "../crypto/index.ts";
+import { signerFromSeed } from "../crypto/sign.ts";
+import { Roster } from "../membership/index.ts";
+import { DEFAULT_SIZES, NAMESPACE, Node } from "../node/index.ts";
+import { prefixed } from "../ports/index.ts";
+import type { DaemonOptions } from "./local-operations.ts";
+import { type HomeKeys, type HomeSettings, homePaths, readHome, writeSettings } from "./runtime-home.ts";
+import { chooseListen } from "./runtime-listen.ts";
+import { PROGRAM_VERSION } from "./version.ts";
+
+/** Runs a home's node until `signal` asks it to stop. Everything that was opened is closed, in reverse. */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  process.umask(0o077);
+  const { home } = options;
+  readHome(home); // says what is missing before anything is locked
+  const lock = lockHome(home);
+  const log = pinoLog();
+  const stop = new AbortController();
+  const closers: (() => unknown)[] = [() => lock.release()];
+  let failure: { error: unknown } | undefined;
+  const removeGuard = guardProcess({
+    log,
+    onFatal: (error) => {
+      failure ??= { error };
+      stop.abort();
+    },
+  });
+  closers.push(removeGuard);
+  const onStop = (): void => stop.abort();
+  options.signal.addEventListener("abort", onStop, { once: true });
+  try {
+    const { settings, keys } = await currentHome(home, options);
+    await startNode(home, settings, keys, log, closers, onStop);
+    await stopped(stop.signal);
+    log.info("stopping");
+  } finally {
+    options.signal.removeEventListener("abort", onStop);
+    for (const close of closers.reverse()) await close();
+  }
+  if (failure !== undefined) throw failure.error;
+  log.info("stopped");
+}
+
+async function currentHome(
+  home: string,
+  options: DaemonOptions,
+): Promise<{ settings: HomeSettings; keys: HomeKeys }> {
+  const { settings, keys } = readHome(home);
+  const changed: HomeSettings = {
+    ...settings,
+    ...(options.listen === undefined ? {} : { listen: await chooseListen(options.listen) }),
+    ...(options.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: options.spoolMaxBytes }),
+  };
+  if (JSON.stringify(changed) !== JSON.stringify(settings)) await writeSettings(home, changed);
+  return { settings: changed, keys };
+}
+
+async function startNode(
+  home: string,
+  settings: HomeSettings,
+  keys: HomeKeys,
+  log: Log,
+  closers: (() => unknown)[],
+  onStop: () => void,
+): Promise<void> {
+  const paths = homePaths(home);
+  const meta = await openLevelMetaStore(paths.meta, log);
+  closers.push(() => meta.close());
+  const roster = await Roster.open({ store: prefixed(meta, NAMESPACE.membership), clock: systemClock });
+  if (roster === undefined) throw new Fault({ code: "HOME_MISSING", home });
+  const shards = await openFileShardStore({
+    directory: paths.shards,
+    index: prefixed(meta, NAMESPACE.shards),
+    capacityBytes: settings.capacityBytes,
+    log,
+    ...(settings.reserveBytes === undefined ? {} : { reserve: { bytes: settings.reserveBytes, ratio: 0 } }),
+  });
+  closers.push(() => shards.close());
+  const compute = createWorkerCompute();
+  closers.push(() => compute.close());
+  const libp2p = await createLibp2pNode({
+    seed: keys.nodeSeed,
+    datastoreDirectory: paths.libp2p,
+    listen: settings.listen,
+    roleOf: (peer) => roster.roleOf(peer),
+    members: () => roster.members().map((member) => member.peer),
+    log,
+  });
+  closers.push(() => libp2p.stop());
+  const node = await openNode(home, { settings, keys, log, roster, libp2p, meta, shards, compute });
+  await libp2p.start();
+  await node.start();
+  closers.push(() => node.stop());
+  const control = await serveControl(nodeHandlers(node, { version: PROGRAM_VERSION, stop: onStop }), {
+    home,
+  });
+  closers.push(() => control.close());
+  const { self } = libp2p.network;
+  log.info("ready", {
+    peerId: self,
+    listen: libp2p.listenAddresses(),
+    socket: control.socketPath,
+    pid: process.pid,
+  });
+}
+
+async function openNode(
+  home: string,
+  parts: {
+    settings: HomeSettings;
+    keys: HomeKeys;
+    log: Log;
+    roster: Roster;
+    libp2p: Libp2pNode;
+    meta: Awaited<ReturnType<typeof openLevelMetaStore>>;
+    shards: Awaited<ReturnType<typeof openFileShardStore>>;
+    compute: ReturnType<typeof createWorkerCompute>;
+  },
+): Promise<Node> {
+  const { settings, keys, log, roster, libp2p, meta, shards, compute } = parts;
+  const { network, directory } = libp2p;
+  const spool = await openFileSpool({ directory: homePaths(home).spool });
+  const { administratorSeed } = keys;
+  return Node.open(
+    {
+      clock: systemClock,
+      rng: systemRng,
+      network,
+      directory,
+      meta,
+      shards,
+      spool,
+      compute,
+      tree: createFileTree(),
+      openTarget: (path) => createFileTarget(path),
+      log,
+    },
+    roster,
+    {
+      keys: deriveOwnerKeys(keys.root),
+      signer: signerFromSeed(keys.nodeSeed),
+      ...(administratorSeed === undefined ? {} : { administrator: signerFromSeed(administratorSeed) }),
+      slot: keys.slot,
+      sizes: DEFAULT_SIZES,
+      host: settings.host,
+      program: `cairn ${PROGRAM_VERSION}`,
+      privileged: process.getuid?.() === 0,
+      ...(settings.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: settings.spoolMaxBytes }),
+    },
+  );
+}
+
+async function stopped(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+/** JSON lines on standard output; a reader that went away does not stop the daemon. */
+function pinoLog(): Log {
+  const stream = {
+    write(line: string): void {
+      try {
+        writeSync(1, line);
+      } catch (error) {
+        if (!/EPIPE|EAGAIN/.test(messageOf(error))) throw error;
+      }
+    },
+  };
+  const logger = pino(
+    { level: process.env["CAIRN_LOG_LEVEL"] ?? "info", base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    stream,
+  );
+  const at =
+    (level: "debug" | "info" | "warn" | "error") =>
+    (event: string, fields: Readonly<Record<string, unknown>> = {}): void =>
+      logger[level]({ event, ...fields });
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}

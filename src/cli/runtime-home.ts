@@ -1,0 +1,158 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from "node:fs";
+import { open, rename } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import { isCairnHome, markHome } from "../adapters/home/index.ts";
+import { Fault, messageOf } from "../base/fault.ts";
+import { SEED_BYTES } from "../crypto/sign.ts";
+
+const settings = z
+  .object({
+    version: z.literal(1),
+    name: z.string().max(255),
+    host: z.string().max(255),
+    /** Multiaddrs, ports resolved. */
+    listen: z.array(z.string().max(300)).min(1).max(8),
+    /** What this node keeps for others. */
+    capacityBytes: z.int().nonnegative(),
+    /** Room of the disk that is left alone; by default 1 GiB or 2 %, whichever is more. */
+    reserveBytes: z.int().nonnegative().exactOptional(),
+    /** By default a tenth of the disk. */
+    spoolMaxBytes: z.int().nonnegative().exactOptional(),
+  })
+  .strict();
+/** `settings.json` of a home: what an operator may change while the daemon is stopped. */
+export type HomeSettings = z.output<typeof settings>;
+
+/** The secrets of a home, files of 0600 in a directory of 0700. */
+export interface HomeKeys {
+  readonly nodeSeed: Uint8Array;
+  /** The owner's root. */
+  readonly root: Uint8Array;
+  readonly administratorSeed?: Uint8Array;
+  /** The slot record that the recovery key opens; no secret, but kept beside them. */
+  readonly slot: Uint8Array;
+}
+
+const FILES = {
+  settings: "settings.json",
+  nodeSeed: "keys/node.key",
+  root: "keys/owner.key",
+  administratorSeed: "keys/administrator.key",
+  slot: "keys/recovery.slot",
+} as const;
+
+/** What init, join and recover make before the marker; a home without marker never was one. */
+const PARTS = ["settings.json", "keys", "meta.level", "libp2p", "shards", "spool", "lock", "control.sock"];
+
+export const homePaths = (home: string) => ({
+  meta: join(home, "meta.level"),
+  libp2p: join(home, "libp2p"),
+  shards: join(home, "shards"),
+  spool: join(home, "spool"),
+});
+
+/** Makes the directory for a new home. Throws `HOME_EXISTS`, and `USAGE` where something else lies in it. */
+export function prepareHome(home: string): void {
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  if (isCairnHome(home)) throw new Fault({ code: "HOME_EXISTS", home });
+  const foreign = readdirSync(home).filter((name) => !PARTS.includes(name));
+  if (foreign.length > 0) {
+    throw new Fault({
+      code: "USAGE",
+      reason: `${home} is not empty ("${foreign[0]}"); choose another with --home.`,
+    });
+  }
+}
+
+/** Clears what an interrupted init left; to be called under the home's lock. */
+export function clearLeftovers(home: string): void {
+  for (const name of PARTS) if (name !== "lock") rmSync(join(home, name), { recursive: true, force: true });
+  for (const path of Object.values(homePaths(home))) mkdirSync(path, { recursive: true, mode: 0o700 });
+  mkdirSync(join(home, "keys"), { recursive: true, mode: 0o700 });
+}
+
+/** Writes settings and keys, and last of all the marker that makes the directory a home. */
+export async function completeHome(
+  home: string,
+  content: { settings: HomeSettings; keys: HomeKeys },
+): Promise<void> {
+  const { nodeSeed, root, administratorSeed, slot } = content.keys;
+  await writeSynced(home, FILES.nodeSeed, nodeSeed);
+  await writeSynced(home, FILES.root, root);
+  if (administratorSeed !== undefined) await writeSynced(home, FILES.administratorSeed, administratorSeed);
+  await writeSynced(home, FILES.slot, slot);
+  await writeSettings(home, content.settings);
+  markHome(home);
+}
+
+export async function writeSettings(home: string, value: HomeSettings): Promise<void> {
+  await writeSynced(home, FILES.settings, Buffer.from(`${JSON.stringify(settings.parse(value), null, 2)}\n`));
+}
+
+/** Throws `HOME_MISSING`, `FORMAT_INVALID`. */
+export function readHome(home: string): { settings: HomeSettings; keys: HomeKeys } {
+  if (!existsSync(home) || !isCairnHome(home)) throw new Fault({ code: "HOME_MISSING", home });
+  const administrator = join(home, FILES.administratorSeed);
+  return {
+    settings: readSettings(home),
+    keys: {
+      nodeSeed: readKey(home, FILES.nodeSeed),
+      root: readKey(home, FILES.root),
+      slot: readFile(home, FILES.slot),
+      ...(existsSync(administrator) ? { administratorSeed: readKey(home, FILES.administratorSeed) } : {}),
+    },
+  };
+}
+
+function readSettings(home: string): HomeSettings {
+  try {
+    return settings.parse(JSON.parse(readFile(home, FILES.settings).toString("utf8")));
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw new Fault({ code: "FORMAT_INVALID", what: join(home, FILES.settings), reason: messageOf(error) });
+  }
+}
+
+function readKey(home: string, name: string): Uint8Array {
+  const bytes = readFile(home, name);
+  if (bytes.length === SEED_BYTES) return new Uint8Array(bytes);
+  throw new Fault({
+    code: "FORMAT_INVALID",
+    what: join(home, name),
+    reason: `${bytes.length} bytes instead of 32`,
+  });
+}
+
+function readFile(home: string, name: string): Buffer {
+  try {
+    return readFileSync(join(home, name));
+  } catch (error) {
+    throw new Fault(
+      { code: "DISK_FAILED", where: join(home, name), errno: messageOf(error) },
+      { cause: error },
+    );
+  }
+}
+
+async function writeSynced(home: string, name: string, bytes: Uint8Array): Promise<void> {
+  const path = join(home, name);
+  const temporary = `${path}.${randomUUID()}`;
+  const file = await open(temporary, "wx", 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+  const directory = await open(dirname(path), "r");
+  await directory.sync().finally(() => directory.close());
+}
+
+/** What a node offers when nobody says: half of what is free, the rest being the machine's own. */
+export function defaultCapacity(home: string): number {
+  const { bavail, bsize } = statfsSync(home);
+  return Math.floor((bavail * bsize) / 2);
+}

@@ -1,0 +1,150 @@
+import type { Guest } from "../adapters/libp2p/index.ts";
+import { systemClock, systemRng } from "../adapters/system.ts";
+import { Fault } from "../base/fault.ts";
+import { type PeerId, peerIdOf } from "../base/ids.ts";
+import { SILENT_LOG } from "../base/log.ts";
+import type { RecoveryKeys } from "../crypto/index.ts";
+import { SEED_BYTES, signerFromSeed } from "../crypto/sign.ts";
+import { RecordStore, Roster } from "../membership/index.ts";
+import { type FoundHead, importCatalog, type PoolFindings, pickHead, Recovery } from "../node/index.ts";
+import type { Compute, MetaStore, Spool } from "../ports/index.ts";
+import type { RecoverOptions, RecoverReport } from "./local-operations.ts";
+import type { HomeKeys, HomeSettings } from "./runtime-home.ts";
+
+export interface RecoverIntoComponents {
+  readonly guest: Guest;
+  /** The catalog's namespace. */
+  readonly meta: MetaStore;
+  /** The namespace of roster and records. */
+  readonly roster: MetaStore;
+  readonly spool: Spool;
+  readonly compute: Compute;
+}
+
+export interface RecoverIntoInit {
+  readonly recovery: RecoveryKeys;
+  readonly via: PeerId;
+  readonly options: RecoverOptions;
+  readonly settings: HomeSettings;
+}
+
+/** Everything of `cairn recover` once a member has let the recovery identity in. */
+export async function recoverInto(
+  components: RecoverIntoComponents,
+  init: RecoverIntoInit,
+): Promise<{ keys: HomeKeys; result: RecoverReport }> {
+  const { guest } = components;
+  const { options, settings, via } = init;
+  if (options.readOnly) {
+    throw new Fault({
+      code: "UNSUPPORTED",
+      what: "recover --read-only is not there yet; without it the old machine is fenced.",
+    });
+  }
+  const recovery = await Recovery.begin(
+    {
+      network: guest.network,
+      dial: (address) => guest.dial(address),
+      clock: systemClock,
+      rng: systemRng,
+      log: SILENT_LOG,
+    },
+    init.recovery,
+    via,
+  );
+  const pool = await recovery.askPool((answered, asked) =>
+    options.onProgress({ type: "progress", phase: "recover", segments: answered, segmentsTotal: asked }),
+  );
+  const head = chooseHead(pool, options, recovery);
+  const payload = recovery.open(head);
+  const incarnation = recovery.newIncarnation();
+  const { catalog, bytesFetched } = await importCatalog(
+    { ...components, store: components.meta, client: recovery.client, clock: systemClock, log: SILENT_LOG },
+    {
+      swarm: recovery.swarm,
+      owner: recovery.slot.owner,
+      keys: recovery.keys,
+      head: head.signed,
+      payload,
+      maps: pool.maps,
+      incarnation,
+      signal: options.signal,
+      onProgress: ({ done, total }) =>
+        options.onProgress({ type: "progress", phase: "recover", segments: done, segmentsTotal: total }),
+    },
+  );
+  const nodeSeed = systemRng.bytes(SEED_BYTES);
+  const node = signerFromSeed(nodeSeed);
+  const { name, host, capacityBytes } = settings;
+  const entered = await recovery.enter(node, incarnation, {
+    name,
+    host,
+    capacityBytes,
+    ...(options.site === undefined ? {} : { site: options.site }),
+  });
+  const roster = await Roster.create({ store: components.roster, clock: systemClock }, entered);
+  const records = await RecordStore.open({ store: components.roster, roster, log: SILENT_LOG });
+  await records.put(entered.incarnation);
+  const { root, administratorSeed } = recovery.slot;
+  return {
+    keys: {
+      nodeSeed,
+      root,
+      slot: recovery.slotRecord,
+      ...(administratorSeed === undefined ? {} : { administratorSeed }),
+    },
+    result: {
+      ownerId: recovery.slot.owner,
+      peerId: peerIdOf(node.publicKey),
+      site: entered.site,
+      members: { asked: pool.asked, answered: pool.answered },
+      head: describe(head),
+      snapshots: (await catalog.snapshots()).length,
+      readOnly: false,
+      warnings: warningsOf(pool, head),
+      bytesFetched,
+    },
+  };
+}
+
+/** The newest by the rules, or the one asked for; refused where too few of the pool answered to know which that is. */
+function chooseHead(pool: PoolFindings, options: RecoverOptions, recovery: Recovery): FoundHead {
+  const [newest] = pool.heads;
+  if (newest === undefined) {
+    const { asked, answered } = pool;
+    throw new Fault({ code: "REPOSITORY_NOT_FOUND", owner: recovery.slot.owner, asked, answered });
+  }
+  if (options.acceptHead !== undefined) return pickHead(pool.heads, options.acceptHead);
+  const { members, answered } = pool.pool;
+  if (answered * 2 <= members) {
+    const reason =
+      `only ${answered} of the ${members} peers that keep this repository answered, so there may be a newer state than ` +
+      `${newest.id.slice(0, 12)} of ${new Date(newest.body.timeMs).toISOString()}; ` +
+      `bring more of them back, or go on with --accept-head ${newest.id.slice(0, 12)}`;
+    throw new Fault({ code: "NOT_ALLOWED", reason });
+  }
+  return options.head === undefined ? newest : pickHead(pool.heads, options.head);
+}
+
+function describe(head: FoundHead): RecoverReport["head"] {
+  const { incarnation, epoch } = head.signed;
+  return { id: head.id, time: new Date(head.body.timeMs).toISOString(), incarnation, epoch };
+}
+
+function warningsOf(pool: PoolFindings, chosen: FoundHead): string[] {
+  const warnings: string[] = [];
+  if (pool.answered < pool.asked) {
+    warnings.push(`${pool.asked - pool.answered} of ${pool.asked} members did not answer.`);
+  }
+  const newer = pool.heads.filter((head) => head.body.timeMs > chosen.body.timeMs);
+  if (newer.length > 0) warnings.push(`${newer.length} head(s) found are newer than the one chosen.`);
+  const forks = pool.heads.filter(
+    ({ id, signed }) =>
+      id !== chosen.id &&
+      signed.incarnation === chosen.signed.incarnation &&
+      signed.epoch === chosen.signed.epoch,
+  );
+  if (forks.length > 0)
+    warnings.push("There are two different states of the same moment: the repository was forked.");
+  return warnings;
+}

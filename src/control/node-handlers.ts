@@ -1,0 +1,248 @@
+import { toHex } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import { HOUR_MS } from "../base/units.ts";
+import {
+  catFile,
+  diffSnapshots,
+  findEntries,
+  listEntries,
+  type Node,
+  ownerNames,
+  peersOf,
+  repositoryStanding,
+} from "../node/index.ts";
+import type { CommandContext, ControlHandlers } from "./api.ts";
+import { alertsOf, differenceJson, entryJson, iso, snapshotInfoJson, survivesJson } from "./node-json.ts";
+import { restoreHandler } from "./node-restore.ts";
+import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
+import { verifyHandler } from "./node-verify.ts";
+import type * as requests from "./requests.ts";
+import type * as results from "./results.ts";
+
+export interface NodeHandlersInit {
+  readonly version: string;
+  /** Asks the daemon to stop as on SIGTERM. */
+  readonly stop: () => void;
+}
+
+/** What a running node answers to the command line and the dashboard. */
+export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandlers {
+  const { repository } = node;
+  return {
+    status: () => statusHandler(node, init.version),
+    peers: () => peersHandler(node),
+    invite: (request) => inviteHandler(node, request),
+    snapshot: (request, context) => snapshotHandler(node, request, context),
+    snapshotStdin: (request, context, body) => snapshotStdinHandler(node, request, context, body),
+    async snapshots(request) {
+      const census = repository.census();
+      const entries = await repository.selected(request.tags, request.paths);
+      const snapshots: results.SnapshotInfo[] = [];
+      for (const entry of entries) {
+        snapshots.push(snapshotInfoJson(entry, await repository.protectionOf(entry, census)));
+      }
+      return { snapshots };
+    },
+    ls: (request, context) => lsHandler(node, request, context),
+    find: (request, context) => findHandler(node, request, context),
+    diff: (request, context) => diffHandler(node, request, context),
+    cat: (request, context) => catHandler(node, request, context),
+    restore: (request, context) => restoreHandler(node, request, context),
+    verify: (request, context) => verifyHandler(node, request, context),
+    async shutdown() {
+      init.stop();
+      return { stopping: true };
+    },
+  };
+}
+
+async function statusHandler(node: Node, version: string): Promise<results.StatusResult> {
+  const { repository, roster, ports } = node;
+  const self = roster.member(ports.network.self);
+  if (self === undefined) throw new Fault({ code: "NOT_A_MEMBER" });
+  const [standing, space, spoolMax] = await Promise.all([
+    repositoryStanding(node),
+    ports.shards.space(),
+    repository.spool.maxBytes(),
+  ]);
+  const members = roster.members();
+  const alive = new Set([...ports.network.connected(), self.peer]);
+  const { newest, protection } = standing;
+  return {
+    node: {
+      peerId: self.peer,
+      name: self.name,
+      site: self.site,
+      version,
+      addresses: ports.directory.ownAddresses(),
+      startedAt: iso(node.startedMs),
+    },
+    swarm: {
+      swarmId: roster.swarm,
+      members: members.length,
+      alive: members.filter((member) => alive.has(member.peer)).length,
+      sites: new Set(members.map((member) => member.site)).size,
+      administrators: roster.genesis.administrators.length,
+    },
+    repository: {
+      ownerId: repository.catalog.owner,
+      incarnation: repository.catalog.incarnation,
+      readOnly: repository.catalog.state.readOnly,
+      snapshots: standing.snapshots,
+      ...(newest === undefined
+        ? {}
+        : {
+            newest: {
+              snapshotId: toHex(newest.entry.id),
+              time: iso(newest.entry.timeMs),
+              state: newest.entry.partial ? "partial" : newest.protection.state,
+              bytes: newest.entry.bytes,
+            },
+          }),
+      logicalBytes: standing.logicalBytes,
+      uniqueBytes: standing.uniqueBytes,
+      storedBytes: standing.storedBytes,
+      segments: standing.segments,
+      pool: standing.pool.length,
+    },
+    protection: {
+      survives: survivesJson(protection?.survival),
+      state: protection === undefined ? "none" : protection.state,
+      margins: [...(protection?.margins ?? [])]
+        .map(([margin, segments]) => ({ margin, segments }))
+        .sort((a, b) => a.margin - b.margin),
+      unreachable: [...standing.unreachable],
+      notes: [...standing.notes],
+    },
+    storage: {
+      capacityBytes: space.capacityBytes,
+      usedBytes: space.usedBytes,
+      freeBytes: Math.max(0, space.freeBytes),
+      shards: await heldShards(node),
+    },
+    spool: {
+      segments: repository.spool.segments,
+      bytes: repository.spool.bytes,
+      maxBytes: Math.floor(spoolMax),
+    },
+    alerts: alertsOf(node, standing),
+  };
+}
+
+/** Counted through the index, page by page. */
+async function heldShards(node: Node): Promise<number> {
+  let shards = 0;
+  let page = await node.ports.shards.list(undefined, 10_000);
+  while (page.length > 0) {
+    shards += page.length;
+    page = await node.ports.shards.list(page.at(-1)?.id, 10_000);
+  }
+  return shards;
+}
+
+async function peersHandler(node: Node): Promise<results.PeersResult> {
+  const peers = (await peersOf(node)).map(
+    ({ member, state, lastSeenMs, addresses, capacityBytes, usedBytes }): results.PeerInfo => ({
+      peerId: member.peer,
+      name: member.name,
+      site: member.site,
+      host: member.host,
+      state,
+      holder: member.holder,
+      capacityBytes,
+      ...(usedBytes === undefined ? {} : { usedBytes }),
+      ...(lastSeenMs === undefined ? {} : { lastSeen: iso(lastSeenMs) }),
+      addresses: [...addresses],
+    }),
+  );
+  return { peers };
+}
+
+async function inviteHandler(node: Node, request: requests.InviteRequest): Promise<results.InviteResult> {
+  const { site, expiresMs, uses } = request;
+  const { token, expiresAtMs } = await node.invite({
+    site,
+    expiresMs: expiresMs === 0 ? 24 * HOUR_MS : expiresMs,
+    uses,
+  });
+  return { token, site, expiresAt: iso(expiresAtMs), uses };
+}
+
+async function* lsHandler(
+  node: Node,
+  request: requests.LsRequest,
+  context: CommandContext,
+): AsyncGenerator<results.EntryInfo, results.LsResult, void> {
+  const { repository } = node;
+  const entry = await repository.find(request.snapshot, request.tags, request.paths);
+  const names = await ownerNames(repository, entry);
+  const { path, recursive } = request;
+  const options = path === undefined ? { recursive } : { path, recursive };
+  const sum = { entries: 0, bytes: 0 };
+  for await (const placed of listEntries(repository, entry, options, context.signal)) {
+    sum.entries++;
+    sum.bytes += placed.entry.size;
+    yield entryJson(placed, names);
+  }
+  return { snapshotId: toHex(entry.id), ...sum };
+}
+
+async function* findHandler(
+  node: Node,
+  request: requests.FindRequest,
+  context: CommandContext,
+): AsyncGenerator<results.FoundEntry, results.FindResult, void> {
+  const { repository } = node;
+  const among = await repository.selected(request.tags, request.paths);
+  const entries =
+    request.snapshots.length === 0
+      ? [...among].reverse()
+      : await Promise.all(request.snapshots.map((id) => repository.find(id, request.tags, request.paths)));
+  let matches = 0;
+  for (const entry of entries) {
+    const names = await ownerNames(repository, entry);
+    for await (const placed of findEntries(repository, entry, request, context.signal)) {
+      matches++;
+      yield { snapshotId: toHex(entry.id), time: iso(entry.timeMs), ...entryJson(placed, names) };
+    }
+  }
+  return { snapshots: entries.length, matches };
+}
+
+async function* diffHandler(
+  node: Node,
+  request: requests.DiffRequest,
+  context: CommandContext,
+): AsyncGenerator<results.DiffEntry, results.DiffResult, void> {
+  const { repository } = node;
+  const [before, after] = await Promise.all(
+    [request.before, request.after].map((one) => repository.find(one.snapshot, one.tags, one.paths)),
+  );
+  if (before === undefined || after === undefined)
+    throw new Fault({ code: "SNAPSHOT_UNKNOWN", asked: "latest" });
+  const sum = { added: 0, removed: 0, modified: 0, metadata: 0, bytesAdded: 0, bytesRemoved: 0 };
+  for await (const difference of diffSnapshots(repository, before, after, request.path, context.signal)) {
+    const { change } = difference;
+    sum[change === "type" ? "modified" : change]++;
+    if (change !== "metadata") {
+      sum.bytesAdded += difference.after?.size ?? 0;
+      sum.bytesRemoved += difference.before?.size ?? 0;
+    }
+    yield differenceJson(difference);
+  }
+  return { before: toHex(before.id), after: toHex(after.id), ...sum };
+}
+
+async function* catHandler(
+  node: Node,
+  request: requests.CatRequest,
+  context: CommandContext,
+): AsyncGenerator<Uint8Array, results.CatResult, void> {
+  const entry = await node.repository.find(request.snapshot, request.tags, request.paths);
+  let bytes = 0;
+  for await (const part of catFile(node.repository, entry, request.path, context.signal)) {
+    bytes += part.length;
+    yield part;
+  }
+  return { snapshotId: toHex(entry.id), bytes };
+}

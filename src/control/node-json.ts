@@ -1,0 +1,109 @@
+import { toHex } from "../base/bytes.ts";
+import { bytePath, displayPath } from "../base/paths.ts";
+import type {
+  Difference,
+  Node,
+  OwnerNames,
+  PlacedEntry,
+  ProtectionReport,
+  RepositoryStanding,
+  SnapshotEntry,
+  Survival,
+} from "../node/index.ts";
+import { showPath } from "./paths-json.ts";
+import type * as results from "./results.ts";
+
+export function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** ISO 8601 down to the nanosecond, which `Date` does not have. */
+export function isoNs(ns: bigint): string {
+  const second = 1_000_000_000n;
+  const rest = ((ns % second) + second) % second;
+  const date = new Date(Number((ns - rest) / 1_000_000n));
+  if (Number.isNaN(date.getTime())) return `${ns} ns`;
+  return `${date.toISOString().slice(0, -5)}.${rest.toString().padStart(9, "0")}Z`;
+}
+
+export function survivesJson(survival: Survival | undefined): results.Survives {
+  if (survival === undefined) return { sites: 0, nodes: 0, hosts: 0, nodesAfterWorstSite: 0 };
+  const { sites, nodes, hosts, nodesAfterWorstSite } = survival;
+  return { sites, nodes, hosts, nodesAfterWorstSite };
+}
+
+export function snapshotInfoJson(entry: SnapshotEntry, protection: ProtectionReport): results.SnapshotInfo {
+  const shown = entry.paths.map((path) => showPath(bytePath(path)));
+  return {
+    snapshotId: toHex(entry.id),
+    sequence: entry.sequence,
+    time: iso(entry.timeMs),
+    host: entry.host,
+    paths: shown.map(({ path }) => path),
+    pathsBase64: shown.map(({ pathBase64 }) => pathBase64),
+    tags: entry.tags,
+    files: entry.files,
+    directories: entry.directories,
+    bytes: entry.bytes,
+    state: entry.partial ? "partial" : protection.state,
+    survives: survivesJson(protection.survival),
+  };
+}
+
+export function entryJson({ path, entry }: PlacedEntry, names: OwnerNames): results.EntryInfo {
+  const user = names.users.get(entry.uid);
+  const group = names.groups.get(entry.gid);
+  return {
+    ...showPath(path),
+    type: entry.type,
+    mode: entry.mode,
+    uid: entry.uid,
+    gid: entry.gid,
+    ...(user === undefined ? {} : { user }),
+    ...(group === undefined ? {} : { group }),
+    size: entry.size,
+    mtime: isoNs(entry.mtimeNs),
+    ...(entry.target === undefined ? {} : { target: displayPath(entry.target) }),
+  };
+}
+
+export function differenceJson({ path, change, before, after }: Difference): results.DiffEntry {
+  return {
+    ...showPath(path),
+    change,
+    type: (after ?? before)?.type ?? "file",
+    ...(before === undefined ? {} : { sizeBefore: before.size }),
+    ...(after === undefined ? {} : { sizeAfter: after.size }),
+  };
+}
+
+/** What somebody should do something about. */
+export function alertsOf(node: Node, standing: RepositoryStanding): results.Alert[] {
+  const alerts: results.Alert[] = [];
+  if (node.isAdministrator && node.roster.genesis.administrators.length === 1) {
+    alerts.push({
+      code: "single-administrator",
+      text: "This swarm has one administrator: keep this node's recovery key where a fire here does not reach it.",
+    });
+  }
+  const { newest } = standing;
+  if (newest !== undefined && newest.protection.state === "pending") {
+    alerts.push({
+      code: "snapshot-pending",
+      text: "The newest snapshot does not survive the loss of a site yet; it is being placed as peers come back.",
+    });
+  }
+  if (newest !== undefined && newest.protection.state === "placed") {
+    alerts.push({
+      code: "site-loss-not-covered",
+      text: "The loss of a whole site is not covered: this swarm's sites make it impossible.",
+    });
+  }
+  if (node.repository.catalog.state.readOnly) {
+    alerts.push({
+      code: "read-only",
+      text: "This repository can be looked at and restored here, not written.",
+    });
+  }
+  return alerts;
+}

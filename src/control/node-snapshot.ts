@@ -1,0 +1,92 @@
+import { toHex } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import type { Node, SnapshotRequest, SnapshotResult } from "../node/index.ts";
+import type { CommandContext } from "./api.ts";
+import { iso, survivesJson } from "./node-json.ts";
+import { showPath } from "./paths-json.ts";
+import type * as requests from "./requests.ts";
+import type * as results from "./results.ts";
+
+export function snapshotHandler(
+  node: Node,
+  request: requests.SnapshotRequest,
+  context: CommandContext,
+): Promise<results.SnapshotResult> {
+  const { paths, excludes, oneFileSystem } = request;
+  return takeSnapshot(node, request, context, { kind: "paths", paths, excludes, oneFileSystem });
+}
+
+export function snapshotStdinHandler(
+  node: Node,
+  request: requests.SnapshotStdinRequest,
+  context: CommandContext,
+  body: AsyncIterable<Uint8Array>,
+): Promise<results.SnapshotResult> {
+  return takeSnapshot(node, request, context, { kind: "stream", filename: request.filename, body });
+}
+
+async function takeSnapshot(
+  node: Node,
+  request: Pick<requests.SnapshotRequest, "tags" | "profile" | "wait">,
+  context: CommandContext,
+  source: SnapshotRequest["source"],
+): Promise<results.SnapshotResult> {
+  const startedMs = node.ports.clock.monotonicMs();
+  const { tags, wait, profile } = request;
+  try {
+    const result = await node.repository.snapshot({
+      source,
+      tags,
+      wait,
+      ...(profile === undefined ? {} : { profile }),
+      signal: context.signal,
+      onProgress: ({ phase, files, bytes }) =>
+        context.progress({ type: "progress", phase: phase === "capture" ? "read" : "place", files, bytes }),
+    });
+    return snapshotJson(node, result, node.ports.clock.monotonicMs() - startedMs);
+  } catch (error) {
+    // Whatever broke off when the client went away, that it went away is what happened.
+    if (context.signal.aborted) throw new Fault({ code: "INTERRUPTED" }, { cause: error });
+    throw error;
+  }
+}
+
+function snapshotJson(node: Node, result: SnapshotResult, durationMs: number): results.SnapshotResult {
+  const { entry, report, classes, protection } = result;
+  return {
+    snapshotId: toHex(entry.id),
+    state: entry.partial ? "partial" : protection.state,
+    time: iso(entry.timeMs),
+    profile: classes.profile,
+    files: entry.files,
+    directories: entry.directories,
+    bytesRead: report.bytesRead,
+    bytesNew: result.bytesNew,
+    bytesStored: result.bytesStored,
+    segments: result.segments,
+    unreadable: report.unreadable.listed.map(({ path, errno }) => ({ ...showPath(path), errno })),
+    unreadableCount: report.unreadable.count,
+    changed: report.changed.listed.map(({ path }) => showPath(path)),
+    changedCount: report.changed.count,
+    skipped: report.skipped.listed.map(({ path, reason }) => ({ ...showPath(path), reason })),
+    skippedCount: report.skipped.count,
+    excluded: report.excluded,
+    durationMs: Math.round(durationMs),
+    survives: survivesJson(protection.survival),
+    notes: [...classes.notes, ...waitingNotes(node, protection.state)],
+  };
+}
+
+function waitingNotes(node: Node, state: results.SnapshotState): string[] {
+  const { segments } = node.repository.spool;
+  if (segments === 0 && state !== "pending") return [];
+  const connected = new Set(node.ports.network.connected());
+  const away = node.repository.heads.pool().filter((peer) => !connected.has(peer));
+  const names = away.map((peer) => node.roster.member(peer)?.name ?? peer);
+  return [
+    ...(segments === 0
+      ? []
+      : [`${segments} segment(s) wait in the spool for holders; the daemon places them by itself.`]),
+    ...(names.length === 0 ? [] : [`Not reachable just now: ${names.join(", ")}.`]),
+  ];
+}

@@ -1,0 +1,97 @@
+import type { PeerId } from "../base/ids.ts";
+import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
+import type { ProtectionReport } from "../exchange/index.ts";
+import type { Member } from "../membership/index.ts";
+import { autoProfile, shapeOf } from "../placement/index.ts";
+import type { Node } from "./node.ts";
+
+export interface PeerStanding {
+  readonly member: Member;
+  readonly state: "self" | "alive" | "unreachable";
+  readonly lastSeenMs: number | undefined;
+  readonly addresses: readonly string[];
+  readonly capacityBytes: number;
+  readonly usedBytes: number | undefined;
+}
+
+/** Every member as this node sees it. */
+export async function peersOf(node: Node): Promise<PeerStanding[]> {
+  const { network, directory } = node.ports;
+  const connected = new Set(network.connected());
+  return Promise.all(
+    node.roster.members().map(async (member): Promise<PeerStanding> => {
+      const isSelf = member.peer === network.self;
+      const status = node.view.statusOf(member.peer);
+      const addresses = isSelf
+        ? directory.ownAddresses()
+        : (status?.addresses ?? (await directory.addresses(member.peer)));
+      return {
+        member,
+        state: isSelf ? "self" : connected.has(member.peer) ? "alive" : "unreachable",
+        lastSeenMs: node.lastSeenMs(member.peer),
+        addresses,
+        capacityBytes: status?.capacityBytes ?? member.capacityBytes,
+        usedBytes: status?.usedBytes,
+      };
+    }),
+  );
+}
+
+export interface RepositoryStanding {
+  readonly snapshots: number;
+  readonly newest: { readonly entry: SnapshotEntry; readonly protection: ProtectionReport } | undefined;
+  /** Of everything that any snapshot needs. */
+  readonly protection: ProtectionReport | undefined;
+  readonly segments: number;
+  readonly logicalBytes: number;
+  /** Plain bytes of all chunks that the index lists, each once. */
+  readonly uniqueBytes: number;
+  readonly storedBytes: number;
+  readonly pool: readonly PeerId[];
+  readonly unreachable: readonly PeerId[];
+  /** Plain sentences: what the swarm's shape does not cover. */
+  readonly notes: readonly string[];
+}
+
+/** What this node's repository is worth right now. */
+export async function repositoryStanding(node: Node): Promise<RepositoryStanding> {
+  const { repository } = node;
+  const entries = await repository.snapshots();
+  const census = repository.census();
+  const needed = new SegmentSet();
+  for (const entry of entries)
+    needed.addAll(SegmentSet.fromRanges((await repository.trees.manifest(entry)).needs));
+  let storedBytes = 0;
+  let segments = 0;
+  for await (const [, record] of repository.catalog.segments.all()) {
+    segments++;
+    storedBytes += record.shardBytes * record.slots.filter((slot) => slot !== null).length;
+  }
+  let uniqueBytes = 0;
+  for await (const { place } of repository.catalog.chunks.all()) uniqueBytes += place.rawBytes;
+  const newest = entries.at(-1);
+  const pool = repository.heads.pool();
+  const connected = new Set(node.ports.network.connected());
+  return {
+    snapshots: entries.length,
+    newest:
+      newest === undefined
+        ? undefined
+        : { entry: newest, protection: await repository.protectionOf(newest, census) },
+    protection: entries.length === 0 ? undefined : census.report(needed, repository.heads.keepers),
+    segments,
+    logicalBytes: entries.reduce((sum, entry) => sum + entry.bytes, 0),
+    uniqueBytes,
+    storedBytes,
+    pool,
+    unreachable: pool.filter((peer) => !connected.has(peer)),
+    notes: shapeNotes(node),
+  };
+}
+
+function shapeNotes(node: Node): readonly string[] {
+  const shape = shapeOf(node.view.nodes(), node.view.self);
+  if (shape.sites.length === 0)
+    return ['No other node may be given data yet: invite one with "cairn invite".'];
+  return autoProfile(shape).notes;
+}
