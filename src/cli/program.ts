@@ -1,6 +1,4 @@
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { z } from "zod";
 import { Fault } from "../base/fault.ts";
 import { DaemonFailure, faultToJson } from "../control/index.ts";
 import { catCommand } from "./commands/cat.ts";
@@ -21,6 +19,7 @@ import { verifyCommand } from "./commands/verify.ts";
 import { EXIT, type ExitStatus, exitStatusOf } from "./exit-codes.ts";
 import { OutputClosed } from "./output.ts";
 import { addCommonOptions, binder, errorText } from "./session.ts";
+import { programVersion } from "./version.ts";
 import type { World } from "./world.ts";
 
 const DESCRIPTION =
@@ -99,9 +98,4 @@ function report(error: unknown, world: World): ExitStatus {
 
 function printJson(error: unknown, world: World): void {
   if (world.argv.includes("--json")) world.stdout.write(`${JSON.stringify(faultToJson(error))}\n`);
-}
-
-export function programVersion(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
 }

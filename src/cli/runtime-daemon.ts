@@ -7,6 +7,7 @@ import { openFileShardStore, openFileSpool, openLevelMetaStore } from "../adapte
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
 import { Fault, messageOf } from "../base/fault.ts";
+import { parsePeerId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { nodeHandlers } from "../control/node-handlers.ts";
 import { serveControl } from "../control/server.ts";
@@ -18,7 +19,7 @@ import { prefixed } from "../ports/index.ts";
 import type { DaemonOptions } from "./local-operations.ts";
 import { type HomeKeys, type HomeSettings, homePaths, readHome, writeSettings } from "./runtime-home.ts";
 import { chooseListen } from "./runtime-listen.ts";
-import { PROGRAM_VERSION } from "./version.ts";
+import { programVersion } from "./version.ts";
 
 /** Runs a home's node until `signal` asks it to stop. Everything that was opened is closed, in reverse. */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
@@ -101,9 +102,13 @@ async function startNode(
   closers.push(() => libp2p.stop());
   const node = await openNode(home, { settings, keys, log, roster, libp2p, meta, shards, compute });
   await libp2p.start();
+  for (const { peer, addresses } of settings.firstPeers) {
+    const id = parsePeerId(peer);
+    if (id !== undefined && roster.member(id) !== undefined) await libp2p.directory.learn(id, addresses);
+  }
   await node.start();
   closers.push(() => node.stop());
-  const control = await serveControl(nodeHandlers(node, { version: PROGRAM_VERSION, stop: onStop }), {
+  const control = await serveControl(nodeHandlers(node, { version: programVersion(), stop: onStop }), {
     home,
   });
   closers.push(() => control.close());
@@ -155,7 +160,7 @@ async function openNode(
       slot: keys.slot,
       sizes: DEFAULT_SIZES,
       host: settings.host,
-      program: `cairn ${PROGRAM_VERSION}`,
+      program: `cairn ${programVersion()}`,
       privileged: process.getuid?.() === 0,
       ...(settings.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: settings.spoolMaxBytes }),
     },

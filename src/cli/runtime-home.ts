@@ -14,6 +14,10 @@ const settings = z
     host: z.string().max(255),
     /** Multiaddrs, ports resolved. */
     listen: z.array(z.string().max(300)).min(1).max(8),
+    /** Where members were found when this home was made; the node's own address book takes over from there. */
+    firstPeers: z
+      .array(z.object({ peer: z.string().max(100), addresses: z.array(z.string().max(300)).max(16) }))
+      .max(256),
     /** What this node keeps for others. */
     capacityBytes: z.int().nonnegative(),
     /** Room of the disk that is left alone; by default 1 GiB or 2 %, whichever is more. */

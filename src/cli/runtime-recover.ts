@@ -32,7 +32,7 @@ export interface RecoverIntoInit {
 export async function recoverInto(
   components: RecoverIntoComponents,
   init: RecoverIntoInit,
-): Promise<{ keys: HomeKeys; result: RecoverReport }> {
+): Promise<{ keys: HomeKeys; firstPeers: HomeSettings["firstPeers"]; result: RecoverReport }> {
   const { guest } = components;
   const { options, settings, via } = init;
   if (options.readOnly) {
@@ -93,6 +93,7 @@ export async function recoverInto(
       slot: recovery.slotRecord,
       ...(administratorSeed === undefined ? {} : { administratorSeed }),
     },
+    firstPeers: pool.peers.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
     result: {
       ownerId: recovery.slot.owner,
       peerId: peerIdOf(node.publicKey),

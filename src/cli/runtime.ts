@@ -30,6 +30,7 @@ import {
   clearLeftovers,
   completeHome,
   defaultCapacity,
+  type HomeKeys,
   type HomeSettings,
   homePaths,
   prepareHome,
@@ -46,7 +47,7 @@ export async function initHome(options: InitOptions): Promise<InitReport> {
     const { name, host, capacityBytes } = settings;
     const description = { site: options.site, name, host, capacityBytes };
     const founded = await foundSwarm({ meta, clock: systemClock, rng: systemRng }, identity, description);
-    return { keys: keysOf(identity, founded), result: reportOf(identity, founded, settings) };
+    return { keys: keysOf(identity, founded), firstPeers: [], result: reportOf(identity, founded, settings) };
   });
 }
 
@@ -73,7 +74,8 @@ export async function joinHome(options: JoinOptions): Promise<JoinReport> {
         { token, name, host, capacityBytes, signal: new AbortController().signal },
       );
       const result = { ...reportOf(identity, founded, settings), members: founded.members };
-      return { keys: keysOf(identity, founded), result };
+      const firstPeers = token.addresses.map(({ peer, address }) => ({ peer, addresses: [address] }));
+      return { keys: keysOf(identity, founded), firstPeers, result };
     } finally {
       await guest.stop();
     }
@@ -116,10 +118,17 @@ interface NewHome {
   readonly settings: HomeSettings;
 }
 
+interface MadeHome<T> {
+  readonly keys: HomeKeys;
+  /** Whom to dial first. */
+  readonly firstPeers: HomeSettings["firstPeers"];
+  readonly result: T;
+}
+
 /** Runs `make` under the lock of a home that becomes one only when all of it has succeeded. */
 async function withNewHome<T>(
   options: Pick<InitOptions, "home" | "name" | "listen" | "capacityBytes">,
-  make: (components: NewHome) => Promise<{ keys: Parameters<typeof completeHome>[1]["keys"]; result: T }>,
+  make: (components: NewHome) => Promise<MadeHome<T>>,
 ): Promise<T> {
   process.umask(0o077);
   const { home } = options;
@@ -133,23 +142,24 @@ async function withNewHome<T>(
       name: options.name,
       host: hostname(),
       listen: await chooseListen(options.listen),
+      firstPeers: [],
       capacityBytes: options.capacityBytes ?? defaultCapacity(home),
     };
     const meta = await openLevelMetaStore(homePaths(home).meta, SILENT_LOG);
-    let made: Awaited<ReturnType<typeof make>>;
+    let made: MadeHome<T>;
     try {
       made = await make({ home, meta, settings });
     } finally {
       await meta.close();
     }
-    await completeHome(home, { settings, keys: made.keys });
+    await completeHome(home, { settings: { ...settings, firstPeers: made.firstPeers }, keys: made.keys });
     return made.result;
   } finally {
     lock.release();
   }
 }
 
-function keysOf(identity: Identity, founded: Founded): Parameters<typeof completeHome>[1]["keys"] {
+function keysOf(identity: Identity, founded: Founded): HomeKeys {
   const { nodeSeed, root } = identity;
   const { slot, administratorSeed } = founded;
   return { nodeSeed, root, slot, ...(administratorSeed === undefined ? {} : { administratorSeed }) };

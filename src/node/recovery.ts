@@ -43,6 +43,8 @@ export interface FoundHead {
 }
 
 export interface PoolFindings {
+  /** Who was asked, and where. */
+  readonly peers: readonly { readonly peer: PeerId; readonly addresses: readonly string[] }[];
   readonly asked: number;
   readonly answered: number;
   /** Newest first. */
@@ -136,6 +138,7 @@ export class Recovery {
     const members = new Set(maps.flatMap((map) => mapBody.decode(map.body).peers));
     const answeredMembers = found.filter(({ peer }) => members.has(peer)).length;
     return {
+      peers,
       asked: peers.length,
       answered: found.length,
       heads,
