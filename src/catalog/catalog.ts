@@ -1,5 +1,6 @@
 import { assert, must } from "../base/assert.ts";
 import { fromHex, toHex } from "../base/bytes.ts";
+import { Semaphore } from "../base/concurrency.ts";
 import { Fault } from "../base/fault.ts";
 import type { Incarnation, OwnerId, SegmentId } from "../base/ids.ts";
 import type { Signed } from "../crypto/signed.ts";
@@ -39,6 +40,7 @@ export class Catalog {
   readonly chunks: ChunkIndex;
   readonly paths: PathCache;
   readonly metadata: MetadataCache;
+  readonly #updates = new Semaphore(1);
   #state: RepositoryState;
   #nextSegment: number;
 
@@ -109,19 +111,26 @@ export class Catalog {
 
   /** Synced when it resolves, together with `ops`. */
   async update(change: Partial<RepositoryState>, ops: readonly MetaOp[] = []): Promise<void> {
-    const next = { ...this.#state, ...change };
-    await this.store.write([...ops, { type: "put", key: STATE_KEY, value: encodeState(next) }], {
-      sync: true,
+    // One after the other: the state is written whole, and one that is under way must not be undone on disk.
+    await this.#updates.run(async () => {
+      const next = { ...this.#state, ...change };
+      await this.store.write([...ops, { type: "put", key: STATE_KEY, value: encodeState(next) }], {
+        sync: true,
+      });
+      this.#state = next;
     });
-    this.#state = { ...this.#state, ...change };
   }
 
   /** A number that no segment of this incarnation ever had. */
   async nextSegment(): Promise<SegmentRef> {
     const number = this.#nextSegment++;
-    if (number >= this.#state.segmentsReserved)
-      await this.update({ segmentsReserved: number + RESERVE_SEGMENTS });
+    if (number >= this.#state.segmentsReserved) await this.#reserve(number);
     return { incarnation: this.currentIncarnation, number };
+  }
+
+  async #reserve(number: number): Promise<void> {
+    const segmentsReserved = Math.max(this.#state.segmentsReserved, number + RESERVE_SEGMENTS);
+    await this.update({ segmentsReserved });
   }
 
   /** All segments of this incarnation have numbers below. */

@@ -3,6 +3,7 @@ import { compareBytes, concatBytes, u32be, u64be } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import type { MetaOp, MetaStore } from "../ports/index.ts";
 import { chunkKey, type SegmentRef, tableRange, unlistedKey } from "./keys.ts";
+import { INDEX_PAGE_ENTRIES } from "./page-sizes.ts";
 
 /** Where a chunk lies in a sealed segment. */
 export interface ChunkPlace extends SegmentRef {
@@ -23,8 +24,6 @@ const ID_BYTES = 32;
 const PLACE_BYTES = 4 + 8 + 4 + 4 + 4 + 4 + 1;
 /** chunk id (32), incarnation u32, segment u64, frame u32, offset u32, sealed u32, raw u32, flags u8 (1: compressed). */
 export const INDEX_ENTRY_BYTES = ID_BYTES + PLACE_BYTES;
-/** A page is read whole to find one chunk: about 64 KiB before compression. */
-export const INDEX_PAGE_ENTRIES = 1024;
 
 /**
  * Chunk id -> place, on disk: the inner loop of deduplication. An entry says where a chunk would be, not that
@@ -57,6 +56,11 @@ export class ChunkIndex {
       const place = this.get(id);
       if (place !== undefined) yield { id, place };
     }
+  }
+
+  /** Whether an acknowledged head lists the entry. */
+  isListed(id: Uint8Array): boolean {
+    return this.#store.get(unlistedKey(id)) === undefined;
   }
 
   /** Every entry, in the order of their ids. */

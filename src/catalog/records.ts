@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { bytesOf, bytesUpTo, codec, count, segmentNumber, textUpTo } from "../wire/codec.ts";
 import { locator } from "../wire/head.ts";
+import { SNAPSHOTS_PER_PAGE } from "./page-sizes.ts";
 
 const version = z.literal(1);
 const small = z.int().min(0).max(65_535);
@@ -59,9 +60,6 @@ const snapshotEntry = z
 /** What a list of snapshots shows without reading the manifests. */
 export type SnapshotEntry = z.output<typeof snapshotEntry>;
 export const snapshotEntryCodec = codec("snapshot entry", snapshotEntry);
-
-/** Snapshots in one page of the list: only the last page changes with a new snapshot. */
-export const SNAPSHOTS_PER_PAGE = 256;
 
 export const snapshotPageCodec = codec(
   "snapshot page",

@@ -3,6 +3,7 @@ import { assert } from "../base/assert.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { type BytePath, bytePath, isPlainName, pathBytes } from "../base/paths.ts";
 import type { FileType, Xattr } from "../ports/index.ts";
+import type { PageSizes } from "./page-sizes.ts";
 
 /** A run of a file's content: a chunk, or a hole that was never written. */
 export type ContentPiece =
@@ -40,8 +41,6 @@ export interface TreeEntry {
   readonly changed?: boolean;
 }
 
-/** Pieces in one content page: 4096 chunks of 1 MiB are 4 GiB of file and 160 KiB of page. */
-export const PIECES_PER_PAGE = 4096;
 /** Above this many pieces a file's list moves to content pages. */
 export const INLINE_PIECES_MAX = 64;
 const VERSION = 1;
@@ -212,17 +211,11 @@ function asBigint(raw: unknown, what: string): bigint {
   return BigInt(raw);
 }
 
-/** Ends a page after an entry when it is large enough and the name says so, or when it is too large. */
-const PAGE_BYTES_MIN = 64 * 1024;
-const PAGE_BYTES_MAX = 768 * 1024;
-/** One name in so many may end a page, so that an insertion moves only the pages beside it. */
-const PAGE_BOUNDARY_ONE_IN = 256;
-
 /**
  * Cuts a directory's entries, in order of their names, into encoded pages. Boundaries follow from the names,
  * so that one new file changes one page of a huge directory. An empty directory has one empty page.
  */
-export function pagesOfTree(entries: readonly TreeEntry[]): Uint8Array[] {
+export function pagesOfTree(entries: readonly TreeEntry[], sizes: PageSizes): Uint8Array[] {
   const pages: Uint8Array[] = [];
   let page: TreeEntry[] = [];
   let bytes = 0;
@@ -233,8 +226,8 @@ export function pagesOfTree(entries: readonly TreeEntry[]): Uint8Array[] {
     page.push(entry);
     bytes += entryBytes(entry);
     if (
-      bytes >= PAGE_BYTES_MAX ||
-      (bytes >= PAGE_BYTES_MIN && nameHash(entry.name) % PAGE_BOUNDARY_ONE_IN === 0)
+      bytes >= sizes.treeBytesMax ||
+      (bytes >= sizes.treeBytesMin && nameHash(entry.name) % sizes.treeBoundaryOneIn === 0)
     ) {
       pages.push(encodeTree(page));
       page = [];

@@ -6,7 +6,7 @@ import type { PeerId, SwarmId } from "../base/ids.ts";
 import { idBytes } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { type Catalog, type RepositoryState, stateKeyOf } from "../catalog/index.ts";
-import { sealBox } from "../crypto/box.ts";
+import { openBox, sealBox } from "../crypto/box.ts";
 import { sha256 } from "../crypto/hash.ts";
 import type { OwnerKeys } from "../crypto/keys.ts";
 import { type Signed, signedHash, signStatement } from "../crypto/signed.ts";
@@ -129,6 +129,19 @@ export class HeadKeeper {
     const head = signStatement(statement, this.#keys.signer);
     await catalog.update({ ...change, headEpoch: epoch }, [...ops, catalog.headOp(head)]);
     return head;
+  }
+
+  /**
+   * The first head of a new life says what the last one of the life before it said. Until it is signed, holders would
+   * refuse what this home hands them: it would be the fenced life's.
+   */
+  async beginLife(): Promise<void> {
+    const { catalog } = this.#c;
+    const head = catalog.head;
+    if (head === undefined || head.incarnation === catalog.incarnation) return;
+    const { payload } = headBody.decode(head.body);
+    const opened = openBox(this.#keys.metadataKey, payload, headContext(catalog.owner), "head");
+    await this.commit(headPayload.decode(opened).root, {}, []);
   }
 
   /** Hands the newest head and the maps to everybody in the pool who can be reached and has not got them. */

@@ -39,6 +39,8 @@ export interface Receipt {
 export interface ShardBytes {
   readonly bytes: Uint8Array;
   readonly descriptor: Descriptor;
+  /** The descriptor as it came, signed; checked only where none was known. */
+  readonly envelope: Uint8Array;
 }
 
 /** A peer on a slow uplink may take long for a shard, but some byte moves within this time. */
@@ -109,7 +111,7 @@ export class PeerClient {
       equalBytes(root, shardRoot(body, shard.index, descriptor.leafBytes));
     if (!intact)
       throw new Fault({ code: "SHARD_CORRUPT", shard, peer, reason: "its root is not the descriptor's" });
-    return { bytes: body, descriptor };
+    return { bytes: body, descriptor, envelope: answer.descriptor };
   }
 
   /** A range that begins and ends at leaves (or at the shard's end), its Merkle proof checked. */
@@ -139,7 +141,7 @@ export class PeerClient {
       });
     if (!intact)
       throw new Fault({ code: "SHARD_CORRUPT", shard, peer, reason: "its range does not match the root" });
-    return { bytes: body, descriptor };
+    return { bytes: body, descriptor, envelope: answer.descriptor };
   }
 
   /** For each shard asked about, whether the peer says that it has it: a claim, not a proof. */

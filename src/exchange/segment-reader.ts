@@ -2,7 +2,8 @@ import { must } from "../base/assert.ts";
 import { Fault, isFault, messageOf, type SegmentShortage } from "../base/fault.ts";
 import { type PeerId, type ShardId, segmentKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import type { Catalog, SegmentRecord, SegmentRef } from "../catalog/index.ts";
+import { MIB } from "../base/units.ts";
+import { type Catalog, refKey, type SegmentRecord, type SegmentRef } from "../catalog/index.ts";
 import { RANGE_BYTES } from "../erasure/index.ts";
 import type { Clock, Compute, Spool } from "../ports/index.ts";
 import type { Descriptor } from "../wire/descriptor.ts";
@@ -10,6 +11,7 @@ import { readDescriptor } from "../wire/descriptor.ts";
 import { type Gathering, gather } from "./gather.ts";
 import type { OwnerMaps } from "./owner-maps.ts";
 import type { PeerClient, ShardBytes } from "./peer-client.ts";
+import { blockKey, SegmentCache } from "./segment-cache.ts";
 import { spoolName } from "./spool-keeper.ts";
 
 export interface ReaderComponents {
@@ -33,6 +35,8 @@ export interface SegmentSpan {
 
 /** From this share of a segment on, whole shards are fetched instead of ranges of them. */
 const WHOLE_FROM = 0.5;
+/** Two segments: the one with the trees and the one with the index, say. */
+const CACHE_BYTES_MAX = 32 * MIB;
 
 /**
  * Reads sealed segments back from their holders: only the data shards that a span lies in, in ranges aligned to
@@ -41,6 +45,7 @@ const WHOLE_FROM = 0.5;
  */
 export class SegmentReader {
   readonly #c: ReaderComponents;
+  readonly #cache = new SegmentCache(CACHE_BYTES_MAX);
   #bytesFetched = 0;
 
   constructor(components: ReaderComponents) {
@@ -62,13 +67,36 @@ export class SegmentReader {
       ? await this.#c.spool.get(spoolName(this.#c.catalog.segmentId(ref)))
       : undefined;
     if (spooled !== undefined) return spooled;
-    const descriptor =
-      record.descriptor === undefined ? undefined : readDescriptor(record.descriptor, this.#c.swarm);
-    const known = descriptor ?? (await this.#learnDescriptor(ref, record, signal));
-    const out = new Uint8Array(known.segmentBytes);
-    for (const range of shardRanges(spans, known))
-      await this.#readRange(ref, record, known, range, out, signal);
-    return out;
+    const descriptor = await this.#descriptor(ref, record, signal);
+    const wanted = spans.reduce((sum, span) => sum + span.to - span.from, 0);
+    if (wanted >= descriptor.segmentBytes * WHOLE_FROM) {
+      const out = new Uint8Array(descriptor.segmentBytes);
+      await this.#readRange(ref, record, descriptor, wholeRange(descriptor), out, signal);
+      return out;
+    }
+    const part = this.#cache.open(refKey(ref), descriptor);
+    for (const range of shardRanges(spans, descriptor, (shard, block) =>
+      part.blocks.has(blockKey(shard, block)),
+    )) {
+      await this.#readRange(ref, record, descriptor, range, part.bytes, signal);
+      for (const shard of range.shards) {
+        for (let at = range.offset; at < range.offset + range.length; at += RANGE_BYTES) {
+          part.blocks.add(blockKey(shard, at / RANGE_BYTES));
+        }
+      }
+    }
+    return part.bytes;
+  }
+
+  async #descriptor(
+    ref: SegmentRef,
+    record: SegmentRecord,
+    signal: AbortSignal | undefined,
+  ): Promise<Descriptor> {
+    const cached = this.#cache.get(refKey(ref))?.descriptor;
+    if (cached !== undefined) return cached;
+    if (record.descriptor !== undefined) return readDescriptor(record.descriptor, this.#c.swarm);
+    return this.#learnDescriptor(ref, record, signal);
   }
 
   /** After a recovery the descriptor is not at hand: the first holder that answers shows it, signed by the owner. */
@@ -78,7 +106,7 @@ export class SegmentReader {
     for (const [index, peer] of holders) {
       try {
         const shard = { ...this.#c.catalog.segmentId(ref), index };
-        const { descriptor, bytes } = await this.#c.client.getRange(
+        const { descriptor, bytes, envelope } = await this.#c.client.getRange(
           peer,
           shard,
           undefined,
@@ -87,6 +115,12 @@ export class SegmentReader {
           signal,
         );
         this.#bytesFetched += bytes.length;
+        const { shardBytes } = descriptor;
+        await this.#c.catalog.segments.put(
+          ref,
+          { ...record, descriptor: envelope, shardBytes },
+          { sync: false },
+        );
         return descriptor;
       } catch (error) {
         this.#noteFailure(error, peer, { ...this.#c.catalog.segmentId(ref), index }, signal);
@@ -209,20 +243,30 @@ interface ShardRange {
   readonly whole: boolean;
 }
 
-/** The aligned ranges of data shards that cover the spans. */
-export function shardRanges(spans: readonly SegmentSpan[], descriptor: Descriptor): ShardRange[] {
-  const { shardBytes, k, segmentBytes } = descriptor;
-  const wanted = spans.reduce((sum, span) => sum + span.to - span.from, 0);
-  const all = { offset: 0, length: shardBytes, whole: true };
-  if (wanted >= segmentBytes * WHOLE_FROM)
-    return [{ ...all, shards: Array.from({ length: k }, (_, i) => i) }];
+function wholeRange({ k, shardBytes }: Descriptor): ShardRange {
+  return {
+    shards: Array.from({ length: k }, (_, index) => index),
+    offset: 0,
+    length: shardBytes,
+    whole: true,
+  };
+}
+
+/** The aligned ranges of data shards that cover the spans, without the blocks that are there already. */
+export function shardRanges(
+  spans: readonly SegmentSpan[],
+  { shardBytes }: Pick<Descriptor, "shardBytes">,
+  isThere: (shard: number, block: number) => boolean = () => false,
+): ShardRange[] {
   const shardsOfBlock = new Map<number, Set<number>>();
   for (const span of spans) {
     for (let at = span.from; at < span.to; ) {
       const shard = Math.floor(at / shardBytes);
       const block = Math.floor((at % shardBytes) / RANGE_BYTES);
-      const shards = shardsOfBlock.get(block) ?? new Set();
-      shardsOfBlock.set(block, shards.add(shard));
+      if (!isThere(shard, block)) {
+        const shards = shardsOfBlock.get(block) ?? new Set();
+        shardsOfBlock.set(block, shards.add(shard));
+      }
       at = Math.min(shard * shardBytes + (block + 1) * RANGE_BYTES, (shard + 1) * shardBytes);
     }
   }

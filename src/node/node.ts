@@ -113,7 +113,7 @@ export class Node {
     await this.#beat.start();
     await this.#holder.announceKept();
     if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
-    this.repository.start();
+    await this.repository.start();
     if (this.roster.genesis.administrators.length === 1 && this.#init.administrator !== undefined) {
       log.warn("single-administrator", { hint: "its key comes back with this node's recovery key only" });
     }

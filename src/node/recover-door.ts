@@ -105,10 +105,12 @@ async function poolOf(
   from: PeerId,
 ): Promise<{ peer: PeerId; addresses: string[] }[]> {
   const { roster, directory } = components;
-  const { owner } = recoveringOwner(roster, from);
+  const { owner, peer: lost } = recoveringOwner(roster, from);
   const announced = await directory.pool(owner);
   const members = roster.members().map((member) => member.peer);
-  const peers = [...new Set([...announced, ...members])].filter((peer) => roster.member(peer) !== undefined);
+  const peers = [...new Set([...announced, ...members])].filter(
+    (peer) => peer !== lost && roster.member(peer) !== undefined,
+  );
   return Promise.all(
     peers
       .slice(0, POOL_PEERS_MAX)

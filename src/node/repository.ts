@@ -128,8 +128,9 @@ export class Repository {
   }
 
   /** Begins to place what is in the spool and to hand the head to those who lack it. */
-  start(): void {
+  async start(): Promise<void> {
     if (this.catalog.state.readOnly) return;
+    await this.heads.beginLife();
     this.spool.start();
     this.#publishing = this.#publishLoop();
   }

@@ -67,7 +67,7 @@ export class ChunkReader {
   ): AsyncGenerator<{ chunk: WantedChunk; bytes: Uint8Array }> {
     const ref = must(wanted[0], "wanted chunk").place;
     const sealed = await this.#c.reader.read(ref, this.#spans(ref, wanted), signal);
-    const header = this.#header(ref, sealed);
+    const header = await this.#header(ref, sealed);
     for (const batch of batches(wanted)) {
       const frames = batch.map(({ id, place }): FrameJob => {
         const { frame, offset, sealedBytes, rawBytes, compressed } = place;
@@ -93,8 +93,12 @@ export class ChunkReader {
     return known ? frames : [{ from: 0, to: SEGMENT_HEADER_BYTES }, ...frames];
   }
 
-  #header(ref: SegmentRef, sealed: Uint8Array): Uint8Array {
-    return this.#c.catalog.segments.get(ref)?.header ?? sealed.slice(0, SEGMENT_HEADER_BYTES);
+  async #header(ref: SegmentRef, sealed: Uint8Array): Promise<Uint8Array> {
+    const record = must(this.#c.catalog.segments.get(ref), "segment record");
+    if (record.header !== undefined) return record.header;
+    const header = sealed.slice(0, SEGMENT_HEADER_BYTES);
+    await this.#c.catalog.segments.put(ref, { ...record, header }, { sync: false });
+    return header;
   }
 }
 

@@ -1,7 +1,14 @@
 import { must } from "../base/assert.ts";
 import { toHex } from "../base/bytes.ts";
-import { TaskPool } from "../base/concurrency.ts";
-import { type Catalog, refKey, type SegmentRef, SegmentSet } from "../catalog/index.ts";
+import { Semaphore } from "../base/concurrency.ts";
+import {
+  type Catalog,
+  type PageSizes,
+  pageSizesFor,
+  refKey,
+  type SegmentRef,
+  SegmentSet,
+} from "../catalog/index.ts";
 import type { ProtectionCensus } from "../exchange/index.ts";
 import type { Compute, PreparedChunk, Rng } from "../ports/index.ts";
 import { type ClosedSegment, OpenSegments, type SegmentSizes } from "../segments/index.ts";
@@ -13,6 +20,8 @@ export interface ChunkStoreComponents {
   readonly storer: SegmentStorer;
   readonly rng: Rng;
   readonly census: () => ProtectionCensus;
+  /** Segments that this snapshot needs: those that chunks were found in are added. */
+  readonly needs: SegmentSet;
 }
 
 /** Segments being sealed and sent at the same time: each holds about n/k times 16 MiB of memory. */
@@ -30,18 +39,26 @@ export class ChunkStore {
   readonly #chunkIdKey: Uint8Array;
   readonly #data: OpenSegments;
   readonly #metadata: OpenSegments;
-  readonly #pool = new TaskPool(SEGMENTS_UNDER_WAY);
+  readonly #places = new Semaphore(SEGMENTS_UNDER_WAY);
+  /** From the moment when a segment is closed until it is placed or spooled. */
+  readonly #underWay = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
   /** Chunks of this run that lie in no sealed segment yet. */
   readonly #open = new Set<string>();
   /** Whether a segment of an earlier run may be referred to. */
   readonly #reusable = new Map<string, boolean>();
+  /** Segments of this run. */
   readonly written = new SegmentSet();
+  /** Of these, the ones that are placed or spooled. */
+  readonly stored = new SegmentSet();
+  readonly pages: PageSizes;
   bytesNew = 0;
   chunksNew = 0;
 
   constructor(components: ChunkStoreComponents, init: { chunkIdKey: Uint8Array; sizes: SegmentSizes }) {
     this.#c = components;
     this.#chunkIdKey = init.chunkIdKey;
+    this.pages = pageSizesFor(init.sizes.chunkMaxBytes);
     this.#data = new OpenSegments({ sizes: init.sizes });
     this.#metadata = new OpenSegments({ sizes: init.sizes, open: 1 });
   }
@@ -64,14 +81,17 @@ export class ChunkStore {
     return reusable;
   }
 
+  /** Whether what is stored now may name chunks of it: a head may be signed over it this moment. */
+  isReliable(ref: SegmentRef): boolean {
+    return this.written.has(ref) ? this.stored.has(ref) : this.mayReuse(ref);
+  }
+
   /** Stores a chunk unless it is there. Waits while too many segments are under way. */
-  async add(chunk: PreparedChunk): Promise<SegmentRef | "open"> {
-    const found = this.find(chunk.id);
-    if (found !== undefined) return found;
+  async add(chunk: PreparedChunk): Promise<void> {
+    if (this.#isThere(chunk.id)) return;
     this.bytesNew += chunk.rawBytes;
     this.chunksNew++;
     await this.#collect(this.#data, chunk);
-    return "open";
   }
 
   /** Names, and where need be stores, chunks of metadata; in order. */
@@ -82,7 +102,7 @@ export class ChunkStore {
     );
     await this.#c.catalog.store.write(cacheOps, { sync: false });
     for (const chunk of prepared) {
-      if (this.find(chunk.id) === undefined) await this.#collect(this.#metadata, chunk);
+      if (!this.#isThere(chunk.id)) await this.#collect(this.#metadata, chunk);
     }
     return prepared.map((chunk) => chunk.id);
   }
@@ -103,9 +123,16 @@ export class ChunkStore {
     return remainder;
   }
 
-  /** Waits until every segment handed over so far is placed or spooled. */
+  /** Waits until every segment closed so far is placed or spooled; throws the first failure. */
   async settle(): Promise<void> {
-    await this.#pool.drain();
+    await Promise.allSettled([...this.#underWay]);
+    this.#throwIfFailed();
+  }
+
+  #isThere(id: Uint8Array): boolean {
+    const found = this.find(id);
+    if (found !== undefined && found !== "open") this.#c.needs.add(found);
+    return found !== undefined;
   }
 
   async #collect(open: OpenSegments, chunk: PreparedChunk): Promise<void> {
@@ -114,11 +141,34 @@ export class ChunkStore {
     if (closed !== undefined) await this.#store(closed);
   }
 
+  /** Waits for a place among those under way, not for the end. */
   async #store(closed: ClosedSegment): Promise<void> {
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const task = this.#places.run(async () => {
+      begin();
+      this.#throwIfFailed();
+      await this.#storeNow(closed);
+    });
+    const settled = task
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#underWay.delete(settled));
+    this.#underWay.add(settled);
+    await begun;
+    this.#throwIfFailed();
+  }
+
+  async #storeNow(closed: ClosedSegment): Promise<void> {
     const ref = await this.#c.catalog.nextSegment();
     this.written.add(ref);
     await this.#c.storer.enter(ref, closed);
     for (const chunk of closed.chunks) this.#open.delete(toHex(chunk.id));
-    await this.#pool.add(() => this.#c.storer.store(ref, closed));
+    await this.#c.storer.store(ref, closed);
+    this.stored.add(ref);
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 }

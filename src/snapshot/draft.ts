@@ -4,7 +4,6 @@ import {
   encodePieces,
   type FileContent,
   INLINE_PIECES_MAX,
-  PIECES_PER_PAGE,
   pagesOfTree,
   type TreeEntry,
 } from "../catalog/index.ts";
@@ -66,7 +65,7 @@ export class DirectoryDraft {
         sum.bytes += draft.entry.size;
       }
     }
-    return { tree: await store.addMetadata(pagesOfTree(entries)), ...sum };
+    return { tree: await store.addMetadata(pagesOfTree(entries, store.pages)), ...sum };
   }
 
   /** The tree is stored: entries need no memory any more. */
@@ -111,8 +110,9 @@ export async function fileEntry(
 async function contentOf(read: FileRead, store: ChunkStore): Promise<FileContent> {
   if (read.pieces.length <= INLINE_PIECES_MAX) return { kind: "pieces", pieces: read.pieces };
   const pages: Uint8Array[] = [];
-  for (let at = 0; at < read.pieces.length; at += PIECES_PER_PAGE) {
-    const [id] = await store.addMetadata([encodePieces(read.pieces.slice(at, at + PIECES_PER_PAGE))]);
+  const perPage = store.pages.contentPieces;
+  for (let at = 0; at < read.pieces.length; at += perPage) {
+    const [id] = await store.addMetadata([encodePieces(read.pieces.slice(at, at + perPage))]);
     if (id !== undefined) pages.push(id);
   }
   return { kind: "pages", pages };

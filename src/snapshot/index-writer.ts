@@ -3,7 +3,6 @@ import { compareBytes } from "../base/bytes.ts";
 import {
   type Catalog,
   encodeIndexPage,
-  INDEX_PAGE_ENTRIES,
   type IndexEntry,
   type IndexRun,
   indexRunCodec,
@@ -33,7 +32,7 @@ export interface IndexWriterComponents {
  */
 export async function writeIndexRun(
   components: IndexWriterComponents,
-  init: { chunkIdKey: Uint8Array },
+  init: { chunkIdKey: Uint8Array; pageEntries: number },
   entries: AsyncIterable<IndexEntry>,
 ): Promise<WrittenRun | undefined> {
   const { compute, end, catalog } = components;
@@ -56,7 +55,7 @@ export async function writeIndexRun(
     ids.push(entry.id);
     described.add(entry.place);
     page.push(entry);
-    if (page.length < INDEX_PAGE_ENTRIES) continue;
+    if (page.length < init.pageEntries) continue;
     await writePage(page);
     page = [];
   }

@@ -85,12 +85,12 @@ export class SegmentStorer {
       parityShards: entered.slots.length - entered.k,
       leafBytes: this.#init.sizes.leafBytes,
     });
+    const joined = joinShards(sealed.shards.slice(0, entered.k), closed.segmentBytes);
     const record: SegmentRecord = {
       ...entered,
       shardBytes: sealed.shardBytes,
       descriptor: this.#describe(ref, entered, sealed),
-      // Even the smallest segment has a first shard longer than the header.
-      header: must(sealed.shards[0], "first shard").slice(0, SEGMENT_HEADER_BYTES),
+      header: joined.slice(0, SEGMENT_HEADER_BYTES),
     };
     await this.#c.catalog.segments.put(ref, record, { sync: false });
     const { signal, onStored } = this.#init;
@@ -99,7 +99,7 @@ export class SegmentStorer {
       const placed = await this.#c.placer.place({ ref, shard, signal, onStored });
       if (placed.slots.every((slot) => slot !== null)) return;
     }
-    await this.#c.spool.add(ref, joinShards(sealed.shards.slice(0, entered.k), closed.segmentBytes), signal);
+    await this.#c.spool.add(ref, joined, signal);
   }
 
   #describe(

@@ -103,6 +103,7 @@ export class SnapshotRun {
         storer: this.#storer,
         rng: components.rng,
         census: () => new ProtectionCensus(components),
+        needs: this.#needs,
       },
       { chunkIdKey: init.keys.chunkIdKey, sizes: init.sizes.segments },
     );

@@ -63,10 +63,10 @@ async function inDirectories(
   store: ChunkStore,
   clock: Clock,
 ): Promise<DirectoryRead> {
-  let tree = await store.addMetadata(pagesOfTree([file]));
+  let tree = await store.addMetadata(pagesOfTree([file], store.pages));
   for (const name of [...names].reverse()) {
     const entry = { ...entryOf(name, streamStat("directory", 0, clock), []), tree };
-    tree = await store.addMetadata(pagesOfTree([entry]));
+    tree = await store.addMetadata(pagesOfTree([entry], store.pages));
   }
   return { tree, files: 1, directories: names.length, bytes: file.size };
 }

@@ -1,5 +1,3 @@
-const METHODS_CACHE = new WeakMap<object, Map<PropertyKey, unknown>>();
-
 /** Whether a machine that ports belong to is still on. */
 export interface Life {
   isOver: boolean;
@@ -10,12 +8,11 @@ export interface Life {
  * that is off, so that nothing of a node that was thrown away goes on.
  */
 export function mortal<T extends object>(port: T, life: Life): T {
+  const methods = new Map<PropertyKey, unknown>();
   return new Proxy(port, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name);
       if (typeof value !== "function") return value;
-      const methods = METHODS_CACHE.get(target) ?? new Map<PropertyKey, unknown>();
-      METHODS_CACHE.set(target, methods);
       const known = methods.get(name);
       if (known !== undefined) return known;
       const method = (...args: unknown[]): unknown => guarded(Reflect.apply(value, target, args), life);
