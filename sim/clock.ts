@@ -28,7 +28,7 @@ export class VirtualClock implements Clock {
   }
 
   wallMs(): number {
-    return this.#wallAtStartMs + this.#nowMs;
+    return this.#wallAtStartMs + Math.floor(this.#nowMs);
   }
 
   monotonicMs(): number {

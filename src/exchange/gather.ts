@@ -1,3 +1,4 @@
+import { must } from "../base/assert.ts";
 import { MINUTE_MS, SECOND_MS } from "../base/units.ts";
 import type { Clock } from "../ports/index.ts";
 
@@ -80,7 +81,9 @@ export async function gather<T>(job: GatherJob<T>): Promise<Gathering<T>> {
       ]);
       timer.abort();
       if (hedge && untried[0] !== undefined) {
-        start(untried[0]);
+        // As many as make one slow shard superfluous: to spare a single one, that is a whole set of k others.
+        do start(must(untried[0], "untried shard"));
+        while (have.size + running.size <= job.need && untried.length > 0);
         hedgeMs = Math.min(hedgeMs * 2, HEDGE_MAX_MS);
       }
       topUp();

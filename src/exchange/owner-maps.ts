@@ -86,9 +86,22 @@ export class OwnerMaps {
     const map = this.#current();
     const at = { classId, partition: this.partition(classId, number), fromSegment: number };
     const newest = rowOf(map, classId, at.partition).at(-1);
-    if (newest === undefined || newest.fromSegment <= number)
-      await this.#change(openGeneration(map, at, slots), classId);
-    else await this.#change(reassigned(map, at, slots), classId);
+    const isNewest = newest === undefined || newest.fromSegment <= number;
+    const changed =
+      isNewest && !this.#hasLaterSegment(classId, number)
+        ? openGeneration(map, at, slots)
+        : reassigned(map, at, slots);
+    await this.#change(changed, classId);
+  }
+
+  /** Whether a later segment of the row was placed, or is about to be, by what the row says now. */
+  #hasLaterSegment(classId: number, number: number): boolean {
+    const { partitions } = this.#rows(this.#catalog.currentIncarnation, classId);
+    for (let later = number + partitions; later < this.#catalog.segmentCeiling; later += partitions) {
+      const ref = { incarnation: this.#catalog.currentIncarnation, number: later };
+      if (this.#catalog.segments.get(ref)?.class === classId) return true;
+    }
+    return false;
   }
 
   /** Everybody named in a map of any life. */

@@ -50,7 +50,7 @@ const EMPTY = new Uint8Array(0);
 
 /**
  * What an owner asks of one peer, every answer checked before it is believed. Refusals come back as faults:
- * `NO_ROOM`, `SHARD_MISSING`, or `PEER_REFUSED` with the peer's reason. Bytes that do not have the root of
+ * `NO_ROOM`, `SHARD_MISSING`, `FENCED`, or `PEER_REFUSED` with the peer's reason. Bytes that do not have the root of
  * their descriptor are `SHARD_CORRUPT` naming the peer.
  */
 export class PeerClient {
@@ -80,7 +80,7 @@ export class PeerClient {
   ): Promise<Receipt> {
     const root = must(readDescriptor(descriptor, this.#swarm).roots[shard.index], "root of our own shard");
     const request: DataRequest = { t: "put", v: 1, index: shard.index, descriptor };
-    const { answer } = await this.#ask(peer, request, body, "receipt", shard, signal);
+    const { answer } = await this.#ask(peer, request, body, "receipt", { owner: shard.owner, shard }, signal);
     const signed = decodeSigned(answer.receipt);
     checkSigned(signed, { type: "receipt", swarm: this.#swarm, signer: publicKeyOfPeer(peer) });
     const receipt = receiptBody.decode(signed.body);
@@ -159,7 +159,7 @@ export class PeerClient {
       incarnation,
       shards: shards.map(([number, index]): [number, number] => [number, index]),
     };
-    const { answer } = await this.#ask(peer, request, EMPTY, "have", undefined, signal);
+    const { answer } = await this.#ask(peer, request, EMPTY, "have", { owner }, signal);
     return shards.map((_, position) => (((answer.held[position >> 3] ?? 0) >> (position & 7)) & 1) === 1);
   }
 
@@ -171,7 +171,7 @@ export class PeerClient {
     signal?: AbortSignal,
   ): Promise<void> {
     const request: DataRequest = { t: "keep", v: 1, records: [...records] };
-    const { answer } = await this.#ask(peer, request, EMPTY, "kept", undefined, signal);
+    const { answer } = await this.#ask(peer, request, EMPTY, "kept", { owner }, signal);
     const signed = decodeSigned(answer.receipt);
     checkSigned(signed, { type: "head-receipt", swarm: this.#swarm, signer: publicKeyOfPeer(peer) });
     const kept = keptBody.decode(signed.body);
@@ -189,7 +189,7 @@ export class PeerClient {
       { t: "records", v: 1, owner },
       EMPTY,
       "records",
-      undefined,
+      { owner },
       signal,
     );
     return answer.records.map(decodeSigned);
@@ -204,7 +204,7 @@ export class PeerClient {
   ): Promise<{ answer: DataAnswerOf<"shard">; body: Uint8Array }> {
     const { owner, incarnation, number, index } = shard;
     const request: DataRequest = { t: "get", v: 1, owner, incarnation, number, index, offset, length };
-    return this.#ask(peer, request, EMPTY, "shard", shard, signal);
+    return this.#ask(peer, request, EMPTY, "shard", { owner, shard }, signal);
   }
 
   #descriptorOf(segment: SegmentId, bytes: Uint8Array): Descriptor {
@@ -221,7 +221,7 @@ export class PeerClient {
     request: DataRequest,
     body: Uint8Array,
     expected: T,
-    shard: ShardId | undefined,
+    about: Subject,
     signal: AbortSignal | undefined,
   ): Promise<{ answer: DataAnswerOf<T>; body: Uint8Array }> {
     const message: NetMessage = { head: dataRequest.encode(request), body };
@@ -229,7 +229,7 @@ export class PeerClient {
     const reply = await this.#network.request(peer, this.#protocol, message, options);
     const answer = dataAnswer.decode(reply.head);
     if (isAnswer(answer, expected)) return { answer, body: reply.body };
-    if (answer.t === "refused") throw refused(peer, answer, shard);
+    if (answer.t === "refused") throw refused(peer, answer, about);
     throw new Fault({ code: "PEER_PROTOCOL", peer, reason: `a ${answer.t} where a ${expected} was due` });
   }
 }
@@ -238,7 +238,14 @@ function isAnswer<T extends DataAnswer["t"]>(answer: DataAnswer, expected: T): a
   return answer.t === expected;
 }
 
-function refused(peer: PeerId, answer: DataAnswerOf<"refused">, shard: ShardId | undefined): Fault {
+/** What a request is about, for the fault when it is refused. */
+interface Subject {
+  readonly owner: OwnerId;
+  readonly shard?: ShardId;
+}
+
+function refused(peer: PeerId, answer: DataAnswerOf<"refused">, { owner, shard }: Subject): Fault {
+  if (answer.refusal === "fenced") return new Fault({ code: "FENCED", owner });
   if (answer.refusal === "no-room") return new Fault({ code: "NO_ROOM", peer, freeBytes: answer.freeBytes });
   if (answer.refusal === "missing" && shard !== undefined)
     return new Fault({ code: "SHARD_MISSING", shard, peer });

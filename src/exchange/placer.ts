@@ -165,7 +165,9 @@ export class Placer {
     const shardBytes = await this.#writes.run(refKey(job.ref), async () => {
       const record = this.#record(job.ref);
       const slots = record.slots.map((known, i) => (i === index ? slot : known));
-      await this.#c.catalog.segments.put(job.ref, { ...record, slots }, { sync: false });
+      // A sync for each segment: without it a loss of power would have all since the last one sent again.
+      const sync = slots.every((known) => known !== null);
+      await this.#c.catalog.segments.put(job.ref, { ...record, slots }, { sync });
       return record.shardBytes;
     });
     job.onStored?.(shardBytes);

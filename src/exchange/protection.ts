@@ -61,9 +61,15 @@ export class ProtectionCensus {
     return survival;
   }
 
-  /** Whether new data may refer to chunks of this segment: it is safe, or its bytes are in the own spool. */
-  mayReuse(record: SegmentRecord): boolean {
-    return record.spooled || this.ofRecord(record).isSafe;
+  /**
+   * Whether new data may refer to chunks of this segment: it is safe, or all of it is placed where safe cannot be
+   * (everybody at one site), or its bytes are in the own spool.
+   */
+  mayReuse(ref: SegmentRef, record: SegmentRecord): boolean {
+    if (record.spooled) return true;
+    const survival = this.ofRecord(record);
+    if (survival.isSafe) return true;
+    return survival.isFull && !this.#isSafePossible(this.#maps.class(ref.incarnation, record.class));
   }
 
   /** @param keepers who has acknowledged the head and the maps. */

@@ -8,12 +8,14 @@ export function splitShards(sealed: Uint8Array, dataShards: number): Uint8Array[
   });
 }
 
-/** The sealed segment that these data shards are the parts of. */
-export function joinShards(dataShards: readonly Uint8Array[], segmentBytes: number): Uint8Array {
-  const sealed = new Uint8Array(segmentBytes);
+/** The first `bytes` of the sealed segment that these data shards are the parts of: all of it, or its header. */
+export function joinShards(dataShards: readonly Uint8Array[], bytes: number): Uint8Array {
+  const sealed = new Uint8Array(bytes);
   let at = 0;
   for (const shard of dataShards) {
-    sealed.set(shard.subarray(0, Math.max(0, segmentBytes - at)), at);
+    // In tiny segments whole shards are padding.
+    if (at >= bytes) break;
+    sealed.set(shard.subarray(0, bytes - at), at);
     at += shard.length;
   }
   return sealed;

@@ -1,4 +1,5 @@
 import { must } from "../base/assert.ts";
+import { Semaphore } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { SegmentId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -21,6 +22,8 @@ export interface SpoolComponents {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Log;
+  /** Shards found holders: what the pool knows of the maps may be out of date. */
+  readonly onPlaced: () => void;
 }
 
 export interface SpoolInit {
@@ -42,6 +45,8 @@ export class SpoolKeeper {
   readonly #c: SpoolComponents;
   readonly #init: SpoolInit;
   readonly #waiting = new Map<string, { ref: SegmentRef; bytes: number }>();
+  readonly #adding = new Semaphore(1);
+  readonly #retrying = new Semaphore(1);
   #wake: (() => void) | undefined;
   #stopped = new AbortController();
   #loop: Promise<void> | undefined;
@@ -81,23 +86,29 @@ export class SpoolKeeper {
 
   /** Keeps a sealed segment; synced when it resolves, and marked in its record. */
   async add(ref: SegmentRef, sealed: Uint8Array, signal?: AbortSignal): Promise<void> {
-    await this.#makeRoom(sealed.length, signal);
-    const name = spoolName(this.#c.catalog.segmentId(ref));
-    await this.#c.spool.put(name, sealed);
-    const record = must(this.#c.catalog.segments.get(ref), "segment record");
-    await this.#c.catalog.segments.put(ref, { ...record, spooled: true }, { sync: true });
-    this.#waiting.set(name, { ref, bytes: sealed.length });
+    // One after the other: each is measured against what those before have taken.
+    await this.#adding.run(async () => {
+      await this.#makeRoom(sealed.length, signal);
+      const name = spoolName(this.#c.catalog.segmentId(ref));
+      await this.#c.spool.put(name, sealed);
+      const record = must(this.#c.catalog.segments.get(ref), "segment record");
+      await this.#c.catalog.segments.put(ref, { ...record, spooled: true }, { sync: true });
+      this.#waiting.set(name, { ref, bytes: sealed.length });
+    });
     this.#c.log.info("segment-spooled", { segment: ref.number, bytes: sealed.length });
   }
 
   /** Tries every waiting segment once. Returns how many shards were placed. */
   async retry(signal?: AbortSignal): Promise<number> {
-    let placed = 0;
-    for (const [name, { ref }] of [...this.#waiting]) {
-      signal?.throwIfAborted();
-      placed += await this.#retryOne(name, ref, signal);
-    }
-    return placed;
+    return this.#retrying.run(async () => {
+      let placed = 0;
+      for (const [name, { ref }] of [...this.#waiting]) {
+        signal?.throwIfAborted();
+        placed += await this.#retryOne(name, ref, signal);
+      }
+      if (placed > 0) this.#c.onPlaced();
+      return placed;
+    });
   }
 
   start(): void {

@@ -28,6 +28,8 @@ export interface NodeInit {
   /** Whether this process may set owners of files. */
   readonly privileged: boolean;
   readonly spoolMaxBytes?: number;
+  /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
+  readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
 }
 
 /**

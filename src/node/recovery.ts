@@ -15,7 +15,14 @@ import { deriveOwnerKeys, type OwnerKeys, openBox, type RecoveryKeys } from "../
 import type { Signer } from "../crypto/sign.ts";
 import { checkSigned, NO_INCARNATION, type Signed, signedHash, signStatement } from "../crypto/signed.ts";
 import { headContext, IDLE_TIMEOUT_MS, PeerClient } from "../exchange/index.ts";
-import { collectPages, type RosterBook, recoverCertificate, verifyRoster } from "../membership/index.ts";
+import {
+  collectPages,
+  type RosterBook,
+  recoverCertificate,
+  verifyRoster,
+  viewOf,
+} from "../membership/index.ts";
+import { choosePool } from "../placement/index.ts";
 import type { Clock, Network, Rng } from "../ports/index.ts";
 import { incarnationBody } from "../wire/data.ts";
 import { type HeadBody, type HeadPayload, headBody, headPayload, mapBody } from "../wire/head.ts";
@@ -50,7 +57,7 @@ export interface PoolFindings {
   /** Newest first. */
   readonly heads: readonly FoundHead[];
   readonly maps: readonly Signed[];
-  /** Members of the newest head's maps, and how many of those answered. */
+  /** Everybody to whom the owner hands its heads, and how many of those answered. */
   readonly pool: { readonly members: number; readonly answered: number };
 }
 
@@ -135,7 +142,10 @@ export class Recovery {
     });
     const heads = this.#headsOf(found);
     const maps = newestMaps(found.flatMap(({ records }) => records));
-    const members = new Set(maps.flatMap((map) => mapBody.decode(map.body).peers));
+    const members = new Set([
+      ...maps.flatMap((map) => mapBody.decode(map.body).peers),
+      ...this.#candidates(),
+    ]);
     const answeredMembers = found.filter(({ peer }) => members.has(peer)).length;
     return {
       peers,
@@ -145,6 +155,23 @@ export class Recovery {
       maps,
       pool: { members: members.size, answered: answeredMembers },
     };
+  }
+
+  /**
+   * Who keeps heads without holding shards, as the owner chose them (`HeadKeeper`). Without them a small repository,
+   * of a few segments at four holders, could not be recovered once a site with two of these is gone.
+   */
+  #candidates(): PeerId[] {
+    const { owner } = this.slot;
+    const { members } = viewOf(this.book, this.#nowMs);
+    const lost = members.find((member) => member.owner === owner)?.peer;
+    const nodes = members
+      .filter(({ holder }) => holder)
+      .map(({ peer, site, host, nodeNumber, capacityBytes }) => {
+        const state = { reachable: true, full: false, draining: false, suspected: false };
+        return { peer, site, host, nodeNumber, weight: capacityBytes, ...state };
+      });
+    return choosePool(owner, nodes, lost).map(({ peer }) => peer);
   }
 
   open(head: FoundHead): HeadPayload {

@@ -46,6 +46,8 @@ export interface RepositoryInit {
   readonly program: string;
   readonly privileged: boolean;
   readonly spoolMaxBytes?: number;
+  /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
+  readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
 }
 
 export interface SnapshotRequest {
@@ -123,8 +125,13 @@ export class Repository {
     const maps = await OwnerMaps.load(c.catalog);
     const placer = new Placer({ ...c, maps });
     const spoolInit = init.spoolMaxBytes === undefined ? {} : { maxBytes: init.spoolMaxBytes };
-    const spool = await SpoolKeeper.open({ ...c, placer }, spoolInit);
-    return new Repository(c, init, maps, placer, spool);
+    let repository: Repository | undefined;
+    const onPlaced = (): void => {
+      if (repository !== undefined) repository.#wakePublisher?.();
+    };
+    const spool = await SpoolKeeper.open({ ...c, placer, onPlaced }, spoolInit);
+    repository = new Repository(c, init, maps, placer, spool);
+    return repository;
   }
 
   /** Begins to place what is in the spool and to hand the head to those who lack it. */

@@ -49,7 +49,7 @@ export interface RepositoryStanding {
   readonly storedBytes: number;
   readonly pool: readonly PeerId[];
   readonly unreachable: readonly PeerId[];
-  /** Plain sentences: what the swarm's shape does not cover. */
+  /** Plain sentences: who is away, site by site, and what the swarm's shape does not cover. */
   readonly notes: readonly string[];
 }
 
@@ -72,6 +72,7 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
   const newest = entries.at(-1);
   const pool = repository.heads.pool();
   const connected = new Set(node.ports.network.connected());
+  const unreachable = pool.filter((peer) => !connected.has(peer));
   return {
     snapshots: entries.length,
     newest:
@@ -84,9 +85,24 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
     uniqueBytes,
     storedBytes,
     pool,
-    unreachable: pool.filter((peer) => !connected.has(peer)),
-    notes: shapeNotes(node),
+    unreachable,
+    notes: [...awayNotes(node, pool, unreachable), ...shapeNotes(node)],
   };
+}
+
+function awayNotes(node: Node, pool: readonly PeerId[], unreachable: readonly PeerId[]): string[] {
+  const { roster } = node;
+  const siteOf = (peer: PeerId): string | undefined => roster.member(peer)?.site;
+  const bySite = Map.groupBy(unreachable, siteOf);
+  return [...bySite].map(([site, away]) => {
+    const names = away
+      .map((peer) => roster.member(peer)?.name ?? peer)
+      .sort()
+      .join(", ");
+    if (site === undefined) return `No longer members, and not answering: ${names}.`;
+    const isWhole = pool.filter((peer) => siteOf(peer) === site).length === away.length;
+    return isWhole ? `Nobody at site ${site} answers: ${names}.` : `Not answering at site ${site}: ${names}.`;
+  });
 }
 
 function shapeNotes(node: Node): readonly string[] {

@@ -1,6 +1,6 @@
 /** Time as the core sees it. The daemon passes the system clock; the simulator virtual time. */
 export interface Clock {
-  /** Milliseconds since the epoch; may jump. For manifests, receipts and expiries that outlive the process. */
+  /** Milliseconds since the epoch, whole; may jump. For manifests, receipts and expiries that outlive the process. */
   wallMs(): number;
   /** Never goes back; means nothing after a restart. For timeouts, rates and ages. */
   monotonicMs(): number;

@@ -46,6 +46,8 @@ export class FileWriter {
   readonly #init: FileWriterInit;
   readonly #writing = new Map<PlannedFile, Writing>();
   readonly #parts = new Map<PlannedFile, TargetPart>();
+  /** Files that are written to this moment: their parts stay open. */
+  readonly #busy = new Set<PlannedFile>();
   readonly #one = new KeyedMutex();
 
   constructor(components: FileWriterComponents, init: FileWriterInit) {
@@ -81,20 +83,27 @@ export class FileWriter {
     }
     await this.#one.run(selected.to, async () => {
       if (!this.#writing.has(file)) return;
-      const part = await this.#part(file);
-      await part.write(offsetOf(pieces, position), bytes);
+      this.#busy.add(file);
+      try {
+        await (await this.#part(file)).write(offsetOf(pieces, position), bytes);
+      } finally {
+        this.#busy.delete(file);
+      }
       const writing = must(this.#writing.get(file), "file that is being written");
       writing.missing--;
       if (writing.missing === 0) await this.#commit(file);
     });
   }
 
-  /** Gives a file up: what could not be had is named by the caller. */
-  async abandon(file: PlannedFile): Promise<void> {
-    if (!this.#writing.delete(file)) return;
-    if (file.pieces.length === 1) return;
-    await this.#closePart(file);
-    await this.#c.target.remove(this.#partPath(file));
+  /** Gives a file up, which the caller reports; `false` when it was given up, or finished, before. */
+  async abandon(file: PlannedFile): Promise<boolean> {
+    return this.#one.run(file.selected.to, async () => {
+      if (!this.#writing.delete(file)) return false;
+      if (file.pieces.length === 1) return true;
+      await this.#closePart(file);
+      await this.#c.target.remove(this.#partPath(file));
+      return true;
+    });
   }
 
   /** After a failure: no part of ours stays behind. */
@@ -155,7 +164,7 @@ export class FileWriter {
   async #part(file: PlannedFile): Promise<TargetPart> {
     const open = this.#parts.get(file);
     if (open !== undefined) return open;
-    const oldest = this.#parts.keys().next().value;
+    const oldest = [...this.#parts.keys()].find((other) => !this.#busy.has(other));
     if (this.#parts.size >= OPEN_PARTS_MAX && oldest !== undefined) await this.#closePart(oldest);
     const part = await this.#c.target.openPart(this.#partPath(file));
     this.#parts.set(file, part);

@@ -266,7 +266,10 @@ export class RestoreRun {
     for (const { selected, metadata } of this.#directories.reverse()) {
       this.#init.signal.throwIfAborted();
       await this.#orReport(selected, async () => {
-        if (this.#init.delete && !selected.isParent) await this.#removeOthers(target, selected);
+        if (this.#init.delete && !selected.isParent) {
+          const { path, to, entry } = selected;
+          await this.#removeOthers(target, { path, to, pages: entry.tree ?? [] });
+        }
         this.#report.metadata(
           selected.path,
           await target.setMetadata(selected.to, metadata),
@@ -274,16 +277,23 @@ export class RestoreRun {
         );
       });
     }
+    const top = this.#init.delete ? await this.#selector.top(this.#init.signal) : undefined;
+    if (top !== undefined && !top.isParent) await this.#removeOthers(target, { ...top, to: "" as BytePath });
   }
 
-  async #removeOthers(target: FileTarget, directory: SelectedEntry): Promise<void> {
-    const entries = await this.#c.trees.entries(directory.entry.tree ?? [], this.#init.signal);
+  /** Removes what would have been written from the snapshot if it were there; what was not asked for is not touched. */
+  async #removeOthers(
+    target: FileTarget,
+    directory: { path: BytePath; to: BytePath; pages: readonly Uint8Array[] },
+  ): Promise<void> {
+    const entries = await this.#c.trees.entries(directory.pages, this.#init.signal);
     const names = new Set(entries.map((entry) => entry.name));
     for (const { name, stat } of await target.list(directory.to)) {
-      if (names.has(name)) continue;
-      const path = joinPath(directory.to, name);
+      const path = joinPath(directory.path, name);
+      if (names.has(name) || !this.#selector.isSelected(path)) continue;
+      const to = directory.to === "" ? name : joinPath(directory.to, name);
       try {
-        await target.remove(path, { recursive: stat?.type === "directory" });
+        await target.remove(to, { recursive: stat?.type === "directory" });
         this.#report.deleted++;
       } catch (error) {
         if (!isFault(error, "TARGET_FAILED", "TARGET_UNSAFE")) throw error;

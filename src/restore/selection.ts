@@ -18,6 +18,12 @@ export interface SelectedEntry extends PlacedEntry {
   readonly isParent: boolean;
 }
 
+export interface SelectedTop {
+  readonly path: BytePath;
+  readonly pages: readonly Uint8Array[];
+  readonly isParent: boolean;
+}
+
 /** Entries of a snapshot that a restore writes, directories before what is in them. */
 export class Selector {
   readonly #trees: TreeReader;
@@ -47,28 +53,41 @@ export class Selector {
     return path === undefined && includes.length === 0 && excludes.length === 0;
   }
 
-  async *entries(signal?: AbortSignal): AsyncGenerator<SelectedEntry> {
+  /** Whether what is at a path is meant, be it in the snapshot or not. */
+  isSelected(path: BytePath): boolean {
+    return !this.#excludes.matches(path) && this.#isIncluded(path);
+  }
+
+  /** The directory whose contents go right into the target; `undefined` when a single file does. */
+  async top(signal?: AbortSignal): Promise<SelectedTop | undefined> {
     const { path } = this.#selection;
-    if (path === undefined) yield* this.#below(this.#manifest.root, "/" as BytePath, "/" as BytePath, signal);
-    else {
-      const top = await this.#trees.find(this.#snapshot, this.#manifest, path, signal);
-      const pages = top === undefined ? this.#manifest.root : top.entry.tree;
-      if (pages !== undefined)
-        yield* this.#below(pages, top?.path ?? ("/" as BytePath), top?.path ?? ("/" as BytePath), signal);
-      else if (top !== undefined) yield { ...top, to: baseName(top.path), isParent: false };
+    const root = { path: "/" as BytePath, pages: this.#manifest.root };
+    const placed =
+      path === undefined ? undefined : await this.#trees.find(this.#snapshot, this.#manifest, path, signal);
+    const { path: at, pages } = placed === undefined ? root : { path: placed.path, pages: placed.entry.tree };
+    return pages === undefined ? undefined : { path: at, pages, isParent: this.#isParent(at) };
+  }
+
+  async *entries(signal?: AbortSignal): AsyncGenerator<SelectedEntry> {
+    const top = await this.top(signal);
+    if (top !== undefined) {
+      yield* this.#below(top.pages, top.path, signal);
+      return;
     }
+    const { path } = this.#selection;
+    const file = path && (await this.#trees.find(this.#snapshot, this.#manifest, path, signal));
+    if (file) yield { ...file, to: baseName(file.path), isParent: false };
   }
 
   async *#below(
     pages: readonly Uint8Array[],
-    base: BytePath,
     top: BytePath,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<SelectedEntry> {
     // Directories that are only on the way to something selected come when the first such thing does.
     const onTheWay: SelectedEntry[] = [];
     const descend = ({ path }: PlacedEntry): boolean => !this.#excludes.matches(path) && this.#mayHold(path);
-    for await (const placed of this.#trees.walk(pages, base, descend, signal)) {
+    for await (const placed of this.#trees.walk(pages, top, descend, signal)) {
       for (let last = onTheWay.at(-1); last !== undefined; last = onTheWay.at(-1)) {
         if (isWithin(placed.path, last.path)) break;
         onTheWay.pop();

@@ -59,13 +59,17 @@ export class RestoreWindow {
 
   async run(signal: AbortSignal, onBytes: () => void): Promise<void> {
     const pool = new TaskPool(SEGMENTS_UNDER_WAY);
-    for (const group of bySegment([...this.#wanted.values()].map((wanted) => wanted.chunk))) {
-      await pool.add(async () => {
-        signal.throwIfAborted();
-        await this.#readGroup(group, signal, onBytes);
-      });
+    try {
+      for (const group of bySegment([...this.#wanted.values()].map((wanted) => wanted.chunk))) {
+        await pool.add(async () => {
+          signal.throwIfAborted();
+          await this.#readGroup(group, signal, onBytes);
+        });
+      }
+    } finally {
+      // Whoever clears up after a failure must find nothing still writing.
+      await pool.drain();
     }
-    await pool.drain();
     if (this.#lost.size > 0 && !this.#partial) {
       throw new Fault({ code: "TOO_FEW_SHARDS", shortages: [...this.#lost.values()] });
     }
@@ -94,8 +98,8 @@ export class RestoreWindow {
       await this.#writer.write(file, position, bytes);
     } catch (error) {
       if (!isFault(error, "TARGET_FAILED", "TARGET_UNSAFE")) throw error;
-      this.#report.problem(file.selected.path, "contents", error.message);
-      await this.#writer.abandon(file);
+      if (await this.#writer.abandon(file))
+        this.#report.problem(file.selected.path, "contents", error.message);
     }
   }
 
@@ -106,8 +110,7 @@ export class RestoreWindow {
       ),
     );
     for (const file of files) {
-      this.#report.problem(file.selected.path, "contents", why);
-      await this.#writer.abandon(file);
+      if (await this.#writer.abandon(file)) this.#report.problem(file.selected.path, "contents", why);
     }
   }
 }

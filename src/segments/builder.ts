@@ -50,6 +50,11 @@ export class SegmentBuilder {
     return this.#contentBytes;
   }
 
+  /** Lets go of the chunks; their places stay. */
+  release(): void {
+    this.#chunks.length = 0;
+  }
+
   get isEmpty(): boolean {
     return this.#chunks.length === 0;
   }

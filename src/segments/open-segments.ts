@@ -14,6 +14,8 @@ export interface ClosedSegment {
   readonly segmentBytes: number;
   /** Small enough to be kept as copies instead of shards. */
   readonly tail: boolean;
+  /** Lets go of the chunks' bytes once they are sealed: `chunks` is empty from then on. */
+  release(): void;
 }
 
 /** Chosen: with three, which chunks share a segment is as good as unknown, and 48 MiB of memory are held at most. */
@@ -97,6 +99,7 @@ export class OpenSegments {
       contentBytes: builder.contentBytes,
       segmentBytes,
       tail: isTail(segmentBytes, this.#sizes),
+      release: () => builder.release(),
     };
   }
 }

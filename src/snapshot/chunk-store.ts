@@ -26,6 +26,8 @@ export interface ChunkStoreComponents {
 
 /** Segments being sealed and sent at the same time: each holds about n/k times 16 MiB of memory. */
 const SEGMENTS_UNDER_WAY = 2;
+/** Filled at the same time, each chunk into one of them at random; each holds 16 MiB. */
+const DATA_SEGMENTS_OPEN = 2;
 
 /**
  * Where a snapshot's chunks go: those that the repository has, in segments that can be relied on, are left; the
@@ -38,6 +40,7 @@ export class ChunkStore {
   readonly #c: ChunkStoreComponents;
   readonly #chunkIdKey: Uint8Array;
   readonly #data: OpenSegments;
+  readonly #collecting = new Semaphore(1);
   readonly #metadata: OpenSegments;
   readonly #places = new Semaphore(SEGMENTS_UNDER_WAY);
   /** From the moment when a segment is closed until it is placed or spooled. */
@@ -59,7 +62,7 @@ export class ChunkStore {
     this.#c = components;
     this.#chunkIdKey = init.chunkIdKey;
     this.pages = pageSizesFor(init.sizes.chunkMaxBytes);
-    this.#data = new OpenSegments({ sizes: init.sizes });
+    this.#data = new OpenSegments({ sizes: init.sizes, open: DATA_SEGMENTS_OPEN });
     this.#metadata = new OpenSegments({ sizes: init.sizes, open: 1 });
   }
 
@@ -76,7 +79,7 @@ export class ChunkStore {
     const known = this.#reusable.get(key);
     if (known !== undefined) return known;
     const record = this.#c.catalog.segments.get(ref);
-    const reusable = record !== undefined && this.#c.census().mayReuse(record);
+    const reusable = record !== undefined && this.#c.census().mayReuse(ref, record);
     this.#reusable.set(key, reusable);
     return reusable;
   }
@@ -137,8 +140,11 @@ export class ChunkStore {
 
   async #collect(open: OpenSegments, chunk: PreparedChunk): Promise<void> {
     this.#open.add(toHex(chunk.id));
-    const closed = open.add(chunk, this.#c.rng.float());
-    if (closed !== undefined) await this.#store(closed);
+    // One at a time: while a full segment waits for its turn, no other one is filled up and waits beside it.
+    await this.#collecting.run(async () => {
+      const closed = open.add(chunk, this.#c.rng.float());
+      if (closed !== undefined) await this.#store(closed);
+    });
   }
 
   /** Waits for a place among those under way, not for the end. */

@@ -67,9 +67,9 @@ export class EndSegments {
     ];
   }
 
-  /** Makes sure that these fit into the segment that is being filled; returns it. */
-  async reserve(chunks: readonly PreparedChunk[]): Promise<SegmentRef> {
-    return (await this.#room(chunks)).ref;
+  /** Makes sure that these, and `slackBytes` more, fit into the segment that is being filled; returns it. */
+  async reserve(chunks: readonly PreparedChunk[], slackBytes: number): Promise<SegmentRef> {
+    return (await this.#room(chunks, slackBytes)).ref;
   }
 
   /** Everything, in the order in which it was filled; the last one holds what was added last. */
@@ -80,15 +80,17 @@ export class EndSegments {
 
   async #room(
     chunks: readonly PreparedChunk[],
+    slackBytes = 0,
   ): Promise<{ ref: SegmentRef; builder: SegmentBuilder; tail: boolean }> {
     const known = this.#current;
-    const more = contentBytesOf(chunks) - contentBytesOf([]);
+    const needBytes = contentBytesOf(chunks) + slackBytes;
+    const more = needBytes - contentBytesOf([]);
     if (known !== undefined && known.builder.contentBytes + more <= this.#capacity(known.tail)) return known;
     this.#closeCurrent();
     const tail = this.#mayBeTail;
     this.#mayBeTail = false;
-    assert(contentBytesOf(chunks) <= this.#sizes.fullBytes, "what has to be together fits into one segment");
-    const fits = contentBytesOf(chunks) <= this.#capacity(tail);
+    assert(needBytes <= this.#sizes.fullBytes, "what has to be together fits into one segment");
+    const fits = needBytes <= this.#capacity(tail);
     const opened = {
       ref: await this.#catalog.nextSegment(),
       builder: new SegmentBuilder({ capacityBytes: this.#capacity(tail && fits) }),
@@ -107,7 +109,8 @@ export class EndSegments {
     const { ref, builder, tail } = this.#current;
     const { chunks, places, contentBytes } = builder;
     const segmentBytes = Math.min(paddedSegmentBytes(contentBytes, this.#sizes), this.#capacity(tail));
-    this.#closed.push({ ref, segment: { chunks, places, contentBytes, segmentBytes, tail } });
+    const release = (): void => builder.release();
+    this.#closed.push({ ref, segment: { chunks, places, contentBytes, segmentBytes, tail, release } });
     this.#current = undefined;
   }
 }

@@ -1,4 +1,4 @@
-import { must } from "../base/assert.ts";
+import { assert, must } from "../base/assert.ts";
 import { compareBytes, equalBytes } from "../base/bytes.ts";
 import { type BytePath, pathBytes } from "../base/paths.ts";
 import {
@@ -8,9 +8,7 @@ import {
   type Manifest,
   manifestCodec,
   type RepositoryState,
-  refKey,
   SegmentSet,
-  SNAPSHOTS_PER_PAGE,
   type SnapshotEntry,
   snapshotPageCodec,
 } from "../catalog/index.ts";
@@ -28,8 +26,10 @@ import type { SegmentStorer } from "./segment-storer.ts";
 
 /** Runs of the index; with more of them they are written anew as one. */
 const INDEX_RUNS_MAX = 32;
-/** What manifest, snapshot list and root come to besides chunks and index, for guessing whether a tail will do. */
-const END_OVERHEAD_BYTES = 32 * 1024;
+/** What manifest, snapshot list and root come to besides chunks and index, for guessing whether a tail will do: a share of it. */
+const END_OVERHEAD_SHARE = 1 / 32;
+/** By so much manifest and what points to it may turn out longer than their drafts: a range, and a few locators. */
+const DRAFT_SLACK_BYTES = 512;
 /** Chunk ids are random: an entry hardly gets smaller than its id. */
 const INDEX_ENTRY_STORED_BYTES = 48;
 
@@ -83,18 +83,19 @@ export class Finisher {
     const fresh = await this.#freshEntries();
     const end = new EndSegments(
       { catalog },
-      { ...this.#init, expectedBytes: expectedBytes(remainder, fresh.count) },
+      { ...this.#init, expectedBytes: expectedBytes(remainder, fresh.length, this.#init.sizes) },
     );
     const own: IndexEntry[] = [];
     for (const chunk of remainder) own.push({ id: chunk.id, place: await end.add(chunk) });
     own.sort((a, b) => compareBytes(a.id, b.id));
-    const index = await this.#writeIndex(end, own, fresh.entries);
+    const index = await this.#writeIndex(end, own, fresh);
     const written = await this.#writeManifest(end, root, index.runs, options.partial);
     const closed = end.close();
     for (const { ref, segment } of closed) {
+      store.written.add(ref);
       await storer.enter(ref, segment);
       await storer.store(ref, segment);
-      store.written.add(ref);
+      store.stored.add(ref);
     }
     await this.#commit(written, index.runs);
     await catalog.chunks.clearUnlisted(index.ids);
@@ -102,17 +103,12 @@ export class Finisher {
   }
 
   /** Entries that no head lists and that can be relied on: this run's, and what an interrupted one left behind. */
-  async #freshEntries(): Promise<{ entries: IndexEntry[]; count: number }> {
+  async #freshEntries(): Promise<IndexEntry[]> {
     const { catalog, store } = this.#c;
-    const usable = new Map<string, boolean>();
     const entries: IndexEntry[] = [];
-    for await (const entry of catalog.chunks.unlisted()) {
-      const key = refKey(entry.place);
-      const known = usable.get(key) ?? store.mayReuse(entry.place);
-      usable.set(key, known);
-      if (known) entries.push(entry);
-    }
-    return { entries, count: entries.length };
+    for await (const entry of catalog.chunks.unlisted())
+      if (store.isReliable(entry.place)) entries.push(entry);
+    return entries;
   }
 
   async #writeIndex(
@@ -122,9 +118,11 @@ export class Finisher {
   ): Promise<{ runs: RepositoryState["runs"]; ids: readonly Uint8Array[] }> {
     const { catalog, compute, store } = this.#c;
     const known = catalog.state.runs;
-    const anew = known.length >= INDEX_RUNS_MAX;
-    const listed = anew ? reliable(catalog, store) : fromList(fresh);
-    const init = { chunkIdKey: this.#init.chunkIdKey };
+    const isReliable = (run: RepositoryState["runs"][number]): boolean =>
+      [...SegmentSet.fromRanges(run.segments)].every((ref) => store.isReliable(ref));
+    const anew = known.length >= INDEX_RUNS_MAX || !known.every(isReliable);
+    const listed = anew ? wholeIndex(catalog, store) : fromList(fresh);
+    const init = { chunkIdKey: this.#init.chunkIdKey, pageEntries: store.pages.indexEntries };
     const run = await writeIndexRun({ catalog, compute, end }, init, mergeEntries(listed, own));
     if (run === undefined) return { runs: known, ids: [] };
     const added = { locator: run.locator, segments: run.segments.toRanges() };
@@ -137,42 +135,97 @@ export class Finisher {
     runs: RepositoryState["runs"],
     partial: boolean,
   ): Promise<WrittenManifest> {
-    const { catalog, store, needs } = this.#c;
-    const sequence = catalog.state.snapshotSequence + 1;
-    // The manifest names the segment that it is in; it fits there whatever its exact length turns out to be.
-    const draft = await this.#prepare(
-      manifestCodec.encode(this.#manifest(root, sequence, new SegmentSet(), partial)),
-    );
-    const own = await end.reserve([draft, draft, draft]);
-    const all = new SegmentSet();
-    for (const set of [needs, store.written, ...runs.map((run) => SegmentSet.fromRanges(run.segments))])
-      all.addAll(set);
-    for (const ref of end.refs()) all.add(ref);
-    all.add(own);
-    const manifest = this.#manifest(root, sequence, all, partial);
+    const needs = this.#needs(end, runs);
+    const draft = this.#manifest(root, needs, partial);
+    const replaced = await this.#replacedBy(draft);
+    // The manifest names the segment that it is in, and what leads to it lies beside it: room is made for all before.
+    const { chunks, kept } = await this.#draftEnd(draft, runs, replaced);
+    for (const { incarnation, segment } of kept) needs.add({ incarnation, number: segment });
+    const own = await end.reserve(chunks, DRAFT_SLACK_BYTES);
+    needs.add(own);
+    const manifest = { ...draft, needs: needs.toRanges() };
     const bytes = manifestCodec.encode(manifest);
     const locator = await end.addLocated(await this.#prepare(bytes));
     const entry = entryFor(manifest, sha256(bytes), locator);
-    const pages = await this.#writeSnapshotList(end, entry);
-    const rootBytes = catalogRootCodec.encode({
-      v: 1,
-      runs: runs.map((run) => run.locator),
-      snapshots: pages,
-    });
-    return { manifest, entry, pages, root: await end.addLocated(await this.#prepare(rootBytes)) };
+    const pages: Locator[] = [];
+    for (const page of await this.#snapshotList(entry, replaced))
+      pages.push("stored" in page ? await end.addLocated(page) : page);
+    const rootLocator = await end.addLocated(await this.#prepare(rootBytes(runs, pages)));
+    assert(
+      locator.segment === own.number && rootLocator.segment === own.number,
+      "manifest and root lie where the manifest says",
+    );
+    return { manifest, entry, pages, replaced, root: rootLocator };
+  }
+
+  /** Everything that reading the snapshot takes, the way to it from the head included. */
+  #needs(end: EndSegments, runs: RepositoryState["runs"]): SegmentSet {
+    const { store, needs } = this.#c;
+    const all = new SegmentSet();
+    // Of this run's own segments, some may be on their way still while a checkpoint is made: it does not lean on them.
+    for (const ref of needs) if (!store.written.has(ref)) all.add(ref);
+    all.addAll(store.stored);
+    for (const run of runs) all.addAll(SegmentSet.fromRanges(run.segments));
+    all.addAll(end.refs());
+    return all;
+  }
+
+  /** Checkpoints that this snapshot makes superfluous: its own one, and what an interrupted run left of the same paths. */
+  async #replacedBy(manifest: Manifest): Promise<SnapshotEntry[]> {
+    const samePaths = ({ paths }: SnapshotEntry): boolean =>
+      paths.length === manifest.paths.length &&
+      paths.every((path, i) => equalBytes(path, must(manifest.paths[i], "path")));
+    return (await this.#c.catalog.snapshots()).filter(
+      (known) =>
+        known.sequence === this.#checkpoint || (known.partial && !manifest.partial && samePaths(known)),
+    );
+  }
+
+  /** What is still to be written, at about its final length, and the pages of the list that stay as they are. */
+  async #draftEnd(
+    draft: Manifest,
+    runs: RepositoryState["runs"],
+    replaced: readonly SnapshotEntry[],
+  ): Promise<{ chunks: PreparedChunk[]; kept: Locator[] }> {
+    const chunk = await this.#prepare(manifestCodec.encode(draft));
+    const { id, rawBytes } = chunk;
+    const large = 2 ** 32 - 1;
+    const locator: Locator = {
+      id,
+      incarnation: this.#c.catalog.currentIncarnation,
+      segment: large,
+      class: this.#init.classes.whole,
+      frame: large,
+      offset: large,
+      sealedBytes: large,
+      rawBytes,
+      compressed: true,
+    };
+    const list = await this.#snapshotList(entryFor(draft, id, locator), replaced);
+    const fresh = list.flatMap((page) => ("stored" in page ? [page] : []));
+    const kept = list.flatMap((page) => ("stored" in page ? [] : [page]));
+    const rootDraft = await this.#prepare(rootBytes(runs, [...kept, ...fresh.map(() => locator)]));
+    return { chunks: [chunk, ...fresh, rootDraft], kept };
   }
 
   /** Pages that are the same as before are not written again: normally all but the last. */
-  async #writeSnapshotList(end: EndSegments, entry: SnapshotEntry): Promise<Locator[]> {
-    const { catalog } = this.#c;
-    const before = (await catalog.snapshots()).filter((known) => known.sequence !== this.#checkpoint);
-    const all = [...before, entry];
-    const pages: Locator[] = [];
-    for (let at = 0; at < all.length; at += SNAPSHOTS_PER_PAGE) {
-      const snapshots = all.slice(at, at + SNAPSHOTS_PER_PAGE);
+  async #snapshotList(
+    entry: SnapshotEntry,
+    replaced: readonly SnapshotEntry[],
+  ): Promise<(Locator | PreparedChunk)[]> {
+    const { catalog, store } = this.#c;
+    const gone = new Set(replaced.map(({ sequence }) => sequence));
+    const all = [...(await catalog.snapshots()).filter(({ sequence }) => !gone.has(sequence)), entry];
+    const pages: (Locator | PreparedChunk)[] = [];
+    for (let at = 0; at < all.length; at += store.pages.snapshots) {
+      const snapshots = all.slice(at, at + store.pages.snapshots);
       const chunk = await this.#prepare(snapshotPageCodec.encode({ v: 1, snapshots }));
       const known = catalog.state.snapshotPages[pages.length];
-      pages.push(known !== undefined && equalBytes(known.id, chunk.id) ? known : await end.addLocated(chunk));
+      const isThere =
+        known !== undefined &&
+        equalBytes(known.id, chunk.id) &&
+        store.isReliable({ incarnation: known.incarnation, number: known.segment });
+      pages.push(isThere ? known : chunk);
     }
     return pages;
   }
@@ -180,8 +233,8 @@ export class Finisher {
   async #commit(written: WrittenManifest, runs: RepositoryState["runs"]): Promise<void> {
     const { catalog, heads } = this.#c;
     const { manifest, entry } = written;
-    const replaced = this.#checkpoint === undefined ? [] : catalog.removeSnapshotOps(this.#checkpoint);
-    const ops: MetaOp[] = [...replaced, catalog.snapshotOp(entry), catalog.manifestOp(manifest)];
+    const removals = written.replaced.flatMap(({ sequence }) => catalog.removeSnapshotOps(sequence));
+    const ops: MetaOp[] = [...removals, catalog.snapshotOp(entry), catalog.manifestOp(manifest)];
     const change = { snapshotSequence: manifest.sequence, runs, snapshotPages: written.pages };
     await heads.commit(written.root, change, ops);
     this.#checkpoint = manifest.partial ? manifest.sequence : undefined;
@@ -192,11 +245,11 @@ export class Finisher {
     return must(chunk, "prepared chunk");
   }
 
-  #manifest(root: DirectoryRead, sequence: number, needs: SegmentSet, partial: boolean): Manifest {
+  #manifest(root: DirectoryRead, needs: SegmentSet, partial: boolean): Manifest {
     const { subject } = this.#init;
     return {
       v: 1,
-      sequence,
+      sequence: this.#c.catalog.state.snapshotSequence + 1,
       timeMs: subject.timeMs,
       host: subject.host,
       program: subject.program,
@@ -221,6 +274,7 @@ interface WrittenManifest {
   readonly manifest: Manifest;
   readonly entry: SnapshotEntry;
   readonly pages: Locator[];
+  readonly replaced: readonly SnapshotEntry[];
   readonly root: Locator;
 }
 
@@ -229,21 +283,34 @@ function entryFor(manifest: Manifest, id: Uint8Array, locator: Locator): Snapsho
   return { id, sequence, timeMs, host, paths, tags, files, directories, bytes, partial, manifest: locator };
 }
 
-function expectedBytes(remainder: readonly PreparedChunk[], entries: number): number {
+function rootBytes(runs: RepositoryState["runs"], snapshots: Locator[]): Uint8Array {
+  return catalogRootCodec.encode({ v: 1, runs: runs.map((run) => run.locator), snapshots });
+}
+
+function expectedBytes(
+  remainder: readonly PreparedChunk[],
+  entries: number,
+  { tailMaxBytes }: SegmentSizes,
+): number {
   const chunks = remainder.reduce(
     (sum, chunk) => sum + chunk.stored.length + 64 + INDEX_ENTRY_STORED_BYTES,
     0,
   );
-  return chunks + entries * INDEX_ENTRY_STORED_BYTES + END_OVERHEAD_BYTES;
+  return chunks + entries * INDEX_ENTRY_STORED_BYTES + tailMaxBytes * END_OVERHEAD_SHARE;
 }
 
 async function* fromList(entries: readonly IndexEntry[]): AsyncGenerator<IndexEntry> {
   yield* entries;
 }
 
-/** The whole index but for chunks of segments that were given up. */
-async function* reliable(catalog: Catalog, store: ChunkStore): AsyncGenerator<IndexEntry> {
-  for await (const entry of catalog.chunks.all()) if (store.mayReuse(entry.place)) yield entry;
+/**
+ * The whole index but for what no head lists and cannot be relied on. What is listed stays, however few of its shards are
+ * left: older snapshots need it for as long as it can be read at all.
+ */
+async function* wholeIndex(catalog: Catalog, store: ChunkStore): AsyncGenerator<IndexEntry> {
+  for await (const entry of catalog.chunks.all()) {
+    if (catalog.chunks.isListed(entry.id) || store.isReliable(entry.place)) yield entry;
+  }
 }
 
 function named(ids: ReadonlySet<number>, nameOf: (id: number) => string | undefined): [number, string][] {

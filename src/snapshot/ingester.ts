@@ -1,7 +1,6 @@
 import { must } from "../base/assert.ts";
 import { TaskPool } from "../base/concurrency.ts";
 import type { BytePath } from "../base/paths.ts";
-import { KIB, MIB } from "../base/units.ts";
 import type { ContentPiece } from "../catalog/index.ts";
 import type { Compute, FileStat, IngestJob, IngestKeys, IngestResult } from "../ports/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
@@ -31,9 +30,9 @@ interface Pending {
   readonly fail: (error: unknown) => void;
 }
 
-/** Small files go to a worker together: one message costs as much as reading a small file. */
+/** Small files go to a worker together, up to a few chunks' worth: one message costs as much as reading a small file. */
 const BATCH_FILES = 128;
-const BATCH_BYTES = 4 * MIB;
+const BATCH_CHUNKS = 4;
 /** Batches and large files under way; each holds its chunks in memory until they are stored. */
 const UNDER_WAY = 3;
 /** A file that changed while it was read is read again so often before it is taken as it comes. */
@@ -48,6 +47,7 @@ export class Ingester {
   readonly #keys: IngestKeys;
   readonly #signal: AbortSignal;
   readonly #pool = new TaskPool(UNDER_WAY);
+  readonly #batchBytesMax: number;
   #batch: Pending[] = [];
   #batchBytes = 0;
 
@@ -55,6 +55,7 @@ export class Ingester {
     this.#c = components;
     this.#keys = init.keys;
     this.#signal = init.signal;
+    this.#batchBytesMax = BATCH_CHUNKS * init.keys.sizes.averageBytes;
   }
 
   /** Resolves once the file is taken in; `outcome` settles when it is read and its chunks are stored or collected. */
@@ -67,11 +68,11 @@ export class Ingester {
     });
     outcome.catch(() => {}); // whoever awaits it later still sees the failure
     const entry = must(pending, "pending file");
-    if (expected.size > BATCH_BYTES) await this.#pool.add(() => this.#readAlone(entry));
+    if (expected.size > this.#batchBytesMax) await this.#pool.add(() => this.#readAlone(entry));
     else {
       this.#batch.push(entry);
-      this.#batchBytes += expected.size + KIB;
-      if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= BATCH_BYTES) await this.flush();
+      this.#batchBytes += expected.size;
+      if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= this.#batchBytesMax) await this.flush();
     }
     return { outcome };
   }

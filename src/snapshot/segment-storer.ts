@@ -85,12 +85,13 @@ export class SegmentStorer {
       parityShards: entered.slots.length - entered.k,
       leafBytes: this.#init.sizes.leafBytes,
     });
-    const joined = joinShards(sealed.shards.slice(0, entered.k), closed.segmentBytes);
+    closed.release();
+    const data = sealed.shards.slice(0, entered.k);
     const record: SegmentRecord = {
       ...entered,
       shardBytes: sealed.shardBytes,
       descriptor: this.#describe(ref, entered, sealed),
-      header: joined.slice(0, SEGMENT_HEADER_BYTES),
+      header: joinShards(data, SEGMENT_HEADER_BYTES),
     };
     await this.#c.catalog.segments.put(ref, record, { sync: false });
     const { signal, onStored } = this.#init;
@@ -99,7 +100,7 @@ export class SegmentStorer {
       const placed = await this.#c.placer.place({ ref, shard, signal, onStored });
       if (placed.slots.every((slot) => slot !== null)) return;
     }
-    await this.#c.spool.add(ref, joined, signal);
+    await this.#c.spool.add(ref, joinShards(data, closed.segmentBytes), signal);
   }
 
   #describe(

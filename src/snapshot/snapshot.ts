@@ -158,11 +158,17 @@ export class SnapshotRun {
       checkpoint = this.#checkpoints(finisher, draft);
     };
     const components = { tree: this.#c.tree, walker, report: this.#report, rules };
-    const { root, done } = await walkSources(components, sources, onRoot);
-    await ingester.finish();
-    await done;
-    this.#progress("finish");
-    return root.build(this.#store, this.#xattrs);
+    try {
+      const { root, done } = await walkSources(components, sources, onRoot);
+      await ingester.finish();
+      await done;
+      this.#progress("finish");
+      return await root.build(this.#store, this.#xattrs);
+    } catch (error) {
+      // The next run must not meet what this one still has under way.
+      await Promise.allSettled([ingester.finish(), this.#store.settle()]);
+      throw error;
+    }
   }
 
   /** Called between directories: now and then it stores a manifest of what is complete. */

@@ -62,13 +62,16 @@ export class Walker {
   }
 
   /** Fills `draft`; resolves when everything below is listed. `done` settles when its tree is stored. */
-  async visit(draft: DirectoryDraft, stat: FileStat, depth = 0): Promise<Visit> {
+  async visit(draft: DirectoryDraft, stat: FileStat, depth = 0, device = stat.device): Promise<Visit> {
     this.#c.signal.throwIfAborted();
     const { path } = draft;
-    const listing = await this.#list(path, depth);
+    const isElsewhere = this.#c.rules.oneFileSystem && stat.device !== device;
+    // A mount point is a directory of the file system that it is in: without it a restore has nothing to mount on.
+    if (isElsewhere) this.#c.report.skipped.add({ path, reason: "is another file system" });
+    const listing = isElsewhere ? [] : await this.#list(path, depth);
     const fresh = this.#freshAfterNs();
     const known = KnownDirectory.load(this.#c.catalog, this.#c.store, path);
-    const kept = listing.filter((entry) => this.#keep(path, entry, stat));
+    const kept = listing.filter((entry) => this.#keep(path, entry));
     const filesFingerprint = fingerprintOf(kept, (entry) => entry.stat.type !== "directory");
     const sameFiles = known?.hasSameFiles(filesFingerprint) === true;
     const untrusted = new Set<BytePath>();
@@ -80,7 +83,7 @@ export class Walker {
       if (entry.stat.type === "directory") {
         const child = new DirectoryDraft(joinPath(path, entry.name));
         draft.entries.push({ kind: "directory", name: entry.name, stat: entry.stat, draft: child });
-        children.push({ entry, visit: await this.visit(child, entry.stat, depth + 1) });
+        children.push({ entry, visit: await this.visit(child, entry.stat, depth + 1, device) });
       }
     }
     if (!sameFiles) {
@@ -316,7 +319,7 @@ export class Walker {
     }
   }
 
-  #keep(directory: BytePath, entry: DirectoryEntry, parent: FileStat): entry is KeptEntry {
+  #keep(directory: BytePath, entry: DirectoryEntry): entry is KeptEntry {
     const path = joinPath(directory, entry.name);
     if (this.#c.rules.isExcluded(path)) {
       this.#c.report.excluded++;
@@ -330,14 +333,6 @@ export class Walker {
       this.#c.rules.neverSaved(path) ?? (entry.stat.type === "socket" ? "is a socket" : undefined);
     if (reason !== undefined) {
       this.#c.report.skipped.add({ path, reason });
-      return false;
-    }
-    if (
-      this.#c.rules.oneFileSystem &&
-      entry.stat.type === "directory" &&
-      entry.stat.device !== parent.device
-    ) {
-      this.#c.report.skipped.add({ path, reason: "is another file system" });
       return false;
     }
     this.#own(entry.stat);

@@ -49,9 +49,9 @@ export const dataRequestSchema = z.discriminatedUnion("t", [
   z
     .object({ t: z.literal("have"), v: z.literal(1), owner: ownerId, incarnation, shards: shardList })
     .strict(),
-  /** Keep these records (head, maps, slot, incarnations) of the sender's owner. Answer: `kept`. */
+  /** Keep these records (heads and maps) of the sender's owner. Answer: `kept`. */
   z.object({ t: z.literal("keep"), v: z.literal(1), records: z.array(record).max(RECORDS_MAX) }).strict(),
-  /** Every record kept for an owner. Answer: `records`. */
+  /** The newest head of each life of an owner, and its maps, as far as they are kept. Answer: `records`. */
   z.object({ t: z.literal("records"), v: z.literal(1), owner: ownerId }).strict(),
 ]);
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { z } from "zod";
+import { z } from "zod";
 import { must } from "../../src/base/assert.ts";
 import { reap } from "./reaper.ts";
 
@@ -127,4 +127,13 @@ function lastDocument(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+const failure = z.object({
+  error: z.object({ code: z.string(), message: z.string(), detail: z.record(z.string(), z.unknown()).optional() }),
+});
+
+/** What a run with --json says went wrong; throws when it says nothing of the kind. */
+export function errorOf(ran: Ran): z.output<typeof failure>["error"] & { status: number | null } {
+  return { ...resultOf(ran, failure).error, status: ran.status };
 }

@@ -20,7 +20,7 @@ export class SteeredClock implements Clock {
   readonly #sleepers = new Set<Sleeper>();
 
   wallMs(): number {
-    return Date.now() + this.#skippedMs;
+    return Date.now() + Math.floor(this.#skippedMs);
   }
 
   monotonicMs(): number {
@@ -79,7 +79,8 @@ export class SteeredClock implements Clock {
 
   #next(): Sleeper | undefined {
     let first: Sleeper | undefined;
-    for (const sleeper of this.#sleepers) if (first === undefined || sleeper.atMs < first.atMs) first = sleeper;
+    for (const sleeper of this.#sleepers)
+      if (first === undefined || sleeper.atMs < first.atMs) first = sleeper;
     return first;
   }
 

@@ -1,8 +1,8 @@
-import { SeededRng } from "../../sim/rng.ts";
 import { SimDisk } from "../../sim/disk.ts";
 import { createInlineCompute } from "../../sim/inline-compute.ts";
 import { SimMetaDisk } from "../../sim/meta-store.ts";
 import { createSimNetworks, type SimNetworks, type SimNode } from "../../sim/network.ts";
+import { SeededRng } from "../../sim/rng.ts";
 import { SimShardDisk } from "../../sim/shard-store.ts";
 import { SimSpoolDisk } from "../../sim/spool.ts";
 import { createFileOpener, createFileTarget, createFileTree } from "../../src/adapters/files/index.ts";
@@ -142,6 +142,7 @@ export class Machine {
   #roster: Roster | undefined;
   #life: Life = { isOver: false };
   #node: Node | undefined;
+  #starts = 0;
 
   constructor(swarm: Swarm, init: MachineInit) {
     this.swarm = swarm;
@@ -223,7 +224,7 @@ export class Machine {
     const node = await Node.open(
       {
         clock: mortal(clock, life),
-        rng: this.rng.fork(`life ${this.disk.life} ${clock.wallMs()}`),
+        rng: this.rng.fork(`life ${++this.#starts}`),
         network: mortal(this.#sim.network, life),
         directory: this.#sim.directory,
         meta,
@@ -243,7 +244,6 @@ export class Machine {
         host: this.init.host,
         program: "test",
         privileged: process.getuid?.() === 0,
-        fullBelowBytes: 64 * KIB,
         ...(administratorSeed === undefined ? {} : { administrator: signerFromSeed(administratorSeed) }),
         ...(init.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: init.spoolMaxBytes }),
         ...(init.checkpoint === undefined ? {} : { checkpoint: init.checkpoint }),

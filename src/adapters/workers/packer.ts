@@ -3,7 +3,9 @@ import type { WorkerResult, WorkerTask } from "./messages.ts";
 
 /** Below this, moving an ArrayBuffer of its own costs more than copying its bytes into a shared one. */
 const SMALL_BYTES = 8 * KIB;
-const SLAB_BYTES = 64 * KIB;
+/** The first shared buffer of a message, and the largest: each is twice the one before. */
+const SLAB_BYTES_MIN = KIB;
+const SLAB_BYTES_MAX = 64 * KIB;
 const NEARLY_ALL = 7 / 8;
 
 /**
@@ -14,13 +16,17 @@ export class Packer {
   /** The buffers to move with the message. */
   readonly transfer: ArrayBuffer[] = [];
   #slab = new Uint8Array(0);
+  #slabBytes = SLAB_BYTES_MIN;
   #used = 0;
 
   /** A copy: the caller keeps its bytes, which a transfer would take away under its hands. */
   readonly copy = (bytes: Uint8Array): Uint8Array => {
     if (bytes.length >= SMALL_BYTES) return this.#move(new Uint8Array(bytes));
     if (this.#used + bytes.length > this.#slab.length) {
-      this.#slab = this.#move(new Uint8Array(SLAB_BYTES));
+      // What is copied may be kept for long, and then keeps all of its buffer: a large one for every small message
+      // made the chunks of 2,400 directories, a few KiB each, cost 160 MB.
+      this.#slab = this.#move(new Uint8Array(Math.max(this.#slabBytes, bytes.length)));
+      this.#slabBytes = Math.min(2 * this.#slabBytes, SLAB_BYTES_MAX);
       this.#used = 0;
     }
     const place = this.#slab.subarray(this.#used, this.#used + bytes.length);

@@ -134,6 +134,8 @@ export class WorkerPool {
     const worker = new Worker(moduleUrl("./worker"), {
       workerData: this.#setup,
       name: "cairn-compute",
+      // Their JavaScript heaps are small; a large young generation would only let garbage lie for longer.
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     const thread: Thread = { worker, calls: new Map() };
     this.#threads.add(thread);

@@ -10,6 +10,7 @@ import {
 } from "../../compute/index.ts";
 import { createWasmCodec, type ErasureCodec } from "../../erasure/index.ts";
 import type { FileOpener } from "../../ports/file-tree.ts";
+import { GarbageCollection } from "./collect-garbage.ts";
 import {
   failureOf,
   type WorkerReply,
@@ -26,6 +27,8 @@ import { readReedSolomonWasm } from "./reed-solomon-wasm.ts";
 const setup: WorkerSetup = workerData;
 const port: MessagePort = must(parentPort, "port to the main thread");
 
+const garbage = new GarbageCollection();
+
 let codec: ErasureCodec | undefined;
 let opener: Promise<FileOpener> | undefined;
 
@@ -37,7 +40,9 @@ async function answer({ id, task }: WorkerRequest): Promise<void> {
   try {
     const packer = new Packer();
     const reply: WorkerReply = { id, result: packResult(await run(task), packer) };
+    const bytes = packer.transfer.reduce((sum, buffer) => sum + buffer.byteLength, 0);
     port.postMessage(reply, packer.transfer);
+    garbage.handled(bytes);
   } catch (error) {
     const reply: WorkerReply = { id, failure: failureOf(error) };
     port.postMessage(reply);

@@ -74,9 +74,7 @@ function protectionLines({ protection }: StatusResult): string[] {
     lowest === undefined ? "" : `; lowest margin ${lowest.margin} (${counted(lowest.segments, "segment")})`;
   const lines = [`${protection.state}: survives ${survivesText(protection.survives)}${margin}`];
   if (protection.unreachable.length > 0)
-    lines.push(
-      `${counted(protection.unreachable.length, "holder")} not answering now: ${protection.unreachable.join(", ")}`,
-    );
+    lines.push(`${counted(protection.unreachable.length, "holder")} not answering now`);
   return [...lines, ...protection.notes];
 }
 

@@ -1,0 +1,43 @@
+import { closeSync, fstatSync, openSync, readdirSync, readSync, writeSync } from "node:fs";
+import { join, sep } from "node:path";
+import { parseShardFile } from "../../src/adapters/store/shard-layout.ts";
+import type { ShardId } from "../../src/base/ids.ts";
+import type { TestNode } from "./daemons.ts";
+
+export interface HeldShard {
+  readonly node: TestNode;
+  readonly id: ShardId;
+  readonly path: string;
+}
+
+/** Shards of one owner as they lie in the homes of these nodes, running or not. */
+export function shardsHeld(nodes: readonly TestNode[], ownerId: string): HeldShard[] {
+  return nodes.flatMap((node) => {
+    const root = join(node.home, "shards");
+    return readdirSync(root, { recursive: true, encoding: "utf8" }).flatMap((name) => {
+      const [file = "", group = "", incarnation = "", owner = ""] = name.split(sep).reverse();
+      const parsed = parseShardFile([owner, incarnation, group], file);
+      if (parsed === undefined || parsed.temporary || parsed.id.owner !== ownerId) return [];
+      return [{ node, id: parsed.id, path: join(root, name) }];
+    });
+  });
+}
+
+/** By segment number, of the newest incarnation there is only one of in these tests. */
+export function bySegment(shards: readonly HeldShard[]): Map<number, HeldShard[]> {
+  return Map.groupBy(shards, (shard) => shard.id.number);
+}
+
+/** Flips one bit of a file in place, as a disk does; again to undo it. The position is a share of its first half. */
+export function flipBit(path: string, at = 0.5): void {
+  const file = openSync(path, "r+");
+  try {
+    const byte = new Uint8Array(1);
+    const position = Math.floor((fstatSync(file).size / 2) * at);
+    readSync(file, byte, 0, 1, position);
+    byte[0] = (byte[0] ?? 0) ^ 0x10;
+    writeSync(file, byte, 0, 1, position);
+  } finally {
+    closeSync(file);
+  }
+}
