@@ -1,13 +1,32 @@
 import { defineConfig } from "vitest/config";
 
-// Tests run in forked processes, one per core: level locks, native handles and process-wide signal
-// handlers must not be shared between test files.
+// Forked processes, two at a time: level locks, native handles and process-wide signal handlers must not be
+// shared between test files. Tests with real daemons come one file after the other: each starts up to ten
+// processes, and the machine may have two cores.
 export default defineConfig({
   test: {
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    include: ["test/**/*.test.ts"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "fast",
+          include: ["test/{unit,property,contract,golden,integration}/**/*.test.ts"],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
   },
 });

@@ -48,8 +48,10 @@ export async function takeSnapshot(
     `${counted(made.files, "file")}, ${formatBytes(made.bytesRead)} read, ` +
     `${formatBytes(made.bytesStored)} placed as ${made.profile} in ${counted(made.segments, "segment")}: ${made.state}`;
   for (const note of made.notes) report.say(note);
-  if (made.unreadableCount > 0)
-    report.omit(`${counted(made.unreadableCount, "path")} this user may not read`);
+  const vanished = made.unreadable.filter(({ errno }) => errno === "ENOENT").length;
+  const unreadable = made.unreadableCount - vanished;
+  if (vanished > 0) report.say(`${counted(vanished, "path")} vanished while the snapshot was taken.`);
+  if (unreadable > 0) report.omit(`${counted(unreadable, "path")} that could not be read`);
   for (const { path, reason } of made.skipped)
     report.say(`Left out by rule: ${JSON.stringify(path)} (${reason})`);
   if (made.profile !== PROFILE_EXPECTED)

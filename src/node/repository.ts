@@ -214,7 +214,7 @@ export class Repository {
     const signal = AbortSignal.any([request.signal, this.#stopping.signal]);
     const before = this.chunks.bytesFetched;
     const manifest = await this.trees.manifest(request.snapshot, signal);
-    const target = request.dryRun ? undefined : await this.#c.openTarget(request.target);
+    const target = await this.#targetOf(request);
     try {
       const { catalog, maps, chunks, trees } = this;
       const { keys, privileged } = this.#init;
@@ -227,6 +227,18 @@ export class Repository {
     } finally {
       await target?.close();
     }
+  }
+
+  /** Opening a target makes it, which a dry run must not. */
+  async #targetOf({ target, dryRun }: RestoreRequest): Promise<FileTarget | undefined> {
+    if (!dryRun) return this.#c.openTarget(target);
+    try {
+      await this.#c.tree.lstat(target);
+    } catch (error) {
+      if (isFault(error, "SOURCE_MISSING")) return undefined;
+      throw error;
+    }
+    return this.#c.openTarget(target);
   }
 
   async verify(

@@ -23,7 +23,7 @@ export interface RestoreComponents extends ReachabilityComponents {
   readonly catalog: Catalog;
   readonly chunks: ChunkReader;
   readonly trees: TreeReader;
-  /** Absent for a dry run. */
+  /** Absent for a dry run into a directory that is not there. */
   readonly target: FileTarget | undefined;
 }
 
@@ -36,6 +36,8 @@ export interface RestoreInit {
   readonly delete: boolean;
   /** Restore what can be had. */
   readonly partial: boolean;
+  /** Only count what would be written and removed. */
+  readonly dryRun: boolean;
   /** Whether this process may set owners. */
   readonly privileged: boolean;
   readonly signal: AbortSignal;
@@ -87,7 +89,7 @@ export class RestoreRun {
   async run(): Promise<RestoreReport> {
     await this.#preflight();
     const { target } = this.#c;
-    if (target === undefined) return this.#countOnly();
+    if (this.#init.dryRun || target === undefined) return this.#countOnly(target);
     const writer = new FileWriter(
       { target, report: this.#report },
       {
@@ -131,12 +133,21 @@ export class RestoreRun {
     }
   }
 
-  async #countOnly(): Promise<RestoreReport> {
-    for await (const { entry } of this.#selector.entries(this.#init.signal)) {
-      if (entry.type === "directory") this.#report.directories++;
-      else this.#report.files++;
-      this.#report.bytes += entry.size;
+  async #countOnly(target: FileTarget | undefined): Promise<RestoreReport> {
+    for await (const selected of this.#selector.entries(this.#init.signal)) {
+      const { entry, to } = selected;
+      await this.#orReport(selected, async () => {
+        const there = await target?.lstat(to);
+        if (entry.type === "directory") {
+          this.#report.directories++;
+          if (target !== undefined && there?.type === "directory") await this.#clear(target, selected);
+        } else if (target === undefined || (await this.#verdict(target, selected, there)) === "write") {
+          this.#report.files++;
+          this.#report.bytes += entry.size;
+        }
+      });
     }
+    if (target !== undefined) await this.#clearTop(target);
     return this.#report;
   }
 
@@ -195,20 +206,10 @@ export class RestoreRun {
     if (created || !selected.isParent) this.#directories.push({ selected, metadata });
   }
 
-  /** By `--overwrite` and what is there. What is there of another type makes room, unless it is a directory. */
   async #mayWrite(target: FileTarget, selected: SelectedEntry, metadata: FileMetadata): Promise<boolean> {
     const there = await target.lstat(selected.to);
-    if (there === undefined) return true;
-    if (this.#init.overwrite === "never") {
-      this.#report.skippedExisting++;
-      return false;
-    }
-    if (there.type === "directory") {
-      this.#report.problem(selected.path, "entry", "a directory is in its place");
-      return false;
-    }
-    if (this.#init.overwrite === "always" || !(await isSame(target, selected, there))) return true;
-    this.#report.skippedUnchanged++;
+    const verdict = await this.#verdict(target, selected, there);
+    if (verdict !== "same" || there === undefined) return verdict === "write";
     this.#firstOf(selected.entry, selected);
     if (selected.entry.type !== "symlink" && !(await hasMetadata(target, selected.to, there, metadata))) {
       await this.#orReport(selected, async () => {
@@ -220,6 +221,26 @@ export class RestoreRun {
       });
     }
     return false;
+  }
+
+  /** By `--overwrite` and what is there. What is there of another type makes room, unless it is a directory. */
+  async #verdict(
+    target: FileTarget,
+    selected: SelectedEntry,
+    there: FileStat | undefined,
+  ): Promise<"write" | "same" | "leave"> {
+    if (there === undefined) return "write";
+    if (this.#init.overwrite === "never") {
+      this.#report.skippedExisting++;
+      return "leave";
+    }
+    if (there.type === "directory") {
+      this.#report.problem(selected.path, "entry", "a directory is in its place");
+      return "leave";
+    }
+    if (this.#init.overwrite === "always" || !(await isSame(target, selected, there))) return "write";
+    this.#report.skippedUnchanged++;
+    return "same";
   }
 
   /** Of files with several links the first one is written; it is `undefined` for that one itself. */
@@ -266,10 +287,7 @@ export class RestoreRun {
     for (const { selected, metadata } of this.#directories.reverse()) {
       this.#init.signal.throwIfAborted();
       await this.#orReport(selected, async () => {
-        if (this.#init.delete && !selected.isParent) {
-          const { path, to, entry } = selected;
-          await this.#removeOthers(target, { path, to, pages: entry.tree ?? [] });
-        }
+        await this.#clear(target, selected);
         this.#report.metadata(
           selected.path,
           await target.setMetadata(selected.to, metadata),
@@ -277,6 +295,15 @@ export class RestoreRun {
         );
       });
     }
+    await this.#clearTop(target);
+  }
+
+  /** With `--delete`: what the snapshot does not have in this directory goes. */
+  async #clear(target: FileTarget, { path, to, entry, isParent }: SelectedEntry): Promise<void> {
+    if (this.#init.delete && !isParent) await this.#removeOthers(target, { path, to, pages: entry.tree ?? [] });
+  }
+
+  async #clearTop(target: FileTarget): Promise<void> {
     const top = this.#init.delete ? await this.#selector.top(this.#init.signal) : undefined;
     if (top !== undefined && !top.isParent) await this.#removeOthers(target, { ...top, to: "" as BytePath });
   }
@@ -293,7 +320,7 @@ export class RestoreRun {
       if (names.has(name) || !this.#selector.isSelected(path)) continue;
       const to = directory.to === "" ? name : joinPath(directory.to, name);
       try {
-        await target.remove(to, { recursive: stat?.type === "directory" });
+        if (!this.#init.dryRun) await target.remove(to, { recursive: stat?.type === "directory" });
         this.#report.deleted++;
       } catch (error) {
         if (!isFault(error, "TARGET_FAILED", "TARGET_UNSAFE")) throw error;

@@ -53,11 +53,11 @@ const WIDER: readonly { readonly files: RegExp; readonly also: readonly string[]
     also: ["chunking", "crypto", "segments", "erasure", "compute"],
     why: "worker threads run these folders' functions",
   },
-  { files: /^src\/control\/server/, also: ["node"], why: "the server half answers from the node" },
+  { files: /^src\/control\/(server|node-)/, also: ["node"], why: "the server half answers from the node" },
   {
     files: /^src\/cli\/(commands\/(daemon|init|join|recover)\.ts$|runtime[^/]*\.ts$)/,
-    also: ["node", "adapters", "membership"],
-    why: "these run without a daemon, or are it",
+    also: ["node", "adapters", "membership", "crypto", "ports"],
+    why: "these run without a daemon, or are it: they make keys and put the ports together",
   },
 ];
 

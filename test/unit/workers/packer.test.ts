@@ -44,6 +44,13 @@ describe("Packer", () => {
     const ids = Array.from({ length: 1000 }, (_, i) => Buffer.from(`id ${i}`.padEnd(32)));
     const arrived = moved(packer, ids.map(packer.give));
     expect(arrived.map((bytes) => Buffer.from(bytes).toString())).toEqual(ids.map((id) => id.toString()));
-    expect(packer.transfer).toHaveLength(1);
+    // 1, 2, 4, 8, 16 and 32 KiB.
+    expect(packer.transfer).toHaveLength(6);
+  });
+
+  it("makes a short message cost no more than a short buffer, since the receiver may keep it for long", () => {
+    const packer = new Packer();
+    packer.give(Buffer.from("id".padEnd(32)));
+    expect(packer.transfer.map((buffer) => buffer.byteLength)).toEqual([KIB]);
   });
 });
