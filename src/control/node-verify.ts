@@ -40,13 +40,16 @@ export async function verifyHandler(
   const sum = (field: "proven" | "claimed" | "missing"): number =>
     segments.reduce((total, one) => total + one[field], 0);
   const worstMargin = segments[0]?.margin ?? 0;
+  const short = outcome.segments.filter(({ k, proven, claimed }) => proven + claimed < k);
+  const { segments: table } = repository.catalog;
+  const spooled = short.filter(({ ref }) => table.get(ref)?.spooled === true).length;
   const newest = entries.at(-1);
   const protection = newest === undefined ? undefined : await repository.protectionOf(newest);
   const isWhole = segments.every((one) => one.missing === 0 && one.corrupt === 0);
   const isSafe = protection === undefined || protection.state === "safe" || protection.state === "full";
   return {
     snapshots: entries.length,
-    state: worstMargin < 0 ? "unreadable" : isWhole && isSafe ? "ok" : "weak",
+    state: short.length > spooled ? "unreadable" : isWhole && isSafe ? "ok" : "weak",
     segmentCount: segments.length,
     segments: segments.slice(0, LISTED_MAX),
     proven: sum("proven"),
@@ -66,6 +69,9 @@ export async function verifyHandler(
     bytesRead: outcome.bytesRead,
     readData,
     durationMs: Math.round(node.ports.clock.monotonicMs() - startedMs),
-    notes: [],
+    notes:
+      spooled === 0
+        ? []
+        : [`${spooled} segment(s) can be read on this machine only: they wait in its spool for holders.`],
   };
 }

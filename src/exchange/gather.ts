@@ -12,6 +12,8 @@ export interface GatherJob<T> {
   /** `undefined`: it could not be had. Never rejects for a peer's doing. */
   readonly fetch: (index: number, signal: AbortSignal) => Promise<T | undefined>;
   readonly clock: Clock;
+  /** What one fetch brings. @default 0 */
+  readonly bytes?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -21,8 +23,10 @@ export interface Gathering<T> {
   readonly complete: boolean;
 }
 
-/** How long the first answers may take before further shards are asked for beside them. */
+/** How long the first answers may take before further shards are asked for beside them, whatever their size. */
 const HEDGE_FIRST_MS = 3 * SECOND_MS;
+/** And so much longer for what is asked for: 4 Mbit/s, a slow uplink at work, is no reason to ask elsewhere. */
+const HEDGE_BYTES_PER_MS = 500;
 const HEDGE_MAX_MS = MINUTE_MS;
 
 /**
@@ -65,7 +69,7 @@ export async function gather<T>(job: GatherJob<T>): Promise<Gathering<T>> {
   };
 
   try {
-    let hedgeMs = HEDGE_FIRST_MS;
+    let hedgeMs = HEDGE_FIRST_MS + (job.bytes ?? 0) / HEDGE_BYTES_PER_MS;
     topUp();
     while (!isComplete() && failure === undefined) {
       job.signal?.throwIfAborted();
@@ -84,7 +88,7 @@ export async function gather<T>(job: GatherJob<T>): Promise<Gathering<T>> {
         // As many as make one slow shard superfluous: to spare a single one, that is a whole set of k others.
         do start(must(untried[0], "untried shard"));
         while (have.size + running.size <= job.need && untried.length > 0);
-        hedgeMs = Math.min(hedgeMs * 2, HEDGE_MAX_MS);
+        hedgeMs = Math.min(hedgeMs * 2, Math.max(hedgeMs, HEDGE_MAX_MS));
       }
       topUp();
     }

@@ -85,7 +85,7 @@ export class HeadKeeper {
 
   /**
    * Throws `HOME_BEHIND` when somebody in the pool has seen a newer state of this repository than this home: an owner
-   * signs nothing before it has looked. Peers that do not answer are not waited for.
+   * signs nothing before more than half of those who are up have told it so; `NOT_ALLOWED` when fewer did.
    */
   async compareWithPool(signal?: AbortSignal): Promise<{ asked: number; answered: number }> {
     const pool = this.pool().filter((peer) => this.#isReachable(peer));
@@ -98,6 +98,10 @@ export class HeadKeeper {
       if (records.some((record) => this.#isAhead(record))) ahead++;
     });
     if (ahead > 0) throw new Fault({ code: "HOME_BEHIND", peers: ahead });
+    if (pool.length > 0 && answered * 2 <= pool.length) {
+      const reason = `only ${answered} of the ${pool.length} peers that are up said what they know of this repository; try again`;
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
     return { asked: pool.length, answered };
   }
 

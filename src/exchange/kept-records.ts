@@ -14,6 +14,10 @@ const EPOCH_LEAP_MAX = 2 ** 32;
 /** Heads kept of each incarnation: the newest ones, and the last of each day. */
 const NEWEST_HEADS = 32;
 const DAILY_HEADS = 90;
+/** Lives of one owner of which heads are kept. */
+const LIVES_MAX = 256;
+/** Maps kept of one owner: a few classes in each of its lives. A thief of its key could open them without end. */
+const MAPS_MAX = 1024;
 /** Two different heads of one epoch are both kept; a thief of the key could sign without end. */
 const FORKS_MAX = 4;
 
@@ -100,6 +104,12 @@ export class KeptRecords {
     const body = mapBody.decode(record.body);
     const key = concatBytes(this.#prefix(owner, "map"), idBytes(record.incarnation), u32be(body.class));
     const known = this.#store.get(key);
+    if (known === undefined && (await this.#list(owner, "map")).length >= MAPS_MAX) {
+      throw new Fault({
+        code: "NOT_ALLOWED",
+        reason: `${MAPS_MAX} placement maps of this owner are kept already`,
+      });
+    }
     if (known !== undefined && this.#isKnown(record, decodeSigned(known), "placement map")) return [];
     return [{ type: "put", key, value: bytes }];
   }
@@ -110,6 +120,12 @@ export class KeptRecords {
     const hash = signedHash(record);
     if (kept.some((head) => equalBytes(signedHash(head), hash))) return [];
     const newest = kept.at(-1);
+    if (newest === undefined && (await this.#lives(owner)) >= LIVES_MAX) {
+      throw new Fault({
+        code: "NOT_ALLOWED",
+        reason: `heads of ${LIVES_MAX} lives of this owner are kept already`,
+      });
+    }
     if (newest !== undefined) {
       const sameEpoch = kept.filter((head) => head.epoch === record.epoch).length;
       if (
@@ -127,6 +143,10 @@ export class KeptRecords {
       ...surplus.map((head): MetaOp => ({ type: "delete", key: this.#headKey(owner, head) })),
       { type: "put", key: this.#headKey(owner, record), value: bytes },
     ];
+  }
+
+  async #lives(owner: OwnerId): Promise<number> {
+    return new Set((await this.#list(owner, "head")).map((head) => head.incarnation)).size;
   }
 
   /** Whether `record` is what we have; throws when it is older, or another one of the same epoch. */

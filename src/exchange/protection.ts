@@ -61,6 +61,13 @@ export class ProtectionCensus {
     return survival;
   }
 
+  /** Whether a segment survives the loss of any one site and of the further nodes that its class is meant for. */
+  isEnough(ref: SegmentRef, record: SegmentRecord): boolean {
+    const of = this.#maps.class(ref.incarnation, record.class);
+    const survival = this.ofRecord(record);
+    return survival.isSafe && survival.nodesAfterWorstSite >= Math.max(0, of.m - of.cap);
+  }
+
   /**
    * Whether new data may refer to chunks of this segment: it is safe, or all of it is placed where safe cannot be
    * (everybody at one site), or its bytes are in the own spool.

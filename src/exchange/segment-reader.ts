@@ -152,6 +152,7 @@ export class SegmentReader {
       fetch: (index, fetchSignal) =>
         this.#fetch(ref, descriptor, index, must(holders.get(index), "holder"), range, fetchSignal),
       clock: this.#c.clock,
+      bytes: range.length,
       ...(signal === undefined ? {} : { signal }),
     });
     if (!gathering.complete) {

@@ -3,7 +3,7 @@ import { Semaphore } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { SegmentId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { MINUTE_MS, SECOND_MS } from "../base/units.ts";
+import { DAY_MS, MINUTE_MS, SECOND_MS } from "../base/units.ts";
 import type { Catalog, SegmentRecord, SegmentRef } from "../catalog/index.ts";
 import type { Clock, Compute, Rng, Spool } from "../ports/index.ts";
 import type { Placer } from "./placer.ts";
@@ -24,6 +24,8 @@ export interface SpoolComponents {
   readonly log: Log;
   /** Shards found holders: what the pool knows of the maps may be out of date. */
   readonly onPlaced: () => void;
+  /** Whether what is placed of a segment survives the loss of any one site and f further nodes: q - max >= k + f. */
+  readonly isEnough: (ref: SegmentRef, record: SegmentRecord) => boolean;
 }
 
 export interface SpoolInit {
@@ -33,6 +35,8 @@ export interface SpoolInit {
   readonly freeShare?: number;
 }
 
+/** A missing slot is tried for so long before what is placed may do. */
+const TRIED_MS = DAY_MS;
 const RETRY_MIN_MS = 5 * SECOND_MS;
 const RETRY_MAX_MS = 5 * MINUTE_MS;
 
@@ -161,8 +165,14 @@ export class SpoolKeeper {
     const shards = await this.#shardsOf(sealed, before);
     const shard = (index: number): Uint8Array => must(shards.get(index), "shard of a spooled segment");
     const after = await this.#c.placer.place({ ref, shard, ...(signal === undefined ? {} : { signal }) });
-    if (after.slots.every((slot) => slot !== null)) await this.#drop(name, ref, after);
+    if (this.#mayDrop(ref, after)) await this.#drop(name, ref, after);
     return acknowledged(after) - acknowledged(before);
+  }
+
+  /** When it is full; or after a day of trying, when it survives a site and the further nodes that its class is for. */
+  #mayDrop(ref: SegmentRef, record: SegmentRecord): boolean {
+    if (record.slots.every((slot) => slot !== null)) return true;
+    return this.#c.clock.wallMs() - record.createdMs >= TRIED_MS && this.#c.isEnough(ref, record);
   }
 
   /** The shards that nobody has acknowledged yet, coded anew from the sealed bytes. */

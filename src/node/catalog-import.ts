@@ -8,7 +8,6 @@ import {
   decodeIndexPage,
   indexRunCodec,
   type RepositoryState,
-  refKey,
   type SegmentRecord,
   type SegmentRef,
   SegmentSet,
@@ -18,8 +17,9 @@ import type { OwnerKeys } from "../crypto/index.ts";
 import type { Signed } from "../crypto/signed.ts";
 import { OwnerMaps, type PeerClient, SegmentReader } from "../exchange/index.ts";
 import type { Clock, Compute, MetaStore, Spool } from "../ports/index.ts";
-import { askHolders, ChunkReader } from "../restore/index.ts";
+import { ChunkReader } from "../restore/index.ts";
 import { type HeadPayload, type Locator, mapBody } from "../wire/head.ts";
+import { noteHolders } from "./note-holders.ts";
 
 export interface ImportComponents {
   readonly store: MetaStore;
@@ -65,7 +65,13 @@ export async function importCatalog(
   }
   for (const locator of root.snapshots) await importer.importSnapshots(locator);
   await catalog.update({ runs, snapshotPages: root.snapshots });
-  await noteHolders(components, catalog, maps, init);
+  const refs: SegmentRef[] = [];
+  for await (const [ref] of catalog.segments.all()) refs.push(ref);
+  const { client, clock } = components;
+  await noteHolders({ catalog, maps, client, clock }, refs, init.signal, (done) =>
+    init.onProgress({ phase: "holders", done, total: refs.length }),
+  );
+  await catalog.update({});
   return { catalog, bytesFetched: reader.bytesFetched };
 }
 
@@ -164,28 +170,4 @@ class Importer {
     };
     await this.#catalog.segments.put(ref, record, { sync: false });
   }
-}
-
-/** What holders say that they have stands in for the receipts that burnt with the old home. */
-async function noteHolders(
-  { client, clock }: ImportComponents,
-  catalog: Catalog,
-  maps: OwnerMaps,
-  init: ImportInit,
-): Promise<void> {
-  const refs: SegmentRef[] = [];
-  for await (const [ref] of catalog.segments.all()) refs.push(ref);
-  const { claimed } = await askHolders({ catalog, maps, client }, refs, init.signal);
-  for (const [done, ref] of refs.entries()) {
-    init.onProgress({ phase: "holders", done, total: refs.length });
-    const record = must(catalog.segments.get(ref), "segment record");
-    const byMap = maps.slots(ref, record.class);
-    const have = claimed.get(refKey(ref)) ?? new Set();
-    const slots = record.slots.map((_, index) => {
-      const peer = byMap[index];
-      return peer !== undefined && have.has(index) ? { peer, timeMs: clock.wallMs() } : null;
-    });
-    await catalog.segments.put(ref, { ...record, slots }, { sync: false });
-  }
-  await catalog.update({});
 }

@@ -15,10 +15,12 @@ import {
   ProtectionCensus,
   type ProtectionReport,
   SegmentReader,
+  type SpoolComponents,
   SpoolKeeper,
   type SwarmView,
 } from "../exchange/index.ts";
 import type { Profile } from "../placement/index.ts";
+import type { FileTarget } from "../ports/index.ts";
 import {
   ChunkReader,
   type RestoreProgress,
@@ -30,6 +32,7 @@ import {
   verifySegments,
 } from "../restore/index.ts";
 import { type SnapshotOutcome, type SnapshotProgress, SnapshotRun } from "../snapshot/index.ts";
+import { LateHolders } from "./note-holders.ts";
 import type { NodePorts, RepositorySizes } from "./ports.ts";
 
 export interface RepositoryComponents extends NodePorts {
@@ -98,6 +101,7 @@ export class Repository {
   readonly #init: RepositoryInit;
   readonly #placer: Placer;
   readonly #snapshots = new Semaphore(1);
+  readonly #lateHolders: LateHolders;
   readonly #stopping = new AbortController();
   #publishing: Promise<void> | undefined;
 
@@ -115,6 +119,7 @@ export class Repository {
     this.maps = maps;
     this.spool = spool;
     this.heads = new HeadKeeper({ ...c, maps }, init);
+    this.#lateHolders = new LateHolders({ ...c, maps });
     const preference = (peer: PeerId): number => (c.network.connected().includes(peer) ? 0 : 1);
     const reader = new SegmentReader({ ...c, maps, preference, swarm: init.swarm });
     this.chunks = new ChunkReader({ ...c, reader }, init);
@@ -129,7 +134,9 @@ export class Repository {
     const onPlaced = (): void => {
       if (repository !== undefined) repository.#wakePublisher?.();
     };
-    const spool = await SpoolKeeper.open({ ...c, placer, onPlaced }, spoolInit);
+    const isEnough: SpoolComponents["isEnough"] = (ref, record) =>
+      new ProtectionCensus({ ...c, maps }).isEnough(ref, record);
+    const spool = await SpoolKeeper.open({ ...c, placer, onPlaced, isEnough }, spoolInit);
     repository = new Repository(c, init, maps, placer, spool);
     return repository;
   }
@@ -274,6 +281,8 @@ export class Repository {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
+        const found = await this.#lateHolders.ask(this.#c.network.connected(), signal);
+        if (found > 0) this.#c.log.info("holders-back", { shards: found });
         await this.heads.publish(signal);
       } catch (error) {
         if (signal.aborted) return;

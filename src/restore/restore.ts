@@ -300,7 +300,8 @@ export class RestoreRun {
 
   /** With `--delete`: what the snapshot does not have in this directory goes. */
   async #clear(target: FileTarget, { path, to, entry, isParent }: SelectedEntry): Promise<void> {
-    if (this.#init.delete && !isParent) await this.#removeOthers(target, { path, to, pages: entry.tree ?? [] });
+    if (this.#init.delete && !isParent)
+      await this.#removeOthers(target, { path, to, pages: entry.tree ?? [] });
   }
 
   async #clearTop(target: FileTarget): Promise<void> {

@@ -1,5 +1,5 @@
 import { must } from "../base/assert.ts";
-import { toHex } from "../base/bytes.ts";
+import { equalBytes, toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import { type BytePath, displayPath, joinPath, splitPath } from "../base/paths.ts";
 import {
@@ -13,6 +13,7 @@ import {
   type SnapshotEntry,
   type TreeEntry,
 } from "../catalog/index.ts";
+import { sha256 } from "../crypto/hash.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
 
 const ROOT = "/" as BytePath;
@@ -39,7 +40,11 @@ export class TreeReader {
     const { id, incarnation, segment, frame, offset, sealedBytes, rawBytes, compressed } = snapshot.manifest;
     const place = { incarnation, number: segment, frame, offset, sealedBytes, rawBytes, compressed };
     const [bytes] = await this.#chunks.readAt([{ id, place }], signal);
-    const manifest = manifestCodec.decode(must(bytes, "manifest"));
+    const found = must(bytes, "manifest");
+    if (!equalBytes(sha256(found), snapshot.id)) {
+      throw new Fault({ code: "FORMAT_INVALID", what: "manifest", reason: "it is not the snapshot's" });
+    }
+    const manifest = manifestCodec.decode(found);
     await this.#catalog.store.write([this.#catalog.manifestOp(manifest)], { sync: false });
     return manifest;
   }

@@ -7,7 +7,12 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { SeededRng } from "../../sim/rng.ts";
 import { must } from "../../src/base/assert.ts";
-import { restoreResult, type SnapshotResult, snapshotInfo, snapshotResult } from "../../src/control/results.ts";
+import {
+  restoreResult,
+  type SnapshotResult,
+  snapshotInfo,
+  snapshotResult,
+} from "../../src/control/results.ts";
 import { type Argument, errorOf, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
 import { bytesNamed } from "../support/named.ts";
@@ -60,10 +65,14 @@ it("gives everything back that a file system can hold, and says which socket it 
     await new Promise((resolve) => server.close(resolve));
   }
   expect(made).toMatchObject({ status: 0, state: "full", unreadableCount: 0, changedCount: 0 });
-  expect(made.skipped.map(({ path, reason }) => [path, reason])).toEqual([[socket, expect.stringMatching(/socket/)]]);
+  expect(made.skipped.map(({ path, reason }) => [path, reason])).toEqual([
+    [socket, expect.stringMatching(/socket/)],
+  ]);
   // The socket went with its server; its directory's time changed with it.
   const target = await restore("latest");
-  const wrong = differences(tree, target + tree).filter((line) => !/^\.: mtimeNs|^\.d\.\.t\.+ \.\/$/.test(line));
+  const wrong = differences(tree, target + tree).filter(
+    (line) => !/^\.: mtimeNs|^\.d\.\.t\.+ \.\/$/.test(line),
+  );
   expect(wrong).toEqual([]);
 }, 120_000);
 
@@ -182,7 +191,10 @@ it("says which file changed while it was being read", async () => {
 it.runIf(IS_ROOT)("without root's rights it saves what it can read and lists the rest", async () => {
   const node = swarm.node(2);
   const tree = swarm.scratch("rights");
-  for (const [name, mode] of [["open", 0o644], ["closed", 0o600]] as const) {
+  for (const [name, mode] of [
+    ["open", 0o644],
+    ["closed", 0o600],
+  ] as const) {
     writeFileSync(join(tree, name), name);
     chmodSync(join(tree, name), mode);
   }

@@ -61,7 +61,9 @@ it("no room is an answer: another holder is used until there is none, and every 
   expect(why.filter((text) => !text.includes("has no room"))).toEqual([]);
   for (const node of swarm.nodes) {
     expect([node.name, node.isRunning]).toEqual([node.name, true]);
-    expect((await node.status()).storage.usedBytes).toBeLessThanOrEqual((node === swarm.node(LITTLE) ? 20 : 60) * MIB);
+    expect((await node.status()).storage.usedBytes).toBeLessThanOrEqual(
+      (node === swarm.node(LITTLE) ? 20 : 60) * MIB,
+    );
   }
 }, 240_000);
 

@@ -35,7 +35,12 @@ async function joinSwarm(token: string, home: string, ...more: string[]) {
 }
 
 /** Refused with this status and code, and nothing is left that looks like a home. */
-async function expectRefused(token: string, status: number, code: string | RegExp, ...more: string[]): Promise<void> {
+async function expectRefused(
+  token: string,
+  status: number,
+  code: string | RegExp,
+  ...more: string[]
+): Promise<void> {
   const home = newHome();
   const error = errorOf(await joinSwarm(token, home, ...more));
   expect(error.status).toBe(status);
@@ -61,7 +66,8 @@ async function answeredTo(seed: Uint8Array): Promise<string[]> {
       const stream = await connection.newStream(protocol, { signal: AbortSignal.timeout(2000) });
       const heard = Promise.withResolvers<boolean>();
       stream.addEventListener("message", () => heard.resolve(true));
-      for (const end of ["close", "remoteCloseWrite"] as const) stream.addEventListener(end, () => heard.resolve(false));
+      for (const end of ["close", "remoteCloseWrite"] as const)
+        stream.addEventListener(end, () => heard.resolve(false));
       stream.send(new Uint8Array(protocol.includes("ping") ? 32 : 8));
       return await Promise.race([heard.promise, sleep(2000, false)]);
     } catch {
@@ -70,7 +76,8 @@ async function answeredTo(seed: Uint8Array): Promise<string[]> {
   };
   try {
     const answered: string[] = [];
-    for (const protocol of [...PROTOCOLS, ...LIBP2P_PROTOCOLS]) if (await answers(protocol)) answered.push(protocol);
+    for (const protocol of [...PROTOCOLS, ...LIBP2P_PROTOCOLS])
+      if (await answers(protocol)) answered.push(protocol);
     return answered;
   } finally {
     await libp2p.stop();
@@ -88,7 +95,12 @@ it("a stranger can speak no protocol with a daemon, and a guest its own only", a
   try {
     await expect(guest.dial(member.address)).rejects.toMatchObject({ code: "NOT_A_MEMBER" });
     const peer = must(parsePeerId(member.peerId), "peer id");
-    const request = guest.network.request(peer, "data", { head: new Uint8Array(8), body: new Uint8Array(0) }, { idleTimeoutMs: 2000 });
+    const request = guest.network.request(
+      peer,
+      "data",
+      { head: new Uint8Array(8), body: new Uint8Array(0) },
+      { idleTimeoutMs: 2000 },
+    );
     await expect(request).rejects.toMatchObject({ name: "Fault" });
   } finally {
     await guest.stop();
@@ -136,23 +148,51 @@ it("tells init, join, recover and daemon apart from a home in use, and everythin
 
   const nothing = newHome();
   for (const command of [["status"], ["snapshots"], ["snapshot", "/etc/hostname"], ["invite", "--site", "a"]])
-    expect(errorOf(await cairn(["--home", nothing, ...command, "--json"]))).toMatchObject({ status: 10, code: "HOME_MISSING" });
+    expect(errorOf(await cairn(["--home", nothing, ...command, "--json"]))).toMatchObject({
+      status: 10,
+      code: "HOME_MISSING",
+    });
   expect(errorOf(await cairn(["--home", nothing, "daemon", "--json"]))).toMatchObject({ status: 10 });
   expect(existsSync(nothing)).toBe(false);
 
   await member.stop();
-  for (const command of [["status"], ["snapshots"], ["snapshot", "/etc/hostname"], ["restore", "latest", "--target", nothing]])
-    expect(errorOf(await member.cli(...command, "--json"))).toMatchObject({ status: 5, code: "DAEMON_NOT_RUNNING" });
+  for (const command of [
+    ["status"],
+    ["snapshots"],
+    ["snapshot", "/etc/hostname"],
+    ["restore", "latest", "--target", nothing],
+  ])
+    expect(errorOf(await member.cli(...command, "--json"))).toMatchObject({
+      status: 5,
+      code: "DAEMON_NOT_RUNNING",
+    });
   await member.start();
 });
 
 it("a wrong recovery key opens nothing, and neither does half of one", async () => {
-  const known = await cairn(["--home", newHome(), "init", "--site", "x", "--listen", "127.0.0.1:0", "--json"]);
+  const known = await cairn([
+    "--home",
+    newHome(),
+    "init",
+    "--site",
+    "x",
+    "--listen",
+    "127.0.0.1:0",
+    "--json",
+  ]);
   const words = /"recoveryKey":"([a-z ]+)"/.exec(known.stdout)?.[1] ?? "";
   expect(words.split(" ")).toHaveLength(24);
   const recover = (input: string) =>
-    cairn(["--home", newHome(), "recover", "--recovery-key", "-", "--peer", member.address, "--json"], { input });
-  for (const wrong of [words, words.split(" ").slice(1).join(" "), words.replace(/^\w+/, "cairn"), "", "\0\0"])
+    cairn(["--home", newHome(), "recover", "--recovery-key", "-", "--peer", member.address, "--json"], {
+      input,
+    });
+  for (const wrong of [
+    words,
+    words.split(" ").slice(1).join(" "),
+    words.replace(/^\w+/, "cairn"),
+    "",
+    "\0\0",
+  ])
     expect(errorOf(await recover(wrong))).toMatchObject({ status: 12, code: "WRONG_KEY" });
 });
 

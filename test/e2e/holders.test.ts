@@ -35,7 +35,9 @@ it("a holder killed during a snapshot: what is missing waits, and is placed when
   const tree = newTree("holder-killed");
   const victim = swarm.node(1);
   const running = owner.startCli("snapshot", tree, "--json");
-  await eventually("the first shard is there", () => shardsHeld([victim], owner.ownerId).length > 0, { everyMs: 10 });
+  await eventually("the first shard is there", () => shardsHeld([victim], owner.ownerId).length > 0, {
+    everyMs: 10,
+  });
   await victim.kill();
   const made = resultOf(await running.done, snapshotResult);
   // One of two at site b is gone: with its shards missing, the loss of site c would be too much.

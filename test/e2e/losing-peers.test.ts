@@ -138,7 +138,9 @@ it("says which segments and peers are missing when m + 1 are killed, and writes 
   expect(partial.problemCount).toBeGreaterThan(0);
   expect(partial.files).toBeGreaterThan(0);
   // What is there is right, and everything that is not is listed.
-  const wrong = differences(tree, target + tree).filter((line) => line.startsWith("./") && !line.includes(": mtimeNs"));
+  const wrong = differences(tree, target + tree).filter(
+    (line) => line.startsWith("./") && !line.includes(": mtimeNs"),
+  );
   const listed = new Set(partial.problems.map((problem) => problem.path.slice(tree.length + 1)));
   expect(wrong.filter((line) => !listed.has(line.slice(2).replace(/: is missing$/, "")))).toEqual([]);
   expect(wrong.length).toBe(partial.problemCount);
@@ -159,7 +161,10 @@ it("restores although peers hang instead of being gone", async () => {
   } finally {
     for (const node of hung) process.kill(node.pid, "SIGCONT");
   }
-  await eventually("everybody is back", async () => (await owner.status()).protection.unreachable.length === 0);
+  await eventually(
+    "everybody is back",
+    async () => (await owner.status()).protection.unreachable.length === 0,
+  );
 }, 120_000);
 
 const shortageDetail = z.object({

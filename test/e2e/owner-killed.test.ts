@@ -2,10 +2,15 @@ import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { SeededRng } from "../../sim/rng.ts";
 import { z } from "zod";
+import { SeededRng } from "../../sim/rng.ts";
 import { must } from "../../src/base/assert.ts";
-import { restoreResult, type SnapshotResult, snapshotInfo, snapshotResult } from "../../src/control/results.ts";
+import {
+  restoreResult,
+  type SnapshotResult,
+  snapshotInfo,
+  snapshotResult,
+} from "../../src/control/results.ts";
 import { errorOf, type Running, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, type TestNode } from "../support/daemons.ts";
 import { shardsHeld } from "../support/shard-files.ts";
@@ -46,7 +51,10 @@ it("measures an undisturbed snapshot first", async () => {
 
 /** Bytes of this owner's shards on everybody's disks. */
 function bytesPlaced(): number {
-  return shardsHeld(swarm.nodes, owner.ownerId).reduce((sum, { path }) => sum + (lstatSync(path, { throwIfNoEntry: false })?.size ?? 0), 0);
+  return shardsHeld(swarm.nodes, owner.ownerId).reduce(
+    (sum, { path }) => sum + (lstatSync(path, { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
 }
 
 /** Runs a snapshot until so many more bytes lie at the holders than before, and for `thenMs`; or to its end if that is earlier. */
@@ -70,7 +78,9 @@ it(`goes on after kill -9 at ${KILLS} moments of a snapshot (seed ${SEED})`, asy
     const running = await snapshotUntil(tree, moreBytes, thenMs);
     await owner.kill();
     const ran = await running.done;
-    console.log(`seed ${SEED} kill ${kill}: ${Math.round(moreBytes)} B and ${Math.round(thenMs)} ms in, exit ${ran.status}`);
+    console.log(
+      `seed ${SEED} kill ${kill}: ${Math.round(moreBytes)} B and ${Math.round(thenMs)} ms in, exit ${ran.status}`,
+    );
     if (ran.status === 0) {
       // It was quicker than the kill: then it must be there for good.
       acknowledged.push({ snapshotId: resultOf(ran, snapshotResult).snapshotId, tree });

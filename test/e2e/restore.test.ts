@@ -1,4 +1,15 @@
-import { appendFileSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -24,7 +35,8 @@ beforeAll(async () => {
 afterAll(() => swarm?.dispose());
 
 const newTarget = (): string => join(swarm.directory, `target-${targets++}`);
-const restore = (target: string, ...args: string[]) => owner.ask(restoreResult, "restore", ...args, "--target", target);
+const restore = (target: string, ...args: string[]) =>
+  owner.ask(restoreResult, "restore", ...args, "--target", target);
 
 /** The whole tree in a target of its own, its contents directly in it. */
 async function restored(): Promise<string> {
@@ -50,7 +62,9 @@ it("puts a subtree's contents into the target, and one file", async () => {
   expect(readFileSync(join(single, "f1")).equals(readFileSync(join(tree, "d1/f1")))).toBe(true);
   // Ranges are read, not whole segments.
   expect(one.bytesFetched).toBeLessThan(one.bytes + 4 * 1024 * 1024);
-  expect(errorOf(await owner.cli("restore", `latest:${tree}/nothing`, "--target", single, "--json"))).toMatchObject({
+  expect(
+    errorOf(await owner.cli("restore", `latest:${tree}/nothing`, "--target", single, "--json")),
+  ).toMatchObject({
     status: 1,
     code: "PATH_NOT_IN_SNAPSHOT",
   });
@@ -58,7 +72,9 @@ it("puts a subtree's contents into the target, and one file", async () => {
 
 it("restores what --include names and not what --exclude names", async () => {
   const target = newTarget();
-  expect(await restore(target, "latest", "--include", "d2/**", "--exclude", "deep")).toMatchObject({ status: 0 });
+  expect(await restore(target, "latest", "--include", "d2/**", "--exclude", "deep")).toMatchObject({
+    status: 0,
+  });
   const names = readdirSync(target + tree, { recursive: true, encoding: "utf8" });
   const files = names.filter((name) => lstatSync(join(target + tree, name)).isFile());
   const expected = readdirSync(join(tree, "d2")).filter((name) => name !== "deep");
@@ -91,7 +107,7 @@ it("--delete removes what the snapshot does not have, and only below what is res
   expect(await restore(target, `latest:${tree}`)).toMatchObject({ status: 0, deleted: 0 });
   expect(existsSync(join(target, "surplus"))).toBe(true);
   const dry = await restore(target, `latest:${tree}`, "--delete", "--dry-run");
-  expect(dry).toMatchObject({ status: 0, dryRun: true });
+  expect(dry).toMatchObject({ status: 0, dryRun: true, files: 0, skippedUnchanged: 80 });
   expect(dry.deleted).toBeGreaterThan(0);
   expect(existsSync(join(target, "surplus"))).toBe(true);
   const wiped = await restore(target, `latest:${tree}`, "--delete");
@@ -106,7 +122,12 @@ it("--delete removes what the snapshot does not have, and only below what is res
 
 it("--dry-run writes nothing", async () => {
   const target = newTarget();
-  expect(await restore(target, "latest", "--dry-run")).toMatchObject({ status: 0, dryRun: true, files: 80, verified: false });
+  expect(await restore(target, "latest", "--dry-run")).toMatchObject({
+    status: 0,
+    dryRun: true,
+    files: 80,
+    verified: false,
+  });
   expect(existsSync(target)).toBe(false);
 });
 
@@ -133,7 +154,11 @@ it("does not follow a symbolic link that somebody planted in the target", async 
 
 it("goes on after kill -9 of the daemon in the middle, and does not fetch again what is there", async () => {
   // Several segments are read at a time; there must be more of them for some to be done with before the kill.
-  const large = makeTree(swarm.scratch("large"), { seed: "restore-killed", files: 100, averageBytes: 1_200_000 });
+  const large = makeTree(swarm.scratch("large"), {
+    seed: "restore-killed",
+    files: 100,
+    averageBytes: 1_200_000,
+  });
   const { snapshotId, bytesRead } = await owner.ask(snapshotResult, "snapshot", large);
   const whole = await restore(newTarget(), snapshotId);
   const target = newTarget();

@@ -112,7 +112,9 @@ function shown(args: readonly Argument[]): string {
 export function resultOf<T>(ran: Ran, schema: z.ZodType<T>): T {
   const parsed = schema.safeParse(ran.json);
   if (parsed.success) return parsed.data;
-  throw new Error(`exit ${ran.status}, not the expected JSON (${parsed.error.message}):\n${ran.stdout}${ran.stderr}`);
+  throw new Error(
+    `exit ${ran.status}, not the expected JSON (${parsed.error.message}):\n${ran.stdout}${ran.stderr}`,
+  );
 }
 
 function lastDocument(text: string): unknown {
@@ -130,7 +132,11 @@ function lastDocument(text: string): unknown {
 }
 
 const failure = z.object({
-  error: z.object({ code: z.string(), message: z.string(), detail: z.record(z.string(), z.unknown()).optional() }),
+  error: z.object({
+    code: z.string(),
+    message: z.string(),
+    detail: z.record(z.string(), z.unknown()).optional(),
+  }),
 });
 
 /** What a run with --json says went wrong; throws when it says nothing of the kind. */

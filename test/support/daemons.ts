@@ -7,7 +7,16 @@ import { must } from "../../src/base/assert.ts";
 import { Semaphore } from "../../src/base/concurrency.ts";
 import { controlClient } from "../../src/control/client.ts";
 import { inviteResult, peerInfo, type StatusResult, statusResult } from "../../src/control/results.ts";
-import { type Argument, cairn, LAUNCHER, type Ran, type RunOptions, type Running, resultOf, startCairn } from "./cli.ts";
+import {
+  type Argument,
+  cairn,
+  LAUNCHER,
+  type Ran,
+  type Running,
+  type RunOptions,
+  resultOf,
+  startCairn,
+} from "./cli.ts";
 import { reap, reapDirectory } from "./reaper.ts";
 
 export interface LogLine {
@@ -55,7 +64,15 @@ export class TestNode {
   /** Makes a home with `init`, or with `join` where there is a token. */
   static async make(init: NodeInit, token?: string): Promise<TestNode> {
     const how = token === undefined ? ["init", "--site", init.site] : ["join", token];
-    const args = ["--name", init.name, "--listen", "127.0.0.1:0", "--capacity", init.capacity ?? "4GiB", "--json"];
+    const args = [
+      "--name",
+      init.name,
+      "--listen",
+      "127.0.0.1:0",
+      "--capacity",
+      init.capacity ?? "4GiB",
+      "--json",
+    ];
     const key = `${init.home}.key`;
     const ran = await cairn(["--home", init.home, ...how, ...args, "--recovery-key-out", key]);
     return new TestNode(init, resultOf(ran, initReport));
@@ -78,7 +95,11 @@ export class TestNode {
     const [program, ...argv] = [...(options.under ?? []), LAUNCHER, "--home", this.home, "daemon", ...args];
     const child = spawn(must(program, "program"), argv, {
       cwd: "/",
-      env: { PATH: must(process.env["PATH"], "PATH"), HOME: "/nonexistent", NODE_COMPILE_CACHE: "/tmp/cairn-test-compile-cache" },
+      env: {
+        PATH: must(process.env["PATH"], "PATH"),
+        HOME: "/nonexistent",
+        NODE_COMPILE_CACHE: "/tmp/cairn-test-compile-cache",
+      },
       stdio: ["ignore", "pipe", "pipe"],
     });
     reap(child);
@@ -97,10 +118,16 @@ export class TestNode {
     child.on("close", (status, signal) => {
       if (this.#child === child) this.#child = undefined;
       exited.resolve();
-      const said = `${this.#stderr}${this.log.slice(from).map((line) => `${JSON.stringify(line)}\n`).join("")}`;
+      const said = `${this.#stderr}${this.log
+        .slice(from)
+        .map((line) => `${JSON.stringify(line)}\n`)
+        .join("")}`;
       ready.reject(new Error(`the daemon of ${this.name} ended (${status ?? signal}):\n${said}`));
     });
-    const late = setTimeout(() => ready.reject(new Error(`${this.name} was not ready in time: ${this.#stderr}`)), READY_WITHIN_MS);
+    const late = setTimeout(
+      () => ready.reject(new Error(`${this.name} was not ready in time: ${this.#stderr}`)),
+      READY_WITHIN_MS,
+    );
     await ready.promise.finally(() => clearTimeout(late));
   }
 
@@ -222,7 +249,12 @@ export class DaemonSwarm {
     };
     const inits = sites.map((site, index): NodeInit => {
       const name = `n${index}`;
-      return { home: join(this.directory, name), name, site, ...(capacity === undefined ? {} : { capacity: capacity(index) }) };
+      return {
+        home: join(this.directory, name),
+        name,
+        site,
+        ...(capacity === undefined ? {} : { capacity: capacity(index) }),
+      };
     });
     await makeAndStart(must(inits[0], "site"));
     const first = this.node(0);
@@ -243,7 +275,10 @@ export class DaemonSwarm {
   }
 
   named(peerId: string): TestNode {
-    return must(this.nodes.find((node) => node.peerId === peerId), `node ${peerId}`);
+    return must(
+      this.nodes.find((node) => node.peerId === peerId),
+      `node ${peerId}`,
+    );
   }
 
   atSite(site: string): TestNode[] {
@@ -268,7 +303,8 @@ export class DaemonSwarm {
         // Over its socket, not by a process of its own each time: this is asked often.
         const { peers } = await controlClient(node.home).peers({}, { signal, progress: () => {} });
         const states = new Map(peers.map((peer) => [peer.peerId, peer.state]));
-        if (!running.every((other) => ["self", "alive"].includes(states.get(other.peerId) ?? ""))) return false;
+        if (!running.every((other) => ["self", "alive"].includes(states.get(other.peerId) ?? "")))
+          return false;
       }
       return true;
     });
@@ -284,7 +320,9 @@ export class DaemonSwarm {
   /** Warnings and errors of all nodes, for a test that failed. */
   complaints(): string {
     const lines = this.nodes.flatMap((node) =>
-      node.log.filter((line) => Number(line["level"]) >= 40).map((line) => `${node.name} ${JSON.stringify(line)}`),
+      node.log
+        .filter((line) => Number(line["level"]) >= 40)
+        .map((line) => `${node.name} ${JSON.stringify(line)}`),
     );
     return lines.slice(-60).join("\n");
   }
@@ -301,7 +339,10 @@ export class DaemonSwarm {
 function mountsBelow(directory: string): string[] {
   const mounts = readFileSync("/proc/mounts", "utf8").split("\n");
   const paths = mounts.map((line) => line.split(" ")[1] ?? "");
-  return paths.filter((path) => path.startsWith(`${directory}/`)).sort().reverse();
+  return paths
+    .filter((path) => path.startsWith(`${directory}/`))
+    .sort()
+    .reverse();
 }
 
 /** Asks again and again until the answer is yes; throws after `withinMs`, with the last error if there was one. */

@@ -1,5 +1,13 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { type BigIntStats, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import {
+  type BigIntStats,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { SeededRng } from "../../sim/rng.ts";
 
@@ -45,7 +53,11 @@ export function differences(expected: string, actual: string): string[] {
   // diff has no way to compare FIFOs and devices, and says so of each.
   const diff = spawnSync("diff", ["-r", "--no-dereference", expected, actual], { encoding: "utf8" });
   if (diff.error === undefined)
-    found.push(...linesOf(diff.stdout).filter((line) => !/is a (fifo|character special file|block special file)/.test(line)));
+    found.push(
+      ...linesOf(diff.stdout).filter(
+        (line) => !/is a (fifo|character special file|block special file)/.test(line),
+      ),
+    );
   return found;
 }
 
@@ -64,7 +76,8 @@ function* compare(expected: Buffer, actual: Buffer): Generator<string> {
     }
     for (const field of ["mode", "uid", "gid", "rdev", "mtimeNs"] as const)
       if (before[field] !== after[field]) yield `${name}: ${field} ${before[field]} became ${after[field]}`;
-    if (!before.isDirectory() && before.size !== after.size) yield `${name}: size ${before.size} became ${after.size}`;
+    if (!before.isDirectory() && before.size !== after.size)
+      yield `${name}: size ${before.size} became ${after.size}`;
     if (!before.isDirectory() && before.nlink > 1n) {
       const first = firstOf(links.expected, before, name);
       const other = firstOf(links.actual, after, name);
@@ -76,9 +89,15 @@ function* compare(expected: Buffer, actual: Buffer): Generator<string> {
       if (!readFileSync(pair.expected).equals(readFileSync(pair.actual))) yield `${name}: the bytes differ`;
       if (after.blocks > before.blocks + 64n) yield `${name}: ${before.blocks} blocks became ${after.blocks}`;
     } else if (before.isDirectory() && after.isDirectory()) {
-      const names = new Map([...list(pair.expected), ...list(pair.actual)].map((one) => [one.toString("latin1"), one]));
+      const names = new Map(
+        [...list(pair.expected), ...list(pair.actual)].map((one) => [one.toString("latin1"), one]),
+      );
       for (const one of names.values()) {
-        pending.push({ expected: inside(pair.expected, one), actual: inside(pair.actual, one), name: `${name}/${one}` });
+        pending.push({
+          expected: inside(pair.expected, one),
+          actual: inside(pair.actual, one),
+          name: `${name}/${one}`,
+        });
       }
     }
   }
@@ -104,6 +123,9 @@ function xattrs(directory: string): string[] {
   if (!HAS_GETFATTR) return [];
   const argv = ["-R", "-h", "-P", "-d", "-m", "-", "-e", "hex", "."];
   const text = execFileSync("getfattr", argv, { cwd: directory, encoding: "latin1", maxBuffer: 1 << 30 });
-  return text.split("\n\n").map((entry) => entry.split("\n").sort().join(" ")).sort();
+  return text
+    .split("\n\n")
+    .map((entry) => entry.split("\n").sort().join(" "))
+    .sort();
 }
 const HAS_GETFATTR = hasProgram("getfattr");

@@ -1,0 +1,51 @@
+import { lstatSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { run, runWell } from "./processes.ts";
+
+/** What every Debian machine has: about 1.3 GiB in 53,000 files, most of them small. */
+const SOURCES = ["/usr/share", "/usr/lib/x86_64-linux-gnu"];
+
+/** Copies the usual trees below `directory`. */
+export async function copyCorpus(directory: string): Promise<void> {
+  await runWell("cp", ["-a", ...SOURCES, directory]);
+}
+
+/** Reads everything once, so that the first of two programs to be compared does not pay for the disk alone. */
+export async function warm(directory: string): Promise<void> {
+  await runWell("sh", ["-c", 'tar -cf - "$1" 2>/dev/null | cat >/dev/null', "sh", directory]);
+}
+
+export interface CorpusSize {
+  readonly files: number;
+  readonly bytes: number;
+  /** A regular file of about 10 KB, in the middle of the tree. */
+  readonly smallFile: string;
+}
+
+const SMALL_BYTES = [9_000, 11_000] as const;
+
+export function sizeOf(directory: string): CorpusSize {
+  let files = 0;
+  let bytes = 0;
+  const small: string[] = [];
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const { size } = lstatSync(path);
+    files++;
+    bytes += size;
+    if (size >= SMALL_BYTES[0] && size <= SMALL_BYTES[1]) small.push(path);
+  }
+  const smallFile = small.sort()[Math.floor(small.length / 2)];
+  if (smallFile === undefined) throw new Error(`${directory} has no file of 9 to 11 kB`);
+  return { files, bytes, smallFile };
+}
+
+/** What rsync would have to change to make `restored` the same as `original`: nothing, it is hoped. */
+export async function differences(original: string, restored: string): Promise<string[]> {
+  const flags = ["-aHAXn", "--itemize-changes", "--delete", "--modify-window=-1", "--checksum"];
+  const compared = await runWell("rsync", [...flags, `${original}/`, `${restored}/`]);
+  const said = compared.stdout.split("\n").filter((line) => line !== "");
+  const diff = await run("diff", ["-rq", "--no-dereference", original, restored]);
+  return [...said, ...diff.stdout.split("\n").filter((line) => line !== "")];
+}

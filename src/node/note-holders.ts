@@ -1,0 +1,88 @@
+import { must } from "../base/assert.ts";
+import type { PeerId } from "../base/ids.ts";
+import { type Catalog, refKey, type SegmentRecord, type SegmentRef } from "../catalog/index.ts";
+import type { OwnerMaps } from "../exchange/index.ts";
+import type { Clock } from "../ports/index.ts";
+import { askHolders, type ReachabilityComponents } from "../restore/index.ts";
+
+export interface NoteHoldersComponents extends ReachabilityComponents {
+  readonly clock: Pick<Clock, "wallMs">;
+}
+
+/**
+ * What holders say that they have stands in for the receipts that burnt with the old home: it fills slots that are
+ * empty and changes no other. Returns how many it filled.
+ */
+export async function noteHolders(
+  components: NoteHoldersComponents,
+  refs: readonly SegmentRef[],
+  signal: AbortSignal,
+  onSegment: (done: number) => void = () => {},
+): Promise<number> {
+  const { catalog, maps, clock } = components;
+  const { claimed } = await askHolders(components, refs, signal);
+  let filled = 0;
+  for (const [done, ref] of refs.entries()) {
+    onSegment(done);
+    const record = must(catalog.segments.get(ref), "segment record");
+    const byMap = maps.slots(ref, record.class);
+    const have = claimed.get(refKey(ref)) ?? new Set();
+    const slots = record.slots.map((slot, index) => {
+      const peer = byMap[index];
+      if (slot !== null || peer === undefined || !have.has(index)) return slot;
+      filled++;
+      return { peer, timeMs: clock.wallMs() };
+    });
+    await catalog.segments.put(ref, { ...record, slots }, { sync: false });
+  }
+  return filled;
+}
+
+/**
+ * Holders that were away when a repository was recovered are asked as they come back: until then its old segments count
+ * for less than they are worth, and the next snapshot would store all of them again.
+ */
+export class LateHolders {
+  readonly #c: NoteHoldersComponents;
+  #asked: string | undefined;
+  #isDone = false;
+
+  constructor(components: NoteHoldersComponents) {
+    this.#c = components;
+  }
+
+  /** Does something only when other peers are connected than the last time. */
+  async ask(connected: readonly PeerId[], signal: AbortSignal): Promise<number> {
+    const asked = [...connected].sort().join();
+    if (this.#isDone || asked === this.#asked) return 0;
+    this.#asked = asked;
+    const refs = await incompleteRefs(this.#c.catalog, this.#c.maps, new Set(connected));
+    this.#isDone = refs.missing === 0;
+    return refs.toAsk.length === 0 ? 0 : noteHolders(this.#c, refs.toAsk, signal);
+  }
+}
+
+async function incompleteRefs(
+  catalog: Catalog,
+  maps: OwnerMaps,
+  connected: ReadonlySet<PeerId>,
+): Promise<{ missing: number; toAsk: SegmentRef[] }> {
+  const toAsk: SegmentRef[] = [];
+  let missing = 0;
+  for await (const [ref, record] of catalog.segments.all()) {
+    if (!isRecovered(record) || record.slots.every((slot) => slot !== null)) continue;
+    missing++;
+    const byMap = maps.slots(ref, record.class);
+    const isAnyBack = record.slots.some((slot, index) => {
+      const peer = byMap[index];
+      return slot === null && peer !== undefined && connected.has(peer);
+    });
+    if (isAnyBack) toAsk.push(ref);
+  }
+  return { missing, toAsk };
+}
+
+/** Of an older life: nobody else writes its record, as nobody places its shards. */
+function isRecovered(record: SegmentRecord): boolean {
+  return record.createdMs === 0;
+}
