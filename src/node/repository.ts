@@ -86,6 +86,14 @@ export interface RestoreRequest {
   readonly onProgress: (progress: RestoreProgress) => void;
 }
 
+export interface RepositoryTotals {
+  readonly segments: number;
+  /** Shard bytes that holders have acknowledged. */
+  readonly storedBytes: number;
+  /** Plain bytes of all chunks, each once. */
+  readonly uniqueBytes: number;
+}
+
 /** The head is handed again to those who had not got it, so often at least. */
 const PUBLISH_MS = MINUTE_MS;
 
@@ -216,6 +224,24 @@ export class Repository {
   census(): ProtectionCensus {
     return new ProtectionCensus({ catalog: this.catalog, maps: this.maps, view: this.#c.view });
   }
+
+  /** Of all segments and chunks; counted anew when a head was signed or something left the spool. */
+  async totals(): Promise<RepositoryTotals> {
+    const asOf = `${this.catalog.state.headEpoch}/${this.spool.segments}`;
+    if (this.#totals?.asOf === asOf) return this.#totals;
+    let segments = 0;
+    let storedBytes = 0;
+    for await (const [, record] of this.catalog.segments.all()) {
+      segments++;
+      storedBytes += record.shardBytes * record.slots.filter((slot) => slot !== null).length;
+    }
+    let uniqueBytes = 0;
+    for await (const { place } of this.catalog.chunks.all()) uniqueBytes += place.rawBytes;
+    this.#totals = { asOf, segments, storedBytes, uniqueBytes };
+    return this.#totals;
+  }
+
+  #totals: (RepositoryTotals & { readonly asOf: string }) | undefined;
 
   async restore(request: RestoreRequest): Promise<{ report: RestoreReport; bytesFetched: number }> {
     const signal = AbortSignal.any([request.signal, this.#stopping.signal]);

@@ -61,14 +61,7 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
   const needed = new SegmentSet();
   for (const entry of entries)
     needed.addAll(SegmentSet.fromRanges((await repository.trees.manifest(entry)).needs));
-  let storedBytes = 0;
-  let segments = 0;
-  for await (const [, record] of repository.catalog.segments.all()) {
-    segments++;
-    storedBytes += record.shardBytes * record.slots.filter((slot) => slot !== null).length;
-  }
-  let uniqueBytes = 0;
-  for await (const { place } of repository.catalog.chunks.all()) uniqueBytes += place.rawBytes;
+  const { segments, storedBytes, uniqueBytes } = await repository.totals();
   const newest = entries.at(-1);
   const pool = repository.heads.pool();
   const connected = new Set(node.ports.network.connected());

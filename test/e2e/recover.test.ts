@@ -101,6 +101,8 @@ it("comes back on an empty home, through a member that holds no shard, with a si
 }, 120_000);
 
 it("knows what is there: the same tree again is nothing new, and the next snapshot is as safe as before", async () => {
+  // Those that were away when it was recovered are asked as they come back.
+  await eventually("all is known to be held", async () => (await recovered.status()).protection.state === "full");
   const again = await recovered.ask(snapshotResult, "snapshot", tree);
   expect(again).toMatchObject({ status: 0, state: "full", bytesNew: 0 });
   expect((await recovered.cli("verify", "--read-data")).status).toBe(0);
