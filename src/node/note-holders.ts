@@ -11,16 +11,16 @@ export interface NoteHoldersComponents extends ReachabilityComponents {
 
 /**
  * What holders say that they have stands in for the receipts that burnt with the old home: it fills slots that are
- * empty and changes no other. Returns how many it filled.
+ * empty and changes no other.
  */
 export async function noteHolders(
   components: NoteHoldersComponents,
   refs: readonly SegmentRef[],
   signal: AbortSignal,
   onSegment: (done: number) => void = () => {},
-): Promise<number> {
+): Promise<{ filled: number; silent: ReadonlySet<PeerId> }> {
   const { catalog, maps, clock } = components;
-  const { claimed } = await askHolders(components, refs, signal);
+  const { claimed, silent } = await askHolders(components, refs, signal);
   let filled = 0;
   for (const [done, ref] of refs.entries()) {
     onSegment(done);
@@ -35,7 +35,7 @@ export async function noteHolders(
     });
     await catalog.segments.put(ref, { ...record, slots }, { sync: false });
   }
-  return filled;
+  return { filled, silent };
 }
 
 /**
@@ -55,10 +55,12 @@ export class LateHolders {
   async ask(connected: readonly PeerId[], signal: AbortSignal): Promise<number> {
     const asked = [...connected].sort().join();
     if (this.#isDone || asked === this.#asked) return 0;
-    this.#asked = asked;
     const refs = await incompleteRefs(this.#c.catalog, this.#c.maps, new Set(connected));
     this.#isDone = refs.missing === 0;
-    return refs.toAsk.length === 0 ? 0 : noteHolders(this.#c, refs.toAsk, signal);
+    const { filled, silent } = await noteHolders(this.#c, refs.toAsk, signal);
+    // A peer that is connected and does not answer has perhaps not heard of us yet: it is asked again.
+    if (!connected.some((peer) => silent.has(peer))) this.#asked = asked;
+    return filled;
   }
 }
 

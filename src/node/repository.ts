@@ -298,14 +298,18 @@ export class Repository {
   /** Somebody came back: hand over what is waiting. */
   wake(): void {
     this.spool.wake();
+    this.#isWoken = true;
     this.#wakePublisher?.();
   }
 
   #wakePublisher: (() => void) | undefined;
+  /** Also while the loop is busy: whoever connected in the middle of a turn gets one of its own. */
+  #isWoken = false;
 
   async #publishLoop(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
+      this.#isWoken = false;
       try {
         const found = await this.#lateHolders.ask(this.#c.network.connected(), signal);
         if (found > 0) this.#c.log.info("holders-back", { shards: found });
@@ -315,6 +319,7 @@ export class Repository {
         if (!isFault(error)) throw error;
         this.#c.log.warn("publish-failed", { why: messageOf(error) });
       }
+      if (this.#isWoken) continue;
       const timer = new AbortController();
       const woken = new Promise<void>((resolve) => {
         this.#wakePublisher = resolve;
