@@ -26,6 +26,20 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(joined.buffer, joined.byteOffset, joined.length);
 }
 
+/** Smaller memory is not worth the call. */
+const LET_GO_BYTES_MIN = 16 * 1024;
+
+/**
+ * Gives memory back at once, not when garbage is next collected: a runtime that sees a few megabytes of objects is in
+ * no hurry about the hundreds of megabytes of buffers behind them. For bytes that nobody else has, and that nobody looks
+ * at again: they are empty afterwards. A part of a larger buffer is left as it is.
+ */
+export function letGo(bytes: Uint8Array): void {
+  const { buffer } = bytes;
+  if (bytes.byteLength < LET_GO_BYTES_MIN || bytes.byteLength !== buffer.byteLength) return;
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+
 /** Not constant-time: for ids and hashes. Secrets are compared with `timingSafeEqual` in crypto/. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && bufferOf(a).equals(b);

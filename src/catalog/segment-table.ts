@@ -61,6 +61,17 @@ export class SegmentTable {
     await this.#store.write([this.putOp(ref, value)], options);
   }
 
+  /**
+   * What a holder had acknowledged it has no more, or not whole: from now on it does not count. Nothing when somebody
+   * else has acknowledged the shard since.
+   */
+  async forget(ref: SegmentRef, index: number, peer: PeerId): Promise<void> {
+    const known = this.get(ref);
+    if (known?.slots[index]?.peer !== peer) return;
+    const slots = known.slots.map((slot, at) => (at === index ? null : slot));
+    await this.put(ref, { ...known, slots }, { sync: true });
+  }
+
   async *all(): AsyncGenerator<readonly [SegmentRef, SegmentRecord]> {
     for await (const [key, value] of this.#store.scan(tableRange("segment"))) {
       const view = new DataView(key.buffer, key.byteOffset, key.byteLength);

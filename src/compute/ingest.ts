@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.ts";
+import { letGo } from "../base/bytes.ts";
 import { isFault } from "../base/fault.ts";
 import { MIB } from "../base/units.ts";
 import { type Chunker, createChunker } from "../chunking/index.ts";
@@ -30,7 +31,11 @@ export function ingestFiles(
   const longest = jobs.reduce((bytes, job) => Math.max(bytes, job.expected.size - job.offset), 0);
   // Every chunk leaves this buffer compressed or copied, so one serves all files of the call.
   const scratch = new Uint8Array(Math.min(longest, WINDOW_BYTES));
-  return jobs.map((job) => ingestFile(job, { chunker, keys, scratch }, opener));
+  try {
+    return jobs.map((job) => ingestFile(job, { chunker, keys, scratch }, opener));
+  } finally {
+    letGo(scratch);
+  }
 }
 
 interface Tools {

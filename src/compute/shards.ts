@@ -1,4 +1,5 @@
 import { must } from "../base/assert.ts";
+import { letGo } from "../base/bytes.ts";
 import { type ErasureCodec, shardBytesOf, shardRoot } from "../erasure/index.ts";
 import type { RebuildJob, RootJob, SealedSegment, SealJob } from "../ports/compute.ts";
 import { sealSegment } from "../segments/index.ts";
@@ -8,13 +9,15 @@ export { openFrames } from "../segments/index.ts";
 /** Chunks into a sealed segment, the segment into n shards with their roots. */
 export function sealAndEncode(job: SealJob, codec: ErasureCodec): SealedSegment {
   const segment = sealSegment(job);
+  const segmentBytes = segment.length;
   const data = dataShardsOf(segment, job.dataShards);
+  letGo(segment);
   const shards = [...data, ...codec.encode(data, job.parityShards)];
   return {
     shards,
     roots: shards.map((bytes, index) => shardRoot(bytes, index, job.leafBytes)),
     shardBytes: must(data[0], "first shard").length,
-    segmentBytes: segment.length,
+    segmentBytes,
   };
 }
 

@@ -6,6 +6,7 @@ import {
   timingSafeEqual,
 } from "node:crypto";
 import { assert } from "../base/assert.ts";
+import { letGo } from "../base/bytes.ts";
 import { hkdfSha512 } from "./kdf.ts";
 
 export const AEAD_KEY_BYTES = 32;
@@ -64,7 +65,9 @@ export function encryptInto(
   cipher.setAAD(aad);
   let at = offset;
   for (const part of parts) {
-    out.set(cipher.update(part), at);
+    const encrypted = cipher.update(part);
+    out.set(encrypted, at);
+    letGo(encrypted);
     at += part.length;
   }
   cipher.final();

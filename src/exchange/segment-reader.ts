@@ -1,4 +1,5 @@
 import { must } from "../base/assert.ts";
+import { letGo } from "../base/bytes.ts";
 import { Fault, isFault, messageOf, type SegmentShortage } from "../base/fault.ts";
 import { type PeerId, type ShardId, segmentKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -123,7 +124,7 @@ export class SegmentReader {
         );
         return descriptor;
       } catch (error) {
-        this.#noteFailure(error, peer, { ...this.#c.catalog.segmentId(ref), index }, signal);
+        await this.#noteFailure(ref, error, peer, { ...this.#c.catalog.segmentId(ref), index }, signal);
       }
     }
     shortage.push({
@@ -186,6 +187,7 @@ export class SegmentReader {
       const at = index * descriptor.shardBytes + range.offset;
       out.set(bytes.subarray(0, Math.max(0, Math.min(bytes.length, out.length - at))), at);
     }
+    for (const bytes of [...have.values(), ...rebuilt]) letGo(bytes);
   }
 
   async #fetch(
@@ -204,18 +206,27 @@ export class SegmentReader {
       this.#bytesFetched += answer.bytes.length;
       return answer.bytes;
     } catch (error) {
-      this.#noteFailure(error, peer, shard, signal);
+      await this.#noteFailure(ref, error, peer, shard, signal);
       return undefined;
     }
   }
 
   /** Offline and wrong are different things: a peer that sent wrong bytes is named in the log as such. */
-  #noteFailure(error: unknown, peer: PeerId, shard: ShardId, signal: AbortSignal | undefined): void {
+  async #noteFailure(
+    ref: SegmentRef,
+    error: unknown,
+    peer: PeerId,
+    shard: ShardId,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     if (signal?.aborted === true) return;
     if (!isFault(error)) throw error;
     const fields = { peer, segment: segmentKey(shard), index: shard.index, why: messageOf(error) };
     if (error.code === "SHARD_CORRUPT") this.#c.log.error("shard-corrupt", fields);
     else this.#c.log.warn("fetch-failed", fields);
+    if (error.code === "SHARD_CORRUPT" || error.code === "SHARD_MISSING") {
+      await this.#c.catalog.segments.forget(ref, shard.index, peer);
+    }
   }
 
   /** Who to ask for which shard: who acknowledged it, else who is to hold it by the map. */

@@ -291,6 +291,8 @@ export class Repository {
     );
     for (const { shard, peer, reason } of outcome.corrupt) {
       this.#c.log.error("shard-corrupt", { peer, segment: shard.number, index: shard.index, why: reason });
+      const incarnation = catalog.state.incarnations.indexOf(shard.incarnation);
+      await catalog.segments.forget({ incarnation, number: shard.number }, shard.index, peer);
     }
     return outcome;
   }

@@ -1,4 +1,4 @@
-import { toHex } from "../base/bytes.ts";
+import { letGo, toHex } from "../base/bytes.ts";
 import { TaskPool } from "../base/concurrency.ts";
 import { Fault, isFault, type SegmentShortage } from "../base/fault.ts";
 import type { ChunkReader, WantedChunk } from "./chunk-reader.ts";
@@ -81,6 +81,7 @@ export class RestoreWindow {
         for (const { file, position } of this.#wanted.get(toHex(chunk.id))?.destinations ?? []) {
           await this.#writeOrReport(file, position, bytes);
         }
+        letGo(bytes);
         onBytes();
       }
     } catch (error) {

@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.ts";
+import { letGo } from "../base/bytes.ts";
 import { AEAD_TAG_BYTES } from "../crypto/aead.ts";
 import type { PreparedChunk } from "../ports/compute.ts";
 import { EMPTY_CONTENT_BYTES, ENTRY_OVERHEAD_BYTES, FIRST_CHUNK_OFFSET, type FramePlace } from "./layout.ts";
@@ -50,8 +51,9 @@ export class SegmentBuilder {
     return this.#contentBytes;
   }
 
-  /** Lets go of the chunks; their places stay. */
+  /** Lets go of the chunks and of their bytes; their places stay. */
   release(): void {
+    for (const chunk of this.#chunks) letGo(chunk.stored);
     this.#chunks.length = 0;
   }
 

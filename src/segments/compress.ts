@@ -1,6 +1,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { AssertionFailure, assert } from "../base/assert.ts";
-import { KIB, MIB } from "../base/units.ts";
+import { letGo } from "../base/bytes.ts";
+import { MIB } from "../base/units.ts";
 
 const ZSTD_LEVEL = 3;
 /** zlib refuses smaller output buffers. */
@@ -8,22 +9,30 @@ const ZLIB_CHUNK_BYTES_MIN = 64;
 /** Above the largest chunk by far; what a reader is ready to hold of one chunk. */
 export const CHUNK_RAW_BYTES_MAX = 64 * MIB;
 
-/** zlib's output buffer: one that holds what most chunks shrink to. Larger ones gained nothing at this level. */
-const OUTPUT_BYTES_MAX = 128 * KIB;
-/** More than zstd adds to incompressible data of less than `OUTPUT_BYTES_MAX`. */
+/** With the 256th part of the input: what zstd adds to incompressible data at most. */
 const OUTPUT_MARGIN_BYTES = 512;
 
 /** zstd of a chunk, or the chunk itself (the same memory) where that is not smaller. */
 export function compressChunk(raw: Uint8Array): { stored: Uint8Array; compressed: boolean } {
   assert(raw.length <= CHUNK_RAW_BYTES_MAX, "a chunk is within its largest size");
+  // One buffer for all of the output: of several, zlib makes another one, and leaves them all to be collected.
+  const outputBytes = raw.length + Math.ceil(raw.length / 256) + OUTPUT_MARGIN_BYTES;
   const packed = zstdCompressSync(raw, {
-    chunkSize: Math.min(OUTPUT_BYTES_MAX, raw.length + OUTPUT_MARGIN_BYTES),
+    chunkSize: outputBytes,
     pledgedSrcSize: raw.length,
     params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL },
   });
-  if (packed.length >= raw.length) return { stored: raw, compressed: false };
+  const output = new Uint8Array(packed.buffer);
+  // A small one is a part of a buffer that Node shares out.
+  const alone = output.length === outputBytes;
+  if (packed.length >= raw.length) {
+    if (alone) letGo(output);
+    return { stored: raw, compressed: false };
+  }
   // Copied, because `packed` keeps zlib's output buffer alive as long as it waits in a segment.
-  return { stored: new Uint8Array(packed), compressed: true };
+  const stored = new Uint8Array(packed);
+  if (alone) letGo(output);
+  return { stored, compressed: true };
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { equalBytes } from "../base/bytes.ts";
+import { equalBytes, letGo } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import { incarnationOf, ownerIdOf } from "../base/ids.ts";
 import { decrypt, sameSecret } from "../crypto/aead.ts";
@@ -86,7 +86,10 @@ export function plaintextOf(
 /** The plaintext of each frame asked for. Throws `SEGMENT_UNREADABLE`, which says which frame and what is wrong. */
 export function openFrames(job: OpenJob): Uint8Array[] {
   const access = openHeader(job.dataKey, job, job.header);
-  return job.frames.map((frame) =>
-    plaintextOf(job, job.chunkIdKey, frame, openFrame(access, frame.frame, false, frame.sealed)),
-  );
+  return job.frames.map((frame) => {
+    const stored = openFrame(access, frame.frame, false, frame.sealed);
+    const raw = plaintextOf(job, job.chunkIdKey, frame, stored);
+    if (raw !== stored) letGo(stored);
+    return raw;
+  });
 }

@@ -1,4 +1,5 @@
 import { must } from "../base/assert.ts";
+import { letGo } from "../base/bytes.ts";
 import { idBytes, type SwarmId } from "../base/ids.ts";
 import type { Catalog, IndexEntry, SegmentRecord, SegmentRef } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/keys.ts";
@@ -96,9 +97,17 @@ export class SegmentStorer {
     await this.#c.catalog.segments.put(ref, record, { sync: false });
     const { signal, onStored } = this.#init;
     if (this.#init.wait === "safe") {
-      const shard = (index: number): Uint8Array => must(sealed.shards[index], "shard");
+      let tries = 0;
+      const shard = (index: number): Uint8Array => {
+        tries++;
+        return must(sealed.shards[index], "shard");
+      };
       const placed = await this.#c.placer.place({ ref, shard, signal, onStored });
-      if (placed.slots.every((slot) => slot !== null)) return;
+      if (placed.slots.every((slot) => slot !== null)) {
+        // Tried once and acknowledged: nothing of them waits on its way to some other, slower peer.
+        if (tries === sealed.shards.length) sealed.shards.forEach(letGo);
+        return;
+      }
     }
     await this.#c.spool.add(ref, joinShards(data, closed.segmentBytes), signal);
   }

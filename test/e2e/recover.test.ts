@@ -102,7 +102,10 @@ it("comes back on an empty home, through a member that holds no shard, with a si
 
 it("knows what is there: the same tree again is nothing new, and the next snapshot is as safe as before", async () => {
   // Those that were away when it was recovered are asked as they come back.
-  await eventually("all is known to be held", async () => (await recovered.status()).protection.state === "full");
+  await eventually(
+    "all is known to be held",
+    async () => (await recovered.status()).protection.state === "full",
+  );
   const again = await recovered.ask(snapshotResult, "snapshot", tree);
   expect(again).toMatchObject({ status: 0, state: "full", bytesNew: 0 });
   expect((await recovered.cli("verify", "--read-data")).status).toBe(0);
@@ -127,7 +130,9 @@ it("the old machine can write nothing at anybody's, and harms nothing of the new
 
 // A member whose certificate was replaced is a stranger to all others, and nobody tells it why.
 it.fails("the old machine learns that it was recovered elsewhere, turns read-only and says so", async () => {
-  await eventually("it is read-only", async () => (await owner.status()).repository.readOnly, { withinMs: 15_000 });
+  await eventually("it is read-only", async () => (await owner.status()).repository.readOnly, {
+    withinMs: 15_000,
+  });
   const { alerts } = await owner.status();
   expect(alerts.map((alert) => alert.code)).toContain("read-only");
   const refused = errorOf(await owner.cli("snapshot", tree, "--json"));

@@ -50,6 +50,8 @@ export function isResultOf<Kind extends TaskKind>(
 export interface WorkerRequest {
   readonly id: number;
   readonly task: WorkerTask;
+  /** The memory behind the task's bytes: the worker's alone, and no part of any result. */
+  readonly buffers: readonly ArrayBuffer[];
 }
 
 export type WorkerReply =

@@ -121,7 +121,7 @@ export class WorkerPool {
     const id = this.#nextId++;
     const packer = new Packer();
     try {
-      const request: WorkerRequest = { id, task: packTask(call.task, packer) };
+      const request: WorkerRequest = { id, task: packTask(call.task, packer), buffers: packer.transfer };
       thread.worker.postMessage(request, packer.transfer);
     } catch (error) {
       call.reject(error instanceof Error ? error : new Error(String(error)));

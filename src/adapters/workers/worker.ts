@@ -36,10 +36,14 @@ port.on("message", (request: WorkerRequest) => {
   void answer(request);
 });
 
-async function answer({ id, task }: WorkerRequest): Promise<void> {
+async function answer({ id, task, buffers }: WorkerRequest): Promise<void> {
   try {
     const packer = new Packer();
-    const reply: WorkerReply = { id, result: packResult(await run(task), packer) };
+    const result = await run(task).finally(() => {
+      // A segment's chunks are 16 MiB that would otherwise wait for the next collection.
+      for (const buffer of buffers) buffer.transfer(0);
+    });
+    const reply: WorkerReply = { id, result: packResult(result, packer) };
     const bytes = packer.transfer.reduce((sum, buffer) => sum + buffer.byteLength, 0);
     port.postMessage(reply, packer.transfer);
     garbage.handled(bytes);
