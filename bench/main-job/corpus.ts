@@ -1,5 +1,6 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { must } from "../../src/base/assert.ts";
 import { run, runWell } from "./processes.ts";
 
 /** What every Debian machine has: about 1.3 GiB in 53,000 files, most of them small. */
@@ -18,11 +19,13 @@ export async function warm(directory: string): Promise<void> {
 export interface CorpusSize {
   readonly files: number;
   readonly bytes: number;
-  /** A regular file of about 10 KB, in the middle of the tree. */
-  readonly smallFile: string;
+  /** Regular files of about 10 KB, from all over the tree. */
+  readonly smallFiles: readonly string[];
 }
 
 const SMALL_BYTES = [9_000, 11_000] as const;
+/** Enough that a killed holder has had the shard of some. */
+const SMALL_FILES = 6;
 
 export function sizeOf(directory: string): CorpusSize {
   let files = 0;
@@ -36,9 +39,12 @@ export function sizeOf(directory: string): CorpusSize {
     bytes += size;
     if (size >= SMALL_BYTES[0] && size <= SMALL_BYTES[1]) small.push(path);
   }
-  const smallFile = small.sort()[Math.floor(small.length / 2)];
-  if (smallFile === undefined) throw new Error(`${directory} has no file of 9 to 11 kB`);
-  return { files, bytes, smallFile };
+  if (small.length === 0) throw new Error(`${directory} has no file of 9 to 11 kB`);
+  small.sort();
+  const smallFiles = Array.from({ length: SMALL_FILES }, (_, i) =>
+    must(small[Math.floor(((i + 0.5) * small.length) / SMALL_FILES)], "small file"),
+  );
+  return { files, bytes, smallFiles };
 }
 
 /** What rsync would have to change to make `restored` the same as `original`: nothing, it is hoped. */

@@ -39,6 +39,7 @@ export interface Figures {
   };
   /** Bytes of all shard files at all holders, and of restic's repository. */
   readonly stored: { readonly holderBytes: number; readonly resticBytes: number | undefined };
+  /** Bytes over the network for the restore of one small file; the worst of several. */
   readonly singleFile: {
     readonly fileBytes: number;
     readonly ownerAllUp: number;
@@ -47,7 +48,7 @@ export interface Figures {
     readonly recover: number;
     /** The first restore on the recovered machine: the path through the tree, and the file. */
     readonly recoveredFirst: number;
-    /** The same again: the tree is known by then, so that this is the file alone. */
+    /** The same file again after a restart of the daemon: the tree is known by then, so that this is the file alone. */
     readonly recoveredAgain: number;
   };
   readonly peaks: readonly { readonly node: string; readonly during: string; readonly bytes: number }[];
@@ -123,16 +124,16 @@ class MainJob {
 
     const resticRestoreMs = await this.#resticRestore();
     const full = await this.#restore("full restore", owner);
-    const ownerAllUp = await this.#single(owner, size.smallFile);
+    const ownerAllUp = await this.#single(owner, size.smallFiles);
 
     const victims = this.#swarm.nodes.slice(-m);
     await Promise.all(victims.map((node) => node.kill()));
     const down = await this.#restore(`restore, ${m} peers dead`, owner);
-    const ownerPeersDown = await this.#single(owner, size.smallFile);
+    const ownerPeersDown = await this.#single(owner, size.smallFiles);
     await Promise.all(victims.map((node) => node.start()));
     await this.#swarm.allAlive();
 
-    const recovered = await this.#recover(owner, size.smallFile);
+    const recovered = await this.#recover(owner, size.smallFiles);
     return {
       corpus: size,
       loadAtStart,
@@ -147,7 +148,12 @@ class MainJob {
       firstSnapshot: first.result,
       unchanged: unchanged.result,
       stored,
-      singleFile: { fileBytes: statSync(size.smallFile).size, ownerAllUp, ownerPeersDown, ...recovered },
+      singleFile: {
+        fileBytes: Math.max(...size.smallFiles.map((path) => statSync(path).size)),
+        ownerAllUp,
+        ownerPeersDown,
+        ...recovered,
+      },
       peaks: this.#memory.all,
       differences: this.#differences,
     };
@@ -191,19 +197,25 @@ class MainJob {
     return timed;
   }
 
-  /** Bytes that came over the network for one small file. */
-  async #single(node: TestNode, file: string): Promise<number> {
+  /** The most that came over the network for one of these. */
+  async #single(node: TestNode, files: readonly string[]): Promise<number> {
+    const fetched: number[] = [];
+    for (const file of files) fetched.push(await this.#singleOne(node, file));
+    this.#memory.note(this.#swarm.nodes, "single file");
+    return Math.max(...fetched);
+  }
+
+  async #singleOne(node: TestNode, file: string): Promise<number> {
     const target = this.#swarm.scratch("single");
     const args = ["restore", `latest:${file}`, "--target", target];
     const result = await node.ask(restoreResult, ...args);
     if (result.status !== 0 || result.files !== 1)
       throw new Error(`restoring ${file} ended with ${result.status}, ${result.files} files`);
-    this.#memory.note(this.#swarm.nodes, "single file");
     return result.bytesFetched;
   }
 
   /** The owner's machine is lost for good; a new one, with nothing but the recovery key, restores the one file. */
-  async #recover(owner: TestNode, file: string) {
+  async #recover(owner: TestNode, files: readonly string[]) {
     await owner.kill();
     const home = join(this.#swarm.directory, "recovered");
     const via = this.#swarm.node(1).address;
@@ -222,11 +234,12 @@ class MainJob {
     this.#swarm.nodes.push(recovered);
     await recovered.start();
     this.#say(`recovered: ${(ran.durationMs / 1000).toFixed(1)} s`);
-    return {
-      recover: report.bytesFetched,
-      recoveredFirst: await this.#single(recovered, file),
-      recoveredAgain: await this.#single(recovered, file),
-    };
+    const recoveredFirst = await this.#single(recovered, files.slice(-1));
+    // What it holds in memory of the segments read must not be counted as fetched for nothing.
+    await recovered.stop();
+    await recovered.start();
+    const recoveredAgain = await this.#single(recovered, files.slice(-1));
+    return { recover: report.bytesFetched, recoveredFirst, recoveredAgain };
   }
 
   #done(timed: Timed): void {

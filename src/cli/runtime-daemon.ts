@@ -2,12 +2,11 @@ import { writeSync } from "node:fs";
 import { pino } from "pino";
 import { createFileTarget, createFileTree } from "../adapters/files/index.ts";
 import { lockHome } from "../adapters/home/index.ts";
-import { createLibp2pNode, guardProcess, type Libp2pNode } from "../adapters/libp2p/index.ts";
+import { guardProcess } from "../adapters/libp2p/index.ts";
 import { openFileShardStore, openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
 import { Fault, messageOf } from "../base/fault.ts";
-import { parsePeerId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { nodeHandlers } from "../control/node-handlers.ts";
 import { serveControl } from "../control/server.ts";
@@ -19,6 +18,7 @@ import { prefixed } from "../ports/index.ts";
 import type { DaemonOptions } from "./local-operations.ts";
 import { type HomeKeys, type HomeSettings, homePaths, readHome, writeSettings } from "./runtime-home.ts";
 import { chooseListen } from "./runtime-listen.ts";
+import { type DaemonNetwork, guestNetwork, memberNetwork } from "./runtime-network.ts";
 import { programVersion } from "./version.ts";
 
 /** Runs a home's node until `signal` asks it to stop. Everything that was opened is closed, in reverse. */
@@ -91,31 +91,23 @@ async function startNode(
   closers.push(() => shards.close());
   const compute = createWorkerCompute();
   closers.push(() => compute.close());
-  const libp2p = await createLibp2pNode({
-    seed: keys.nodeSeed,
-    datastoreDirectory: paths.libp2p,
-    listen: settings.listen,
-    roleOf: (peer) => roster.roleOf(peer),
-    members: () => roster.members().map((member) => member.peer),
-    log,
-  });
-  closers.push(() => libp2p.stop());
-  const node = await openNode(home, { settings, keys, log, roster, libp2p, meta, shards, compute });
-  await libp2p.start();
-  for (const { peer, addresses } of settings.firstPeers) {
-    const id = parsePeerId(peer);
-    if (id !== undefined && roster.member(id) !== undefined) await libp2p.directory.learn(id, addresses);
-  }
+  const isGuest = settings.readOnly === true;
+  const ends = isGuest
+    ? await guestNetwork({ settings, keys, log })
+    : await memberNetwork({ settings, keys, roster, log }, paths.libp2p);
+  closers.push(() => ends.stop());
+  const node = await openNode(home, { settings, keys, log, roster, ends, meta, shards, compute });
+  await ends.start();
   await node.start();
   closers.push(() => node.stop());
   const control = await serveControl(nodeHandlers(node, { version: programVersion(), stop: onStop }), {
     home,
   });
   closers.push(() => control.close());
-  const { self } = libp2p.network;
+  const { self } = ends.network;
   log.info("ready", {
     peerId: self,
-    listen: libp2p.listenAddresses(),
+    listen: ends.listenAddresses(),
     socket: control.socketPath,
     pid: process.pid,
   });
@@ -128,14 +120,14 @@ async function openNode(
     keys: HomeKeys;
     log: Log;
     roster: Roster;
-    libp2p: Libp2pNode;
+    ends: DaemonNetwork;
     meta: Awaited<ReturnType<typeof openLevelMetaStore>>;
     shards: Awaited<ReturnType<typeof openFileShardStore>>;
     compute: ReturnType<typeof createWorkerCompute>;
   },
 ): Promise<Node> {
-  const { settings, keys, log, roster, libp2p, meta, shards, compute } = parts;
-  const { network, directory } = libp2p;
+  const { settings, keys, log, roster, ends, meta, shards, compute } = parts;
+  const { network, directory } = ends;
   const spool = await openFileSpool({ directory: homePaths(home).spool });
   const { administratorSeed } = keys;
   return Node.open(
@@ -162,6 +154,7 @@ async function openNode(
       host: settings.host,
       program: `cairn ${programVersion()}`,
       privileged: process.getuid?.() === 0,
+      guest: settings.readOnly === true,
       ...(settings.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: settings.spoolMaxBytes }),
     },
   );

@@ -18,6 +18,8 @@ const settings = z
     firstPeers: z
       .array(z.object({ peer: z.string().max(100), addresses: z.array(z.string().max(300)).max(16) }))
       .max(256),
+    /** Recovered to look and restore only: no member, and the node's key is the recovery identity's. */
+    readOnly: z.boolean().exactOptional(),
     /** What this node keeps for others. */
     capacityBytes: z.int().nonnegative(),
     /** Room of the disk that is left alone; by default 1 GiB or 2 %, whichever is more. */

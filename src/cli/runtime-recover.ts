@@ -1,7 +1,7 @@
 import type { Guest } from "../adapters/libp2p/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { Fault } from "../base/fault.ts";
-import { type PeerId, peerIdOf } from "../base/ids.ts";
+import { type Incarnation, type PeerId, peerIdOf } from "../base/ids.ts";
 import { SILENT_LOG } from "../base/log.ts";
 import type { RecoveryKeys } from "../crypto/index.ts";
 import { SEED_BYTES, signerFromSeed } from "../crypto/sign.ts";
@@ -32,15 +32,14 @@ export interface RecoverIntoInit {
 export async function recoverInto(
   components: RecoverIntoComponents,
   init: RecoverIntoInit,
-): Promise<{ keys: HomeKeys; firstPeers: HomeSettings["firstPeers"]; result: RecoverReport }> {
+): Promise<{
+  keys: HomeKeys;
+  firstPeers: HomeSettings["firstPeers"];
+  readOnly: boolean;
+  result: RecoverReport;
+}> {
   const { guest } = components;
   const { options, settings, via } = init;
-  if (options.readOnly) {
-    throw new Fault({
-      code: "UNSUPPORTED",
-      what: "recover --read-only is not there yet; without it the old machine is fenced.",
-    });
-  }
   const recovery = await Recovery.begin(
     {
       network: guest.network,
@@ -57,7 +56,7 @@ export async function recoverInto(
   );
   const head = chooseHead(pool, options, recovery);
   const payload = recovery.open(head);
-  const incarnation = recovery.newIncarnation();
+  const incarnation = options.readOnly ? undefined : recovery.newIncarnation();
   const { catalog, bytesFetched } = await importCatalog(
     { ...components, store: components.meta, client: recovery.client, clock: systemClock, log: SILENT_LOG },
     {
@@ -65,6 +64,7 @@ export async function recoverInto(
       owner: recovery.slot.owner,
       keys: recovery.keys,
       head: head.signed,
+      keepers: head.keepers,
       payload,
       maps: pool.maps,
       incarnation,
@@ -73,10 +73,45 @@ export async function recoverInto(
         options.onProgress({ type: "progress", phase: "recover", segments: done, segmentsTotal: total }),
     },
   );
+  const home =
+    incarnation === undefined
+      ? await lookOnly(components, recovery, init.recovery)
+      : await enter(components, recovery, incarnation, options, settings);
+  const { root, administratorSeed } = recovery.slot;
+  return {
+    keys: {
+      nodeSeed: home.nodeSeed,
+      root,
+      slot: recovery.slotRecord,
+      ...(administratorSeed === undefined || options.readOnly ? {} : { administratorSeed }),
+    },
+    readOnly: options.readOnly,
+    firstPeers: pool.peers.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
+    result: {
+      ownerId: recovery.slot.owner,
+      peerId: peerIdOf(signerFromSeed(home.nodeSeed).publicKey),
+      site: home.site,
+      members: { asked: pool.asked, answered: pool.answered },
+      head: describe(head),
+      snapshots: (await catalog.snapshots()).length,
+      readOnly: options.readOnly,
+      warnings: warningsOf(pool, head),
+      bytesFetched,
+    },
+  };
+}
+
+/** A member again, under a new node key and in a new life that fences the old one. */
+async function enter(
+  components: RecoverIntoComponents,
+  recovery: Recovery,
+  incarnation: Incarnation,
+  options: RecoverOptions,
+  settings: HomeSettings,
+): Promise<{ nodeSeed: Uint8Array; site: string }> {
   const nodeSeed = systemRng.bytes(SEED_BYTES);
-  const node = signerFromSeed(nodeSeed);
   const { name, host, capacityBytes } = settings;
-  const entered = await recovery.enter(node, incarnation, {
+  const entered = await recovery.enter(signerFromSeed(nodeSeed), incarnation, {
     name,
     host,
     capacityBytes,
@@ -85,27 +120,17 @@ export async function recoverInto(
   const roster = await Roster.create({ store: components.roster, clock: systemClock }, entered);
   const records = await RecordStore.open({ store: components.roster, roster, log: SILENT_LOG });
   await records.put(entered.incarnation);
-  const { root, administratorSeed } = recovery.slot;
-  return {
-    keys: {
-      nodeSeed,
-      root,
-      slot: recovery.slotRecord,
-      ...(administratorSeed === undefined ? {} : { administratorSeed }),
-    },
-    firstPeers: pool.peers.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
-    result: {
-      ownerId: recovery.slot.owner,
-      peerId: peerIdOf(node.publicKey),
-      site: entered.site,
-      members: { asked: pool.asked, answered: pool.answered },
-      head: describe(head),
-      snapshots: (await catalog.snapshots()).length,
-      readOnly: false,
-      warnings: warningsOf(pool, head),
-      bytesFetched,
-    },
-  };
+  return { nodeSeed, site: entered.site };
+}
+
+/** No member: this home dials the swarm as the recovery identity, which may read and no more. Nobody is fenced. */
+async function lookOnly(
+  components: RecoverIntoComponents,
+  recovery: Recovery,
+  keys: RecoveryKeys,
+): Promise<{ nodeSeed: Uint8Array; site: string }> {
+  await Roster.create({ store: components.roster, clock: systemClock }, recovery.roster());
+  return { nodeSeed: keys.identitySeed, site: "-" };
 }
 
 /** The newest by the rules, or the one asked for; refused where too few of the pool answered to know which that is. */

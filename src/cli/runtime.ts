@@ -122,6 +122,8 @@ interface MadeHome<T> {
   readonly keys: HomeKeys;
   /** Whom to dial first. */
   readonly firstPeers: HomeSettings["firstPeers"];
+  /** Nothing is written from this home. */
+  readonly readOnly?: boolean;
   readonly result: T;
 }
 
@@ -152,7 +154,9 @@ async function withNewHome<T>(
     } finally {
       await meta.close();
     }
-    await completeHome(home, { settings: { ...settings, firstPeers: made.firstPeers }, keys: made.keys });
+    const { firstPeers, readOnly } = made;
+    const complete = { ...settings, firstPeers, ...(readOnly === true ? { readOnly } : {}) };
+    await completeHome(home, { settings: complete, keys: made.keys });
     return made.result;
   } finally {
     lock.release();

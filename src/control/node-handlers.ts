@@ -59,20 +59,20 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
 async function statusHandler(node: Node, version: string): Promise<results.StatusResult> {
   const { repository, roster, ports } = node;
   const self = roster.member(ports.network.self);
-  if (self === undefined) throw new Fault({ code: "NOT_A_MEMBER" });
+  if (self === undefined && !node.isGuest) throw new Fault({ code: "NOT_A_MEMBER" });
   const [standing, space, spoolMax] = await Promise.all([
     repositoryStanding(node),
     ports.shards.space(),
     repository.spool.maxBytes(),
   ]);
   const members = roster.members();
-  const alive = new Set([...ports.network.connected(), self.peer]);
+  const alive = new Set([...ports.network.connected(), ports.network.self]);
   const { newest, protection } = standing;
   return {
     node: {
-      peerId: self.peer,
-      name: self.name,
-      site: self.site,
+      peerId: ports.network.self,
+      name: self?.name ?? "read-only",
+      site: self?.site ?? "-",
       version,
       addresses: ports.directory.ownAddresses(),
       startedAt: iso(node.startedMs),

@@ -41,6 +41,12 @@ const acknowledgement = codec(
 const signedMaps = codec("signed maps", z.object({ v: z.literal(1), hash: bytesOf(32) }).strict());
 const SIGNED_MAPS_KEY = stateKeyOf("maps-signed");
 const ACKNOWLEDGED_KEY = stateKeyOf("head-acknowledged");
+/** Notes who keeps a head (and maps as they are) that this home did not hand out itself: it was recovered from them. */
+export function acknowledgementOp(epoch: number, mapEpoch: number, peers: readonly PeerId[]): MetaOp {
+  const value = acknowledgement.encode({ v: 1, epoch, mapEpoch, peers: [...peers] });
+  return { type: "put", key: ACKNOWLEDGED_KEY, value };
+}
+
 /** Peers that are handed the head at the same time. */
 const PUBLISH_LIMIT = 8;
 
@@ -172,8 +178,7 @@ export class HeadKeeper {
           this.#c.log.warn("head-not-kept", { peer, epoch: headEpoch, why: messageOf(error) });
         }
       });
-      const value = acknowledgement.encode({ v: 1, epoch: headEpoch, mapEpoch, peers: [...peers] });
-      await this.#c.catalog.store.write([{ type: "put", key: ACKNOWLEDGED_KEY, value }], { sync: true });
+      await this.#c.catalog.store.write([acknowledgementOp(headEpoch, mapEpoch, [...peers])], { sync: true });
     });
   }
 

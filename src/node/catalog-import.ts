@@ -1,6 +1,6 @@
 import { must } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
-import type { Incarnation, OwnerId, SwarmId } from "../base/ids.ts";
+import type { Incarnation, OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import {
   Catalog,
@@ -15,7 +15,7 @@ import {
 } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/index.ts";
 import type { Signed } from "../crypto/signed.ts";
-import { OwnerMaps, type PeerClient, SegmentReader } from "../exchange/index.ts";
+import { acknowledgementOp, OwnerMaps, type PeerClient, SegmentReader } from "../exchange/index.ts";
 import type { Clock, Compute, MetaStore, Spool } from "../ports/index.ts";
 import { ChunkReader } from "../restore/index.ts";
 import { type HeadPayload, type Locator, mapBody } from "../wire/head.ts";
@@ -35,6 +35,8 @@ export interface ImportInit {
   readonly owner: OwnerId;
   readonly keys: OwnerKeys;
   readonly head: Signed;
+  /** Members that keep this head. */
+  readonly keepers: readonly PeerId[];
   readonly payload: HeadPayload;
   /** The newest map records of every life of the owner. */
   readonly maps: readonly Signed[];
@@ -96,7 +98,9 @@ async function newCatalog(store: MetaStore, init: ImportInit): Promise<Catalog> 
     const position = incarnations.indexOf(record.incarnation);
     return position < 0 ? [] : [catalog.mapOp(position, mapBody.decode(record.body))];
   });
-  await store.write([...ops, catalog.headOp(head)], { sync: true });
+  const { headEpoch, mapEpoch } = catalog.state;
+  const kept = acknowledgementOp(headEpoch, mapEpoch, init.keepers);
+  await store.write([...ops, catalog.headOp(head), kept], { sync: true });
   return catalog;
 }
 

@@ -27,6 +27,8 @@ export interface NodeInit {
   readonly program: string;
   /** Whether this process may set owners of files. */
   readonly privileged: boolean;
+  /** No member: the network's end is the recovery identity's, which may read this owner's data and no more. @default false */
+  readonly guest?: boolean;
   readonly spoolMaxBytes?: number;
   /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
@@ -81,12 +83,22 @@ export class Node {
     const view = new RosterView({ roster, records, network });
     const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
     if (catalog === undefined) throw new Fault({ code: "HOME_MISSING", home: "the repository" });
-    const client = new PeerClient({ network }, { swarm });
+    const protocol = init.guest === true ? "recover" : "data";
+    const client = new PeerClient({ network }, { swarm, protocol });
     const repository = await Repository.open({ ...ports, catalog, client, view }, { ...init, swarm });
     return new Node(ports, init, { roster, records, repository, view, holder });
   }
 
   async start(): Promise<void> {
+    const { network } = this.ports;
+    this.#unsubscribe.push(
+      network.onConnection((peer, connected) => this.#connectionChanged(peer, connected)),
+    );
+    if (!this.isGuest) await this.#startMember();
+    await this.repository.start();
+  }
+
+  async #startMember(): Promise<void> {
     const { network, clock, log } = this.ports;
     network.handle("data", (from, message) => {
       const owner = this.roster.member(from)?.owner;
@@ -107,15 +119,11 @@ export class Node {
         log,
       }),
     );
-    this.#unsubscribe.push(
-      network.onConnection((peer, connected) => this.#connectionChanged(peer, connected)),
-      this.roster.onChange(() => this.#dropStrangers()),
-    );
+    this.#unsubscribe.push(this.roster.onChange(() => this.#dropStrangers()));
     this.#sync.start();
     await this.#beat.start();
     await this.#holder.announceKept();
     if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
-    await this.repository.start();
     if (this.roster.genesis.administrators.length === 1 && this.#init.administrator !== undefined) {
       log.warn("single-administrator", { hint: "its key comes back with this node's recovery key only" });
     }
@@ -126,6 +134,10 @@ export class Node {
     await this.repository.stop();
     await this.#beat.stop();
     await this.#sync.stop();
+  }
+
+  get isGuest(): boolean {
+    return this.#init.guest === true;
   }
 
   get isAdministrator(): boolean {

@@ -45,8 +45,8 @@ export interface FoundHead {
   readonly id: string;
   readonly signed: Signed;
   readonly body: HeadBody;
-  /** How many members showed it. */
-  readonly seenBy: number;
+  /** The members that showed it. */
+  readonly keepers: readonly PeerId[];
 }
 
 export interface PoolFindings {
@@ -184,6 +184,14 @@ export class Recovery {
     return incarnationOf(this.#c.rng.bytes(INCARNATION_BYTES));
   }
 
+  /** The roster as the member showed it, for `Roster.create`. */
+  roster(): { genesis: Uint8Array; entries: Uint8Array[] } {
+    const entries = this.book
+      .entries()
+      .flatMap(({ entry }) => (entry.type === "genesis" ? [] : [entry.bytes]));
+    return { genesis: this.book.genesis.bytes, entries };
+  }
+
   /** Hands in the new node's key and the new life; resolves with what the home's roster starts from. */
   async enter(
     node: Signer,
@@ -214,12 +222,10 @@ export class Recovery {
     } as const;
     const answer = await askMember(network, this.#via, request);
     if (answer.t !== "accepted") throw unexpected(this.#via, answer);
-    const entries = this.book
-      .entries()
-      .flatMap(({ entry }) => (entry.type === "genesis" ? [] : [entry.bytes]));
+    const { genesis, entries } = this.roster();
     const { site } = certificate.body;
     return {
-      genesis: this.book.genesis.bytes,
+      genesis,
       entries: [...entries, certificate.bytes],
       incarnation: life,
       site,
@@ -254,13 +260,15 @@ export class Recovery {
   }
 
   /** Lives that the recovery key certified come before others, later ones first; within a life the highest epoch. */
-  #headsOf(found: readonly { records: readonly Signed[] }[]): FoundHead[] {
+  #headsOf(found: readonly { peer: PeerId; records: readonly Signed[] }[]): FoundHead[] {
     const byId = new Map<string, FoundHead>();
-    for (const record of found.flatMap(({ records }) => records)) {
-      if (record.type !== "head") continue;
-      const id = toHex(signedHash(record));
-      const seenBy = (byId.get(id)?.seenBy ?? 0) + 1;
-      byId.set(id, { id, signed: record, body: headBody.decode(record.body), seenBy });
+    for (const { peer, records } of found) {
+      for (const record of records) {
+        if (record.type !== "head") continue;
+        const id = toHex(signedHash(record));
+        const keepers = [...(byId.get(id)?.keepers ?? []), peer];
+        byId.set(id, { id, signed: record, body: headBody.decode(record.body), keepers });
+      }
     }
     const rank = ({ signed }: FoundHead): number => this.#certified.indexOf(signed.incarnation);
     return [...byId.values()].sort(

@@ -165,7 +165,11 @@ export class Repository {
 
   /** One after the other: a second one waits for the first. */
   async snapshot(request: SnapshotRequest): Promise<SnapshotResult> {
-    if (this.catalog.state.readOnly) throw new Fault({ code: "FENCED", owner: this.catalog.owner });
+    if (this.catalog.state.readOnly) {
+      const reason =
+        "this home was recovered with --read-only: it looks and restores, and makes no snapshots";
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
     const signal = AbortSignal.any([request.signal, this.#stopping.signal]);
     return this.#snapshots.run(async () => {
       signal.throwIfAborted();

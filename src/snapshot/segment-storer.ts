@@ -1,5 +1,6 @@
 import { must } from "../base/assert.ts";
 import { letGo } from "../base/bytes.ts";
+import { Semaphore } from "../base/concurrency.ts";
 import { idBytes, type SwarmId } from "../base/ids.ts";
 import type { Catalog, IndexEntry, SegmentRecord, SegmentRef } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/keys.ts";
@@ -36,6 +37,8 @@ export interface StorerInit {
 export class SegmentStorer {
   readonly #c: StorerComponents;
   readonly #init: StorerInit;
+  /** One at a time: it takes four times a segment's memory for a moment, and is faster than placing. */
+  readonly #sealing = new Semaphore(1);
 
   constructor(components: StorerComponents, init: StorerInit) {
     this.#c = components;
@@ -73,20 +76,23 @@ export class SegmentStorer {
     this.#init.signal.throwIfAborted();
     const entered = must(this.#c.catalog.segments.get(ref), "segment record");
     const { saltKey, dataKey } = this.#init.keys;
-    const sealed = await this.#c.compute.seal({
-      owner: idBytes(this.#c.catalog.owner),
-      incarnation: idBytes(this.#c.catalog.segmentId(ref).incarnation),
-      segment: ref.number,
-      dataKey,
-      saltKey,
-      random: this.#c.rng.bytes(32),
-      chunks: closed.chunks,
-      segmentBytes: closed.segmentBytes,
-      dataShards: entered.k,
-      parityShards: entered.slots.length - entered.k,
-      leafBytes: this.#init.sizes.leafBytes,
+    const sealed = await this.#sealing.run(async () => {
+      const result = await this.#c.compute.seal({
+        owner: idBytes(this.#c.catalog.owner),
+        incarnation: idBytes(this.#c.catalog.segmentId(ref).incarnation),
+        segment: ref.number,
+        dataKey,
+        saltKey,
+        random: this.#c.rng.bytes(32),
+        chunks: closed.chunks,
+        segmentBytes: closed.segmentBytes,
+        dataShards: entered.k,
+        parityShards: entered.slots.length - entered.k,
+        leafBytes: this.#init.sizes.leafBytes,
+      });
+      closed.release();
+      return result;
     });
-    closed.release();
     const data = sealed.shards.slice(0, entered.k);
     const record: SegmentRecord = {
       ...entered,

@@ -112,9 +112,9 @@ function shown(args: readonly Argument[]): string {
 export function resultOf<T>(ran: Ran, schema: z.ZodType<T>): T {
   const parsed = schema.safeParse(ran.json);
   if (parsed.success) return parsed.data;
-  throw new Error(
-    `exit ${ran.status}, not the expected JSON (${parsed.error.message}):\n${ran.stdout}${ran.stderr}`,
-  );
+  const [first] = parsed.error.issues;
+  const why = first === undefined ? "" : ` (${first.path.join(".")}: ${first.message})`;
+  throw new Error(`exit ${ran.status}, and not the expected JSON${why}:\n${ran.stdout}${ran.stderr}`);
 }
 
 function lastDocument(text: string): unknown {

@@ -52,6 +52,7 @@ export async function recoverOnto(
       owner: recovery.slot.owner,
       keys: recovery.keys,
       head: head.signed,
+      keepers: head.keepers,
       payload: recovery.open(head),
       maps: pool.maps,
       incarnation,

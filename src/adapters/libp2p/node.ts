@@ -85,6 +85,9 @@ export async function createLibp2pNode(init: Libp2pNodeInit): Promise<Libp2pNode
   const database = new Level<string, Uint8Array>(join(init.datastoreDirectory, "libp2p.level"), {
     keyEncoding: "utf8",
     valueEncoding: "view",
+    // Addresses and provider records, a few hundred bytes each and seldom read: the defaults, 8 and 4 MiB, are for more.
+    cacheSize: MIB,
+    writeBufferSize: 256 * KIB,
   });
   // libp2p neither opens nor closes it.
   const datastore = new LevelDatastore(database);
