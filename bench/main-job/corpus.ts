@@ -31,9 +31,7 @@ export function sizeOf(directory: string): CorpusSize {
   let files = 0;
   let bytes = 0;
   const small: string[] = [];
-  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
+  for (const path of filesBelow(directory)) {
     const { size } = lstatSync(path);
     files++;
     bytes += size;
@@ -45,6 +43,15 @@ export function sizeOf(directory: string): CorpusSize {
     must(small[Math.floor(((i + 0.5) * small.length) / SMALL_FILES)], "small file"),
   );
   return { files, bytes, smallFiles };
+}
+
+/** Node's own recursion goes through symbolic links to directories. */
+function* filesBelow(directory: string): Generator<string> {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else if (entry.isFile()) yield path;
+  }
 }
 
 /** What rsync would have to change to make `restored` the same as `original`: nothing, it is hoped. */

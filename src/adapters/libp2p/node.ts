@@ -12,6 +12,7 @@ import { must } from "../../base/assert.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { PeerId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
+import { KIB, MIB } from "../../base/units.ts";
 import type { Directory } from "../../ports/directory.ts";
 import type { Network } from "../../ports/network.ts";
 import { AddressBook } from "./address-book.ts";
