@@ -25,7 +25,7 @@ import { DaemonSwarm } from "../test/support/daemons.ts";
 import { loadAverage, PeakMemory, run, runWell } from "./main-job/processes.ts";
 
 const SITES = ["a", "b", "c", "a", "b", "c"];
-const DAEMON_BYTES_MAX = 400 * MIB;
+const DAEMON_BYTES_MAX = 400_000_000;
 const PATIENCE_MS = 30 * 60_000;
 const GB = 1_000_000_000;
 /** Blocks that a file system may use for the map of a sparse file. */
@@ -136,8 +136,8 @@ function printed(row: Row): string {
   return [
     `${isMet(row) ? " " : "!"} ${row.gigabytes} GB ${row.what}:`,
     `snapshot ${(row.snapshotMs / 1000).toFixed(1)} s, restore ${(row.restoreMs / 1000).toFixed(1)} s,`,
-    `owner ${(row.ownerPeakBytes / MIB).toFixed(0)} MiB, worst holder ${(row.holderPeakBytes / MIB).toFixed(0)} MiB`,
-    `(<= ${DAEMON_BYTES_MAX / MIB}), ${row.equal ? "equal" : "DIFFERENT"},`,
+    `owner ${(row.ownerPeakBytes / 1e6).toFixed(0)} MB, worst holder ${(row.holderPeakBytes / 1e6).toFixed(0)} MB`,
+    `(<= ${DAEMON_BYTES_MAX / 1e6}), ${row.equal ? "equal" : "DIFFERENT"},`,
     `${(before / MIB).toFixed(1)} MiB on disk before, ${(after / MIB).toFixed(1)} after`,
   ].join(" ");
 }

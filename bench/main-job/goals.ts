@@ -1,4 +1,4 @@
-import { KIB, MIB } from "../../src/base/units.ts";
+import { KIB } from "../../src/base/units.ts";
 import type { Figures } from "./job.ts";
 
 /** One line of the report: what, how much, how much is allowed. */
@@ -12,7 +12,7 @@ export interface Line {
 const MB = 1_000_000;
 /** restic is a fast program that writes to one local directory; ours also encodes and crosses a network. */
 const TIME_RATIO_MAX = 3;
-const DAEMON_BYTES_MAX = 400 * MIB;
+const DAEMON_BYTES_MAX = 400_000_000;
 const STORED_RATIO_MAX = 1.1;
 const UNCHANGED_BYTES_MAX = 64 * KIB;
 const SINGLE_FILE_BYTES_MAX = MB;
@@ -133,7 +133,7 @@ function seconds(ms: number): string {
 }
 
 function megabytes(bytes: number): string {
-  return `${(bytes / MIB).toFixed(0)} MiB`;
+  return `${(bytes / MB).toFixed(0)} MB`;
 }
 
 function kilobytes(bytes: number): string {

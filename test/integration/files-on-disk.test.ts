@@ -208,10 +208,9 @@ describe.runIf(isRoot)("a user who is not root", () => {
       encoding: "utf8",
       env: {},
     });
-    if (result.stdout === "") {
-      console.log(
-        `another user cannot run this checkout, so it was not tried: ${result.stderr.slice(0, 300)}`,
-      );
+    if (result.error !== undefined || result.stdout === "") {
+      const why = result.error?.message ?? result.stderr.slice(0, 300);
+      console.log(`another user cannot run this checkout, so it was not tried: ${why}`);
       return;
     }
     expect(JSON.parse(result.stdout)).toEqual({
