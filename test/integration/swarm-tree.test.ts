@@ -61,6 +61,7 @@ describe("a snapshot and its restore", () => {
     const owner = swarm.member(4);
     const source = buildHardTree(join(scratch(), "src"), swarm.rng);
     put(source, "large", swarm.rng.bytes(30 * 2 ** 20));
+    await swarm.clock.advance(LATER_MS);
     const made = await swarm.clock.during(owner.snapshot([source]));
     expect(made.protection.state).toBe("full");
     const target = scratch();
