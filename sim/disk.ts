@@ -76,15 +76,24 @@ export class SimDisk {
 
   /** Takes the time of reading so much. Faults: `DISK_FAILED`. */
   async reading(bytes: number): Promise<void> {
+    const life = this.#life;
     await this.#pass(this.#init.readMs ?? 0, bytes);
+    if (this.#life !== life) await never();
     if (this.readFault !== undefined) throw this.#failed(this.readFault);
   }
 
-  /** Takes the time of writing so much. Faults: `DISK_FULL` when that is more than is free, `DISK_FAILED`. */
-  async writing(bytes: number, sync: boolean): Promise<void> {
+  /**
+   * Takes the time of writing so much, then does it: in the same moment in which it is found that the machine is still
+   * on, because a write that comes after a loss of power would outlive earlier ones that were lost. Faults: `DISK_FULL`
+   * when that is more than is free, `DISK_FAILED`.
+   */
+  async writing(bytes: number, sync: boolean, effect: () => void): Promise<void> {
+    const life = this.#life;
     this.#checkWrite(bytes);
     await this.#pass(sync ? (this.#init.syncMs ?? 0) : 0, bytes);
+    if (this.#life !== life) await never();
     this.#checkWrite(bytes);
+    effect();
   }
 
   #checkWrite(bytes: number): void {
@@ -96,14 +105,16 @@ export class SimDisk {
   }
 
   async #pass(ms: number, bytes: number): Promise<void> {
-    const life = this.#life;
     const duration = ms + (bytes / (this.#init.bytesPerSecond ?? Number.POSITIVE_INFINITY)) * 1000;
     if (duration > 0) await this.#init.clock.sleep(duration * this.slowness);
-    // The machine went off meanwhile: whoever waits for this does not exist any more.
-    if (this.#life !== life) await new Promise<never>(() => {});
   }
 
   #failed(errno: string): Fault {
     return new Fault({ code: "DISK_FAILED", where: "simulated disk", errno });
   }
+}
+
+/** The machine went off meanwhile: whoever waits for this does not exist any more. */
+function never(): Promise<never> {
+  return new Promise<never>(() => {});
 }

@@ -141,8 +141,7 @@ class SimMetaStore implements MetaStore {
       (sum, op) => sum + (op.type === "put" ? op.key.length + op.value.length + ENTRY_OVERHEAD_BYTES : 0),
       0,
     );
-    await this.#disk.writing(grows, sync);
-    this.#data.apply(copies, sync);
+    await this.#disk.writing(grows, sync, () => this.#data.apply(copies, sync));
   }
 
   async close(): Promise<void> {

@@ -151,8 +151,7 @@ class SimShardStore implements ShardStore {
     await this.#shards.run(shardKey(id), async () => {
       const room = this.#data.begin(shard);
       try {
-        await this.#disk.writing(bytes.length, true);
-        this.#data.set(shard);
+        await this.#disk.writing(bytes.length, true, () => this.#data.set(shard));
       } finally {
         room.end();
       }
@@ -192,8 +191,7 @@ class SimShardStore implements ShardStore {
   async delete(id: ShardId): Promise<void> {
     this.#checkOpen();
     await this.#shards.run(shardKey(id), async () => {
-      await this.#disk.writing(0, true);
-      this.#data.delete(id);
+      await this.#disk.writing(0, true, () => this.#data.delete(id));
     });
   }
 

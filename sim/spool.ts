@@ -32,8 +32,7 @@ export class SimSpoolDisk implements DiskTenant {
       async put(name, bytes) {
         checkName(name);
         const copy = new Uint8Array(bytes);
-        await disk.writing(copy.length, true);
-        files.set(name, copy);
+        await disk.writing(copy.length, true, () => void files.set(name, copy));
       },
       async get(name) {
         checkName(name);
@@ -43,8 +42,7 @@ export class SimSpoolDisk implements DiskTenant {
       },
       async delete(name) {
         checkName(name);
-        await disk.writing(0, true);
-        files.delete(name);
+        await disk.writing(0, true, () => void files.delete(name));
       },
       async list() {
         await disk.reading(0);

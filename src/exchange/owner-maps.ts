@@ -1,4 +1,5 @@
 import { must } from "../base/assert.ts";
+import { Semaphore } from "../base/concurrency.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { Catalog, SegmentRef } from "../catalog/index.ts";
 import {
@@ -28,6 +29,7 @@ import { type MapBody, mapBody } from "../wire/head.ts";
  */
 export class OwnerMaps {
   readonly #catalog: Catalog;
+  readonly #writing = new Semaphore(1);
   /** By position of the incarnation. */
   readonly #maps: PlacementMap[];
 
@@ -129,8 +131,12 @@ export class OwnerMaps {
   async #change(map: PlacementMap, classId: number): Promise<void> {
     const incarnation = this.#catalog.currentIncarnation;
     this.#maps[incarnation] = map;
-    const body = bodyOf(classId, this.#rows(incarnation, classId));
-    await this.#catalog.store.write([this.#catalog.mapOp(incarnation, body)], { sync: false });
+    // One at a time, each with all that is known by then: of two writes under way the older could come last, and after a
+    // crash the map would lack a row that receipts rely on.
+    await this.#writing.run(async () => {
+      const body = bodyOf(classId, this.#rows(incarnation, classId));
+      await this.#catalog.store.write([this.#catalog.mapOp(incarnation, body)], { sync: false });
+    });
   }
 }
 

@@ -103,7 +103,7 @@ export function classFor(profile: Profile, shape: SwarmShape): ClassChoice {
   const reason =
     faultOf(profile) ??
     (n > holders
-      ? `it needs ${n} holders, and there ${holders === 1 ? "is 1" : `are ${holders}`} besides this node`
+      ? `it needs ${n} holders, and there ${holders === 1 ? "is 1" : `are ${holders}`} besides this node that may be given new data`
       : undefined);
   if (reason !== undefined) {
     throw new Fault({ code: "PROFILE_IMPOSSIBLE", profile: formatProfile(profile), reason });

@@ -53,7 +53,9 @@ describe("classFor", () => {
       expect.unreachable();
     } catch (error) {
       if (!isFault(error, "PROFILE_IMPOSSIBLE")) throw error;
-      expect(error.detail.reason).toBe("it needs 9 holders, and there are 8 besides this node");
+      expect(error.detail.reason).toBe(
+        "it needs 9 holders, and there are 8 besides this node that may be given new data",
+      );
     }
   });
 
