@@ -256,10 +256,11 @@ test("who sends more than it said, unasked, is read no further than a window", a
   swarm.setRole(raw.self, "member");
   const { stream } = await raw.open();
   stream.send(new Uint8Array(8));
-  for (let sent = 0; sent < 32 * MIB && stream.status === "open"; sent += MIB)
+  for (let sent = 0; sent < 64 * MIB && stream.status === "open"; sent += MIB)
     stream.send(new Uint8Array(MIB));
   await new Promise((resolve) => setTimeout(resolve, 500));
-  expect(stream.writeBufferLength).toBeGreaterThan(30 * MIB);
+  // What has left the sender lies in one window and in the kernel's socket buffers, which grow to about 10 MiB in all.
+  expect(stream.writeBufferLength).toBeGreaterThan(50 * MIB);
   expect(node.gauges().streamBytes.unread).toBeLessThanOrEqual(MIB);
 });
 
