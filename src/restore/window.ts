@@ -7,7 +7,7 @@ import type { FileWriter, PlannedFile } from "./file-writer.ts";
 import type { RestoreReport } from "./report.ts";
 
 /** Segments read at the same time: each holds its sealed bytes and a part of its plaintext in memory. */
-const SEGMENTS_UNDER_WAY = 3;
+const SEGMENTS_UNDER_WAY = 2;
 
 /** One place that a chunk goes to. */
 interface Destination {
