@@ -44,7 +44,7 @@ export async function runCairn(argv: readonly string[], options: RunOptions = {}
     stderr: stderr.stream,
     hostName: "host-1",
     userId: options.userId ?? 1000,
-    workingDirectory: () => bytePathOf("/work/dir"),
+    workingDirectory: () => bytePathOf("/some/dir"),
     monotonicMs: () => (nowMs += 500),
     daemonOf: (asked) => {
       home = asked;
