@@ -11,6 +11,10 @@ export interface GatherJob<T> {
   readonly indexes: readonly number[];
   /** `undefined`: it could not be had. Never rejects for a peer's doing. */
   readonly fetch: (index: number, signal: AbortSignal) => Promise<T | undefined>;
+  /** Asked last: they are not likely to answer soon. A wanted one among them is not waited for. */
+  readonly shunned?: ReadonlySet<number>;
+  /** Told of each shard that is so slow that others are asked for beside it. */
+  readonly onSlow?: (index: number) => void;
   readonly clock: Clock;
   /** What one fetch brings. @default 0 */
   readonly bytes?: number;
@@ -39,7 +43,8 @@ export async function gather<T>(job: GatherJob<T>): Promise<Gathering<T>> {
   const abort = (): void => stop.abort(job.signal?.reason);
   job.signal?.addEventListener("abort", abort, { once: true });
   const running = new Map<number, Promise<void>>();
-  const untried = [...job.indexes];
+  const isShunned = (index: number): boolean => job.shunned?.has(index) === true;
+  const untried = [...job.indexes.filter((index) => !isShunned(index)), ...job.indexes.filter(isShunned)];
   let failure: { error: unknown } | undefined;
 
   const isComplete = (): boolean => have.size >= job.need || job.wanted.every((index) => have.has(index));
@@ -61,7 +66,7 @@ export async function gather<T>(job: GatherJob<T>): Promise<Gathering<T>> {
   /** As many under way as still make it complete: the wanted ones while all of them may come, else `need`. */
   const topUp = (): void => {
     const wantedAlive = job.wanted.every(
-      (index) => have.has(index) || running.has(index) || untried.includes(index),
+      (index) => have.has(index) || running.has(index) || (untried.includes(index) && !isShunned(index)),
     );
     if (wantedAlive) for (const index of job.wanted) if (untried.includes(index)) start(index);
     if (wantedAlive) return;
@@ -84,6 +89,7 @@ export async function gather<T>(job: GatherJob<T>): Promise<Gathering<T>> {
         ...[...running.values()].map((task) => task.then(() => false)),
       ]);
       timer.abort();
+      if (hedge) for (const index of running.keys()) job.onSlow?.(index);
       if (hedge && untried[0] !== undefined) {
         // As many as make one slow shard superfluous: to spare a single one, that is a whole set of k others.
         do start(must(untried[0], "untried shard"));

@@ -16,5 +16,6 @@ export * from "./peer-client.ts";
 export * from "./placer.ts";
 export * from "./protection.ts";
 export * from "./segment-reader.ts";
+export * from "./silent-peers.ts";
 export * from "./split.ts";
 export * from "./spool-keeper.ts";

@@ -1,6 +1,6 @@
 import { must } from "../base/assert.ts";
 import { equalBytes } from "../base/bytes.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, isFault } from "../base/fault.ts";
 import {
   type Incarnation,
   type OwnerId,
@@ -13,7 +13,7 @@ import {
 import { sha256 } from "../crypto/hash.ts";
 import { checkSigned, type Signed } from "../crypto/signed.ts";
 import { shardRoot, verifyRange } from "../erasure/index.ts";
-import type { NetMessage, Network } from "../ports/index.ts";
+import type { Clock, NetMessage, Network } from "../ports/index.ts";
 import {
   type DataAnswer,
   type DataAnswerOf,
@@ -25,6 +25,7 @@ import {
 } from "../wire/data.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
 import { decodeSigned } from "../wire/signed.ts";
+import { SilentPeers } from "./silent-peers.ts";
 
 /**
  * Proof that a holder has a shard. The signed record follows from the shard, its root, the time (which is the
@@ -54,6 +55,8 @@ const EMPTY = new Uint8Array(0);
  * their descriptor are `SHARD_CORRUPT` naming the peer.
  */
 export class PeerClient {
+  /** Who left a request of this client unanswered lately. */
+  readonly silent: SilentPeers;
   readonly #network: Network;
   readonly #swarm: SwarmId;
   readonly #protocol: "data" | "recover";
@@ -61,9 +64,10 @@ export class PeerClient {
 
   /** @param init.protocol `recover` for a guest with a recovery identity. @default data */
   constructor(
-    components: { network: Network },
+    components: { network: Network; clock: Pick<Clock, "monotonicMs"> },
     init: { swarm: SwarmId; protocol?: "data" | "recover"; idleTimeoutMs?: number },
   ) {
+    this.silent = new SilentPeers(components);
     this.#network = components.network;
     this.#swarm = init.swarm;
     this.#protocol = init.protocol ?? "data";
@@ -226,7 +230,13 @@ export class PeerClient {
   ): Promise<{ answer: DataAnswerOf<T>; body: Uint8Array }> {
     const message: NetMessage = { head: dataRequest.encode(request), body };
     const options = { idleTimeoutMs: this.#idleTimeoutMs, ...(signal === undefined ? {} : { signal }) };
-    const reply = await this.#network.request(peer, this.#protocol, message, options);
+    const reply = await this.#network
+      .request(peer, this.#protocol, message, options)
+      .catch((error: unknown) => {
+        if (isFault(error, "PEER_TIMEOUT")) this.silent.note(peer);
+        throw error;
+      });
+    this.silent.answered(peer);
     const answer = dataAnswer.decode(reply.head);
     if (isAnswer(answer, expected)) return { answer, body: reply.body };
     if (answer.t === "refused") throw refused(peer, answer, about);

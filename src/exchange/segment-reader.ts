@@ -1,6 +1,6 @@
 import { must } from "../base/assert.ts";
 import { letGo } from "../base/bytes.ts";
-import { Fault, isFault, messageOf, type SegmentShortage } from "../base/fault.ts";
+import { Fault, isFault, messageOf } from "../base/fault.ts";
 import { type PeerId, type ShardId, segmentKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { MIB } from "../base/units.ts";
@@ -18,7 +18,7 @@ import { spoolName } from "./spool-keeper.ts";
 export interface ReaderComponents {
   readonly catalog: Catalog;
   readonly maps: OwnerMaps;
-  readonly client: Pick<PeerClient, "getShard" | "getRange">;
+  readonly client: Pick<PeerClient, "getShard" | "getRange" | "silent">;
   readonly spool: Pick<Spool, "get">;
   readonly compute: Pick<Compute, "rebuild">;
   readonly clock: Clock;
@@ -103,37 +103,32 @@ export class SegmentReader {
   /** After a recovery the descriptor is not at hand: the first holder that answers shows it, signed by the owner. */
   async #learnDescriptor(ref: SegmentRef, record: SegmentRecord, signal?: AbortSignal): Promise<Descriptor> {
     const holders = this.#holders(ref, record);
-    const shortage: SegmentShortage[] = [];
-    for (const [index, peer] of holders) {
-      try {
-        const shard = { ...this.#c.catalog.segmentId(ref), index };
-        const { descriptor, bytes, envelope } = await this.#c.client.getRange(
-          peer,
-          shard,
-          undefined,
-          0,
-          RANGE_BYTES,
-          signal,
-        );
-        this.#bytesFetched += bytes.length;
-        const { shardBytes } = descriptor;
-        await this.#c.catalog.segments.put(
-          ref,
-          { ...record, descriptor: envelope, shardBytes },
-          { sync: false },
-        );
-        return descriptor;
-      } catch (error) {
-        await this.#noteFailure(ref, error, peer, { ...this.#c.catalog.segmentId(ref), index }, signal);
-      }
-    }
-    shortage.push({
-      segment: this.#c.catalog.segmentId(ref),
-      have: 0,
-      need: record.k,
-      holders: [...holders.values()],
+    const indexes = this.#order([...holders.keys()], holders, []);
+    const { have } = await gather<ShardBytes>({
+      wanted: indexes.slice(0, 1),
+      need: 1,
+      indexes,
+      ...this.#c.client.silent.among(holders, 1),
+      fetch: (index, fetchSignal) =>
+        this.#orNote(ref, index, must(holders.get(index), "holder"), fetchSignal, (shard, peer) =>
+          this.#c.client.getRange(peer, shard, undefined, 0, RANGE_BYTES, fetchSignal),
+        ),
+      clock: this.#c.clock,
+      bytes: RANGE_BYTES,
+      ...(signal === undefined ? {} : { signal }),
     });
-    throw new Fault({ code: "TOO_FEW_SHARDS", shortages: shortage });
+    const [answer] = have.values();
+    if (answer === undefined) {
+      const segment = this.#c.catalog.segmentId(ref);
+      const shortage = { segment, have: 0, need: record.k, holders: [...holders.values()] };
+      throw new Fault({ code: "TOO_FEW_SHARDS", shortages: [shortage] });
+    }
+    const { descriptor, envelope } = answer;
+    const { shardBytes } = descriptor;
+    // Read again: while holders were asked, a slot may have been forgotten.
+    const now = must(this.#c.catalog.segments.get(ref), "segment record");
+    await this.#c.catalog.segments.put(ref, { ...now, descriptor: envelope, shardBytes }, { sync: false });
+    return descriptor;
   }
 
   async #readRange(
@@ -150,6 +145,7 @@ export class SegmentReader {
       wanted,
       need: descriptor.k,
       indexes: this.#order([...holders.keys()], holders, wanted),
+      ...this.#c.client.silent.among(holders, descriptor.k),
       fetch: (index, fetchSignal) =>
         this.#fetch(ref, descriptor, index, must(holders.get(index), "holder"), range, fetchSignal),
       clock: this.#c.clock,
@@ -194,17 +190,31 @@ export class SegmentReader {
     ref: SegmentRef,
     descriptor: Descriptor,
     index: number,
-    peer: PeerId,
+    holder: PeerId,
     range: ShardRange,
     signal: AbortSignal,
   ): Promise<Uint8Array | undefined> {
+    const answer = await this.#orNote(ref, index, holder, signal, (shard, peer) =>
+      range.whole
+        ? this.#c.client.getShard(peer, shard, descriptor, signal)
+        : this.#c.client.getRange(peer, shard, descriptor, range.offset, range.length, signal),
+    );
+    return answer?.bytes;
+  }
+
+  /** `undefined` where the peer cannot or does not give what is asked; why is noted. */
+  async #orNote(
+    ref: SegmentRef,
+    index: number,
+    peer: PeerId,
+    signal: AbortSignal,
+    ask: (shard: ShardId, peer: PeerId) => Promise<ShardBytes>,
+  ): Promise<ShardBytes | undefined> {
     const shard: ShardId = { ...this.#c.catalog.segmentId(ref), index };
     try {
-      const answer: ShardBytes = range.whole
-        ? await this.#c.client.getShard(peer, shard, descriptor, signal)
-        : await this.#c.client.getRange(peer, shard, descriptor, range.offset, range.length, signal);
+      const answer = await ask(shard, peer);
       this.#bytesFetched += answer.bytes.length;
-      return answer.bytes;
+      return answer;
     } catch (error) {
       await this.#noteFailure(ref, error, peer, shard, signal);
       return undefined;

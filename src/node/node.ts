@@ -84,7 +84,7 @@ export class Node {
     const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
     if (catalog === undefined) throw new Fault({ code: "HOME_MISSING", home: "the repository" });
     const protocol = init.guest === true ? "recover" : "data";
-    const client = new PeerClient({ network }, { swarm, protocol });
+    const client = new PeerClient({ network, clock }, { swarm, protocol });
     const repository = await Repository.open({ ...ports, catalog, client, view }, { ...init, swarm });
     return new Node(ports, init, { roster, records, repository, view, holder });
   }

@@ -103,7 +103,7 @@ export class Recovery {
     this.keys = deriveOwnerKeys(found.slot.root);
     this.#nowMs = found.nowMs;
     this.#certified = found.certified;
-    this.client = new PeerClient({ network: components.network }, { swarm: this.swarm, protocol: "recover" });
+    this.client = new PeerClient(components, { swarm: this.swarm, protocol: "recover" });
   }
 
   /**

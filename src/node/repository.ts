@@ -255,8 +255,9 @@ export class Repository {
     try {
       const { catalog, maps, chunks, trees } = this;
       const { keys, privileged } = this.#init;
+      const { client, clock, log } = this.#c;
       const run = new RestoreRun(
-        { catalog, maps, chunks, trees, client: this.#c.client, target },
+        { catalog, maps, chunks, trees, client, clock, log, target },
         { ...request, keys, privileged, signal },
         manifest,
       );

@@ -6,7 +6,12 @@
  */
 export * from "./browse.ts";
 export * from "./chunk-reader.ts";
-export { askHolders, type Reachability, type ReachabilityComponents } from "./reachability.ts";
+export {
+  askHolders,
+  askUntilEnough,
+  type Reachability,
+  type ReachabilityComponents,
+} from "./reachability.ts";
 export { type RestoreProblem, RestoreReport } from "./report.ts";
 export { type RestoreComponents, type RestoreInit, type RestoreProgress, RestoreRun } from "./restore.ts";
 export type { Selection } from "./selection.ts";

@@ -4,19 +4,23 @@ import { isFault, type SegmentShortage } from "../base/fault.ts";
 import type { Incarnation, PeerId } from "../base/ids.ts";
 import { type Catalog, refKey, type SegmentRef } from "../catalog/index.ts";
 import type { OwnerMaps, PeerClient } from "../exchange/index.ts";
+import type { Clock } from "../ports/index.ts";
 import { HAVE_SHARDS_MAX } from "../wire/data.ts";
 
 export interface ReachabilityComponents {
   readonly catalog: Catalog;
   readonly maps: OwnerMaps;
-  readonly client: Pick<PeerClient, "have">;
+  readonly client: Pick<PeerClient, "have" | "silent">;
 }
 
 /** What holders say that they have, right now, of each segment asked about. */
 export interface Reachability {
   /** Shard indexes claimed, by `refKey`. */
   readonly claimed: ReadonlyMap<string, ReadonlySet<number>>;
+  /** Asked, and did not answer in time. */
   readonly silent: ReadonlySet<PeerId>;
+  /** Asked, and not waited for: the others have enough. */
+  readonly late: ReadonlySet<PeerId>;
   /** Segments of which fewer than k shards were claimed. */
   readonly shortages: readonly SegmentShortage[];
 }
@@ -26,8 +30,10 @@ interface Question {
   readonly index: number;
 }
 
-/** Holders asked at the same time. */
-const ASK_LIMIT = 16;
+/** Holders asked at the same time: a whole pool, so that those who hang do not keep the others from being asked. */
+const ASK_LIMIT = 64;
+/** Once enough is known, the other holders have so long to answer before they count as silent for the reads that follow. */
+const GRACE_MS = 500;
 
 /** Asks every holder of these segments once what it has: cheap enough to do before a restore writes anything. */
 export async function askHolders(
@@ -35,32 +41,121 @@ export async function askHolders(
   segments: Iterable<SegmentRef>,
   signal?: AbortSignal,
 ): Promise<Reachability> {
-  const refs = [...segments];
-  const questions = questionsByPeer(components, refs);
-  const claimed = new Map<string, Set<number>>(refs.map((ref) => [refKey(ref), new Set()]));
-  const silent = new Set<PeerId>();
-  await mapLimit([...questions], ASK_LIMIT, async ([peer, asked]) => {
+  const survey = new Survey(components, [...segments]);
+  await survey.askAll(signal);
+  return survey.result();
+}
+
+/**
+ * The same, but it ends soon after k shards of every segment are claimed. Only where that never comes about all are waited for, as
+ * long as it takes: what is said to be missing is missing. A question under way goes on beside what follows, until its
+ * answer or its time-out; no further one is asked.
+ */
+export async function askUntilEnough(
+  components: ReachabilityComponents & { readonly clock: Clock },
+  segments: Iterable<SegmentRef>,
+  signal: AbortSignal,
+): Promise<Reachability> {
+  const survey = new Survey(components, [...segments]);
+  if (survey.isEnough) return survey.result();
+  const all = survey.askAll(signal);
+  await Promise.race([all, survey.enough]);
+  const timer = new AbortController();
+  const grace = components.clock.sleep(GRACE_MS, AbortSignal.any([signal, timer.signal])).catch(() => {});
+  await Promise.race([all, grace]);
+  timer.abort();
+  signal.throwIfAborted();
+  survey.stop();
+  // What goes wrong in the background after this is the next one's to find; a bug is still thrown.
+  all.catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+  return survey.result();
+}
+
+/** One round of questions to the holders of some segments. */
+class Survey {
+  readonly #c: ReachabilityComponents;
+  readonly #refs: readonly SegmentRef[];
+  readonly #claimed: ReadonlyMap<string, Set<number>>;
+  /** How many more shards of a segment it takes; without those that need none. */
+  readonly #lacking = new Map<string, number>();
+  readonly #silent = new Set<PeerId>();
+  readonly #waiting = new Set<PeerId>();
+  readonly #enough = Promise.withResolvers<void>();
+  #isStopped = false;
+
+  constructor(components: ReachabilityComponents, refs: readonly SegmentRef[]) {
+    this.#c = components;
+    this.#refs = refs;
+    this.#claimed = new Map(refs.map((ref) => [refKey(ref), new Set()]));
+    for (const ref of refs) {
+      const { spooled, k } = must(components.catalog.segments.get(ref), "segment record");
+      if (!spooled) this.#lacking.set(refKey(ref), k);
+    }
+  }
+
+  get isEnough(): boolean {
+    return this.#lacking.size === 0;
+  }
+
+  get enough(): Promise<void> {
+    return this.#enough.promise;
+  }
+
+  async askAll(signal: AbortSignal | undefined): Promise<void> {
+    const { silent } = this.#c.client;
+    const holders = [...questionsByPeer(this.#c, this.#refs)];
+    holders.sort(([a], [b]) => Number(silent.has(a)) - Number(silent.has(b)));
+    await mapLimit(holders, ASK_LIMIT, ([peer, asked]) => this.#ask(peer, asked, signal));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const peer of this.#waiting) this.#c.client.silent.note(peer);
+  }
+
+  result(): Reachability {
+    return {
+      claimed: this.#claimed,
+      silent: new Set(this.#silent),
+      late: new Set(this.#waiting),
+      shortages: this.#refs.flatMap((ref) => shortageOf(this.#c, ref, this.#claimed)),
+    };
+  }
+
+  async #ask(peer: PeerId, asked: readonly Question[], signal: AbortSignal | undefined): Promise<void> {
+    const { catalog, client } = this.#c;
     try {
-      for (const part of parts(components.catalog, asked)) {
-        const held = await components.client.have(
-          peer,
-          components.catalog.owner,
-          part.incarnation,
-          part.shards,
-          signal,
-        );
+      for (const { incarnation, questions, shards } of parts(catalog, asked)) {
+        if (this.#isStopped) return;
+        this.#waiting.add(peer);
+        const held = await client.have(peer, catalog.owner, incarnation, shards, signal);
+        this.#waiting.delete(peer);
         held.forEach((has, i) => {
-          const question = must(part.questions[i], "question");
-          if (has) claimed.get(refKey(question.ref))?.add(question.index);
+          if (has) this.#claim(must(questions[i], "question"));
         });
       }
     } catch (error) {
       signal?.throwIfAborted();
       if (!isFault(error)) throw error;
-      silent.add(peer);
+      this.#silent.add(peer);
+    } finally {
+      this.#waiting.delete(peer);
     }
-  });
-  return { claimed, silent, shortages: refs.flatMap((ref) => shortageOf(components, ref, claimed)) };
+  }
+
+  #claim({ ref, index }: Question): void {
+    const key = refKey(ref);
+    const claimed = must(this.#claimed.get(key), "segment asked about");
+    if (claimed.has(index)) return;
+    claimed.add(index);
+    const lacking = this.#lacking.get(key);
+    if (lacking === undefined) return;
+    if (lacking > 1) this.#lacking.set(key, lacking - 1);
+    else this.#lacking.delete(key);
+    if (this.isEnough) this.#enough.resolve();
+  }
 }
 
 function questionsByPeer(

@@ -1,5 +1,6 @@
 import { must } from "../base/assert.ts";
 import { Fault, isFault } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
 import { type BytePath, displayPath, isPlainName, joinPath } from "../base/paths.ts";
 import { MIB } from "../base/units.ts";
 import {
@@ -10,10 +11,10 @@ import {
   type TreeEntry,
 } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/keys.ts";
-import type { FileMetadata, FileStat, FileTarget } from "../ports/index.ts";
+import type { Clock, FileMetadata, FileStat, FileTarget } from "../ports/index.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
 import { FileWriter, type PlannedFile } from "./file-writer.ts";
-import { askHolders, type ReachabilityComponents } from "./reachability.ts";
+import { askUntilEnough, type ReachabilityComponents } from "./reachability.ts";
 import { RestoreReport } from "./report.ts";
 import { type SelectedEntry, type Selection, Selector } from "./selection.ts";
 import type { TreeReader } from "./tree-reader.ts";
@@ -23,6 +24,8 @@ export interface RestoreComponents extends ReachabilityComponents {
   readonly catalog: Catalog;
   readonly chunks: ChunkReader;
   readonly trees: TreeReader;
+  readonly clock: Clock;
+  readonly log: Log;
   /** Absent for a dry run into a directory that is not there. */
   readonly target: FileTarget | undefined;
 }
@@ -122,7 +125,11 @@ export class RestoreRun {
     if (this.#selector.isEverything) needed.addAll(SegmentSet.fromRanges(this.#manifest.needs));
     this.#progress("plan");
     if (this.#init.partial) return;
-    const { shortages } = await askHolders(this.#c, needed, this.#init.signal);
+    const { clock, log } = this.#c;
+    const askedMs = clock.monotonicMs();
+    const { silent, late, shortages } = await askUntilEnough(this.#c, needed, this.#init.signal);
+    const waitedMs = clock.monotonicMs() - askedMs;
+    log.info("holders-asked", { waitedMs, late: [...late], silent: [...silent], short: shortages.length });
     if (shortages.length > 0) throw new Fault({ code: "TOO_FEW_SHARDS", shortages });
   }
 

@@ -11,7 +11,7 @@ import { askHolders } from "./reachability.ts";
 export interface VerifyComponents {
   readonly catalog: Catalog;
   readonly maps: OwnerMaps;
-  readonly client: Pick<PeerClient, "have" | "getShard" | "getRange">;
+  readonly client: Pick<PeerClient, "have" | "getShard" | "getRange" | "silent">;
   readonly rng: Rng;
 }
 

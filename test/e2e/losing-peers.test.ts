@@ -158,6 +158,10 @@ it("restores although peers hang instead of being gone", async () => {
   try {
     const restored = await restoresAll();
     expect(restored.durationMs).toBeLessThan(90_000);
+    // Six of eight holders have enough: those that hang were asked, and nobody waited for their time-out.
+    const asked = must(owner.logged("holders-asked").at(-1), "question to the holders");
+    expect(asked).toMatchObject({ silent: [], short: 0 });
+    expect(z.array(z.string()).parse(asked["late"]).toSorted()).toEqual(hung.map((n) => n.peerId).toSorted());
   } finally {
     for (const node of hung) process.kill(node.pid, "SIGCONT");
   }

@@ -7,15 +7,24 @@ type Answer = "ok" | "fails" | "hangs";
 /** Asks for shards that behave as told; returns what came, what was asked for, and how long it took. */
 async function run(
   answers: readonly Answer[],
-  job: { wanted: readonly number[]; need: number },
-): Promise<{ have: number[]; complete: boolean; asked: number[]; tookMs: number; aborted: number[] }> {
+  job: { wanted: readonly number[]; need: number; shunned?: ReadonlySet<number> },
+): Promise<{
+  have: number[];
+  complete: boolean;
+  asked: number[];
+  slow: number[];
+  tookMs: number;
+  aborted: number[];
+}> {
   const clock = new VirtualClock();
   const asked: number[] = [];
+  const slow: number[] = [];
   const aborted: number[] = [];
   const gathering = gather({
     ...job,
     indexes: answers.map((_, index) => index),
     clock,
+    onSlow: (index) => slow.push(index),
     fetch: async (index, signal) => {
       asked.push(index);
       signal.addEventListener("abort", () => aborted.push(index));
@@ -27,7 +36,7 @@ async function run(
   });
   const { have, complete } = await clock.until(gathering, 600_000);
   const tookMs = clock.monotonicMs();
-  return { have: [...have.keys()].sort((a, b) => a - b), complete, asked, tookMs, aborted };
+  return { have: [...have.keys()].sort((a, b) => a - b), complete, asked, slow, tookMs, aborted };
 }
 
 describe("gathering shards", () => {
@@ -53,6 +62,25 @@ describe("gathering shards", () => {
     const { complete, asked } = await run(["ok", "ok", "hangs", "ok", "ok"], { wanted: [0, 1, 2], need: 3 });
     expect(complete).toBe(true);
     expect(asked).toEqual([0, 1, 2, 3]);
+  });
+
+  it("says which were so slow that others were asked", async () => {
+    const { slow } = await run(["ok", "ok", "hangs", "ok"], { wanted: [0, 1, 2], need: 3 });
+    expect(slow).toEqual([2]);
+  });
+
+  it("asks the shunned last, and waits for none of them while others do", async () => {
+    const answers: Answer[] = ["hangs", "ok", "ok", "ok"];
+    const { asked, tookMs } = await run(answers, { wanted: [0, 1], need: 2, shunned: new Set([0]) });
+    expect(asked).toEqual([1, 2]);
+    expect(tookMs).toBe(100);
+  });
+
+  it("asks the shunned too when the others cannot do without them", async () => {
+    const answers: Answer[] = ["ok", "fails", "ok", "fails"];
+    const { asked, complete } = await run(answers, { wanted: [0], need: 2, shunned: new Set([0]) });
+    expect(complete).toBe(true);
+    expect(asked).toEqual([1, 2, 3, 0]);
   });
 
   it("stops what is still under way when it has enough", async () => {
