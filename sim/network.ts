@@ -69,6 +69,7 @@ interface State {
   readonly addresses: readonly string[];
   readonly handlers: Map<Protocol, RequestHandler>;
   readonly listeners: Set<(peer: PeerId, connected: boolean) => void>;
+  readonly refusedListeners: Set<(peer: PeerId) => void>;
   readonly connected: Set<PeerId>;
   readonly known: Map<PeerId, string[]>;
   readonly announced: Set<OwnerId>;
@@ -110,6 +111,7 @@ class SimSwarm implements SimNetworks {
       addresses: init.addresses ?? [`/ip4/10.${index >> 16}.${(index >> 8) & 255}.${index & 255}/tcp/4001`],
       handlers: new Map(),
       listeners: new Set(),
+      refusedListeners: new Set(),
       connected: new Set(),
       known: new Map(),
       announced: new Set(),
@@ -144,6 +146,7 @@ class SimSwarm implements SimNetworks {
     state.alive.abort(new Error("the node crashed"));
     state.handlers.clear();
     state.listeners.clear();
+    state.refusedListeners.clear();
     state.announced.clear();
     this.refresh();
   }
@@ -183,9 +186,20 @@ class SimSwarm implements SimNetworks {
         else state.connected.delete(peer);
         for (const listener of state.listeners) changes.push(() => listener(peer, isConnected));
       }
+      changes.push(() => this.#knockOnDoors(state));
     }
     // Listeners look at other nodes too: all sets are right before the first is called.
     for (const tell of changes) tell();
+  }
+
+  /** A node dials the members that it misses; one that does not list it turns it away. */
+  #knockOnDoors(state: State): void {
+    for (const other of this.#nodes.values()) {
+      const [self, peer] = [state.init.self, other.init.self];
+      if (other === state || !this.#reaches(state, other)) continue;
+      if (state.init.roleOf(peer) === "member" && other.init.roleOf(self) === "stranger")
+        for (const listener of state.refusedListeners) listener(peer);
+    }
   }
 
   #areConnected(a: State, b: State): boolean {
@@ -213,6 +227,10 @@ class SimSwarm implements SimNetworks {
       onConnection: (listener) => {
         state.listeners.add(listener);
         return () => state.listeners.delete(listener);
+      },
+      onRefused: (listener) => {
+        state.refusedListeners.add(listener);
+        return () => state.refusedListeners.delete(listener);
       },
       disconnect: async (peer) => {
         this.#breakLink(state.init.self, peer);

@@ -35,9 +35,12 @@ export async function answerSync(
   {
     sets,
     take,
+    introduce,
   }: {
     readonly sets: SyncSets;
     readonly take: (set: SyncSet, entries: readonly Uint8Array[], news: boolean) => Promise<PutOutcome[]>;
+    /** Tells another member of the one that asks. */
+    readonly introduce: (to: PeerId) => Promise<boolean>;
   },
   head: Uint8Array,
 ): Promise<SyncAnswer> {
@@ -59,6 +62,8 @@ export async function answerSync(
         const known = outcomes.filter((outcome) => outcome === "known").length;
         return { v: 1, kind: "taken", added: outcomes.length - refused - known, known, refused };
       }
+      case "introduce":
+        return { v: 1, kind: "introduced", done: await introduce(request.to) };
     }
   } catch (error) {
     return refusalOf(error);

@@ -6,11 +6,12 @@ import type { Log } from "../base/log.ts";
 import { SECOND_MS } from "../base/units.ts";
 import { sha256 } from "../crypto/hash.ts";
 import type { Signed } from "../crypto/signed.ts";
-import { type Clock, type Directory, type Network, type Rng, randomInt } from "../ports/index.ts";
+import { type Clock, type Directory, type Network, type Rng, sampleOf } from "../ports/index.ts";
 import { nodeStatusCodec } from "../wire/membership.ts";
 import { encodeSigned } from "../wire/signed.ts";
 import { type SyncSetName, syncAnswerCodec } from "../wire/sync.ts";
 import type { RosterEntry } from "./entry.ts";
+import { Introductions } from "./introductions.ts";
 import { Outbox } from "./outbox.ts";
 import { isRecordType } from "./record-rules.ts";
 import type { RecordView } from "./record-view.ts";
@@ -45,11 +46,14 @@ const SESSIONS_MAX = 2;
 /** Peers waiting for their first comparison after connecting; beyond, the rounds come to them. */
 const WAITING_MAX = 1024;
 const REFUSED_MAX = 4096;
+/** What a comparison brought is passed on if it was no more than this: a newcomer would tell everybody the whole roster. */
+const PASSED_ON_MAX = 16;
 
 /**
  * Spreads roster entries and gossiped records: news at once to connected members, who pass on what was new to
  * them, and comparison of fingerprints after connecting and every half minute, which finds what news missed. An epidemic
- * with a fan-out of 12 reaches all but about e^-12 of the members; comparing reaches the rest.
+ * with a fan-out of 12 reaches all but about e^-12 of the members; comparing reaches the rest. A newcomer that is turned
+ * away somewhere has itself introduced there.
  */
 export class SyncService {
   readonly #components: SyncComponents;
@@ -58,13 +62,14 @@ export class SyncService {
   readonly #fanout: number;
   readonly #stopping = new AbortController();
   readonly #outbox: Outbox;
+  readonly #introductions: Introductions;
   readonly #view: RecordView;
   readonly #sets: SyncSets;
   readonly #unsubscribe: (() => void)[] = [];
   readonly #running = new Set<Promise<void>>();
   readonly #waiting = new Set<PeerId>();
   readonly #inSession = new Set<PeerId>();
-  /** What is being stored right now, by the hash of its bytes: who sent it, and whether it is news to pass on. */
+  /** What is being stored right now, by the hash of its bytes: who sent it, and whether to pass it on. */
   readonly #arriving = new Map<string, { readonly from: PeerId; readonly passOn: boolean }>();
   readonly #refused = new Set<string>();
 
@@ -75,6 +80,7 @@ export class SyncService {
     this.#neighbours = init.neighbours ?? 3;
     this.#fanout = init.fanout ?? 12;
     this.#outbox = new Outbox({ network, log }, this.#stopping.signal);
+    this.#introductions = new Introductions(components, this.#stopping.signal);
     this.#view = records.view(({ type }) => records.rule(type).gossip);
     this.#sets = { roster: rosterSet(roster), records: recordSet(records, this.#view) };
   }
@@ -86,6 +92,7 @@ export class SyncService {
       roster.onChange(({ added }) => this.#rosterChanged(added)),
       records.onChange(({ record }) => this.#recordChanged(record)),
       network.onConnection((peer, connected) => this.#connectionChanged(peer, connected)),
+      network.onRefused((peer) => this.#run(this.#beIntroduced(peer))),
     );
     for (const record of records.ofType("status")) this.#learn(record);
     for (const peer of network.connected()) this.#connectionChanged(peer, true);
@@ -121,7 +128,7 @@ export class SyncService {
       {
         network,
         sets: this.#sets,
-        take: (set, entries) => this.#take(peer, false, set, entries),
+        take: (set, entries) => this.#take(peer, entries.length <= PASSED_ON_MAX, set, entries),
         refused: {
           has: (hash) => this.#refused.has(hash),
           add: (hash) => this.#noteRefused(hash),
@@ -137,7 +144,8 @@ export class SyncService {
   async #answer(from: PeerId, head: Uint8Array) {
     const take = (set: SyncSet, entries: readonly Uint8Array[], news: boolean) =>
       this.#take(from, news, set, entries);
-    const answer = await answerSync({ sets: this.#sets, take }, head);
+    const introduce = (to: PeerId) => this.#introductions.introduce(from, to);
+    const answer = await answerSync({ sets: this.#sets, take, introduce }, head);
     if (answer.kind === "refused") {
       this.#components.log.warn("sync-refused", { from, code: answer.refusal, reason: answer.reason });
     }
@@ -198,9 +206,10 @@ export class SyncService {
 
   #pass(set: SyncSetName, bytes: Uint8Array): void {
     const arrived = this.#arriving.get(toHex(sha256(bytes)));
-    // What a comparison brought is old news to most: a newcomer would tell everybody the whole roster.
     if (arrived !== undefined && !arrived.passOn) return;
-    for (const peer of this.#sample(this.#fanout)) {
+    // Who has just let somebody in tells everybody it can: until they know, they turn the newcomer away.
+    const isOwnEntry = arrived === undefined && set === "roster";
+    for (const peer of this.#sample(isOwnEntry ? Number.POSITIVE_INFINITY : this.#fanout)) {
       if (peer !== arrived?.from) this.#outbox.push(peer, set, bytes);
     }
   }
@@ -210,17 +219,9 @@ export class SyncService {
     for (const peer of peers) this.#outbox.push(peer, set, bytes);
   }
 
-  /** Different connected members, drawn at random; all of them if there are no more. */
   #sample(size: number): PeerId[] {
     const { network, rng } = this.#components;
-    const peers = network.connected();
-    const chosen = Math.min(size, peers.length);
-    for (let i = 0; i < chosen; i++) {
-      const j = i + randomInt(rng, peers.length - i);
-      const [a, b] = [peers[i], peers[j]];
-      if (a !== undefined && b !== undefined) [peers[i], peers[j]] = [b, a];
-    }
-    return peers.slice(0, chosen);
+    return sampleOf(rng, network.connected(), size);
   }
 
   #connectionChanged(peer: PeerId, connected: boolean): void {
@@ -231,6 +232,13 @@ export class SyncService {
     // One side's comparison serves both.
     if (this.#components.network.self > peer || this.#waiting.size >= WAITING_MAX) return;
     this.#waiting.add(peer);
+    this.#startSessions();
+  }
+
+  /** A member turned us away: somebody else tells it of us, and then it is dialled at once. */
+  async #beIntroduced(refuser: PeerId): Promise<void> {
+    if (!(await this.#introductions.askFor(refuser)) || this.#stopping.signal.aborted) return;
+    this.#waiting.add(refuser);
     this.#startSessions();
   }
 

@@ -58,6 +58,11 @@ export interface Network {
   connected(): PeerId[];
   /** Called after a peer's first connection opened or its last closed. Returns how to stop. */
   onConnection(listener: (peer: PeerId, connected: boolean) => void): () => void;
+  /**
+   * Called when a peer that is a member here ended a connection that we had dialled without letting us in: as far as
+   * it has heard, we are none. Not called more than once for a dial. Returns how to stop.
+   */
+  onRefused(listener: (peer: PeerId) => void): () => void;
   /** Ends every connection of a peer whose role changed to stranger. */
   disconnect(peer: PeerId): Promise<void>;
 }

@@ -10,3 +10,14 @@ export interface Rng {
 export function randomInt(rng: Pick<Rng, "float">, bound: number): number {
   return Math.floor(rng.float() * bound);
 }
+
+/** Different ones of the items, drawn at random; all of them, shuffled, if there are no more. */
+export function sampleOf<T>(rng: Pick<Rng, "float">, items: readonly T[], size: number): T[] {
+  const rest = [...items];
+  const chosen: T[] = [];
+  while (chosen.length < size && rest.length > 0) {
+    const [item] = rest.splice(randomInt(rng, rest.length), 1);
+    if (item !== undefined) chosen.push(item);
+  }
+  return chosen;
+}

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { bytesOf, bytesUpTo, codec, count } from "./codec.ts";
+import { bytesOf, bytesUpTo, codec, count, peerId } from "./codec.ts";
 import { ENTRY_BYTES_MAX, refusalSchema } from "./membership.ts";
 import { SIGNED_BODY_BYTES_MAX } from "./signed.ts";
 
@@ -54,6 +54,8 @@ const syncRequestSchema = z.discriminatedUnion("kind", [
       records: z.array(recordBytes).max(SYNC_FETCH_ITEMS_MAX),
     })
     .strict(),
+  /** A member does not let me in: push it what says that I am one. */
+  z.object({ v: z.literal(1), kind: z.literal("introduce"), to: peerId }).strict(),
 ]);
 export type SyncRequest = z.output<typeof syncRequestSchema>;
 export const syncRequestCodec = codec("sync request", syncRequestSchema);
@@ -91,6 +93,8 @@ const syncAnswerSchema = z.discriminatedUnion("kind", [
   z
     .object({ v: z.literal(1), kind: z.literal("taken"), added: count, known: count, refused: count })
     .strict(),
+  /** Whether that member has taken it. */
+  z.object({ v: z.literal(1), kind: z.literal("introduced"), done: z.boolean() }).strict(),
   refusalSchema,
 ]);
 export type SyncAnswer = z.output<typeof syncAnswerSchema>;

@@ -165,7 +165,17 @@ const encodings: Record<string, Uint8Array> = {
   syncTaken: syncAnswerCodec.encode({ v: 1, kind: "taken", added: 1, known: 2, refused: 3 }),
 };
 
+const introductions: Record<string, Uint8Array> = {
+  introduce: syncRequestCodec.encode({ v: 1, kind: "introduce", to: peerIdOf(node.publicKey) }),
+  introduced: syncAnswerCodec.encode({ v: 1, kind: "introduced", done: true }),
+};
+
 describe("membership encodings, version 1", () => {
+  it("of introductions are the pinned bytes", () => {
+    const hex = Object.fromEntries(Object.entries(introductions).map(([name, bytes]) => [name, toHex(bytes)]));
+    expect(hex).toEqual(goldenJson("v1/membership/introductions.json", hex));
+  });
+
   it("are the pinned bytes", () => {
     const hex = Object.fromEntries(Object.entries(encodings).map(([name, bytes]) => [name, toHex(bytes)]));
     expect(hex).toEqual(goldenJson("v1/membership/encodings.json", hex));

@@ -2,6 +2,7 @@ import type { Connection, Libp2p } from "@libp2p/interface";
 import { multiaddr } from "@multiformats/multiaddr";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { PeerId } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
 import { SECOND_MS } from "../../base/units.ts";
 import type { AddressBook } from "./address-book.ts";
 import { withoutPeer } from "./addresses.ts";
@@ -10,6 +11,7 @@ import { type ConnectionBook, NotAdmitted, type OpenConnection } from "./connect
 import type { Libp2pDirectory } from "./directory.ts";
 import type { RoleOf } from "./gate.ts";
 import { raceAbort } from "./idle-guard.ts";
+import { escalate } from "./last-resort.ts";
 import type { Libp2pLimits } from "./limits.ts";
 
 export interface DialerInit {
@@ -20,6 +22,7 @@ export interface DialerInit {
   readonly directory: Libp2pDirectory;
   readonly roleOf: RoleOf;
   readonly limits: Libp2pLimits;
+  readonly log: Log;
 }
 
 /** The DHT is asked for one peer at most this often: every request to a dead peer would ask otherwise. */
@@ -31,6 +34,7 @@ export class Dialer {
   readonly #init: DialerInit;
   readonly #dialling = new Map<PeerId, Promise<OpenConnection>>();
   readonly #foundMs = new Map<PeerId, number>();
+  readonly #refusedListeners = new Set<(peer: PeerId) => void>();
   readonly #stopped = new AbortController();
 
   constructor(init: DialerInit) {
@@ -46,6 +50,11 @@ export class Dialer {
     this.#dialling.delete(peer);
   }
 
+  onRefused(listener: (peer: PeerId) => void): () => void {
+    this.#refusedListeners.add(listener);
+    return () => this.#refusedListeners.delete(listener);
+  }
+
   /** Rejects with `PEER_UNREACHABLE`, `NotAdmitted` or the signal's reason. */
   async connect(peer: PeerId, signal: AbortSignal): Promise<OpenConnection> {
     const open = this.#init.book.best(peer);
@@ -59,9 +68,22 @@ export class Dialer {
     const dialling = this.#reach(peer).finally(() => {
       if (this.#dialling.get(peer) === dialling) this.#dialling.delete(peer);
     });
-    dialling.catch(() => {});
+    dialling.catch((error: unknown) => {
+      if (error instanceof NotAdmitted) this.#tellRefused(peer);
+    });
     this.#dialling.set(peer, dialling);
     return dialling;
+  }
+
+  #tellRefused(peer: PeerId): void {
+    for (const listener of this.#refusedListeners) {
+      try {
+        listener(peer);
+      } catch (error) {
+        escalate(error);
+        this.#init.log.error("refused-listener-failed", { peer, reason: messageOf(error) });
+      }
+    }
   }
 
   async #reach(peer: PeerId): Promise<OpenConnection> {

@@ -113,6 +113,8 @@ export async function createGuest(init: GuestInit): Promise<Guest> {
       handle: () => {},
       connected: () => book.connected(),
       onConnection: (listener) => book.onConnection(listener),
+      // A guest that is turned away hears so from its own dial.
+      onRefused: () => () => {},
       disconnect: async (peer) => book.drop(peer),
     },
     stop: async () => {

@@ -86,6 +86,8 @@ export interface Libp2pLimits {
   readonly redialParallelMax: number;
   readonly redialFirstMs: number;
   readonly redialMaxMs: number;
+  /** The same for a member that is there but does not know us yet: news of us may reach it any second. */
+  readonly redialRefusedMaxMs: number;
   readonly connectionsMax: number;
   /** Handshakes that have not ended yet. With the next two: 64 a second from one address, each at most 3 s, are 192. */
   readonly pendingInboundMax: number;
@@ -117,6 +119,7 @@ export const DEFAULT_LIMITS: Libp2pLimits = {
   redialParallelMax: 8,
   redialFirstMs: SECOND_MS,
   redialMaxMs: 30 * SECOND_MS,
+  redialRefusedMaxMs: 5 * SECOND_MS,
   connectionsMax: 600,
   pendingInboundMax: 256,
   inboundPerSecondAndHost: 64,

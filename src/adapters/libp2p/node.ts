@@ -208,7 +208,7 @@ async function connectParts(
     limits,
     log,
   });
-  const dialer: Dialer = new Dialer({ libp2p, self, book, addressBook, directory, roleOf, limits });
+  const dialer: Dialer = new Dialer({ libp2p, self, book, addressBook, directory, roleOf, limits, log });
   const connect = (peer: PeerId, signal: AbortSignal) => dialer.connect(peer, signal);
   const redial = new Redial({ self, members: init.members, book, connect, limits, log });
   directory.onLearned((peer) => {
@@ -228,6 +228,7 @@ async function connectParts(
       handle: (protocol, handler) => server.handle(protocol, handler),
       connected: () => book.connected(),
       onConnection: (listener) => book.onConnection(listener),
+      onRefused: (listener) => dialer.onRefused(listener),
       disconnect: async (peer) => book.drop(peer),
     },
     directory,

@@ -1,7 +1,7 @@
 import { messageOf } from "../../base/fault.ts";
 import type { PeerId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
-import type { ConnectionBook, OpenConnection } from "./connections.ts";
+import { type ConnectionBook, NotAdmitted, type OpenConnection } from "./connections.ts";
 import type { Libp2pLimits } from "./limits.ts";
 
 export interface RedialInit {
@@ -102,17 +102,19 @@ export class Redial {
     const { limits, log } = this.#init;
     attempts.isUnderWay = true;
     this.#underWay++;
+    let maxMs = limits.redialMaxMs;
     try {
       await this.#init.connect(peer, this.#stopped.signal);
       attempts.failed = 0;
     } catch (error) {
+      maxMs = error instanceof NotAdmitted ? limits.redialRefusedMaxMs : limits.redialMaxMs;
       attempts.failed++;
       // Once per doubling at most, so that a dead peer does not fill the log.
       if ((attempts.failed & (attempts.failed - 1)) === 0) {
         log.debug("dial-failed", { peer, attempts: attempts.failed, reason: messageOf(error) });
       }
     } finally {
-      const waitMs = Math.min(limits.redialMaxMs, limits.redialFirstMs * 2 ** Math.min(attempts.failed, 20));
+      const waitMs = Math.min(maxMs, limits.redialFirstMs * 2 ** Math.min(attempts.failed, 20));
       attempts.dueMs = performance.now() + waitMs * (0.5 + Math.random() * 0.5);
       attempts.isUnderWay = false;
       this.#underWay--;

@@ -129,6 +129,84 @@ describe("news", () => {
   });
 });
 
+describe("news of a newcomer", () => {
+  it("goes to every connected member by who lets it in, however many there are", async () => {
+    const { nodes, invitation, net, ...swarm } = await swarmOf(20);
+    const first = at(nodes, 0);
+    const told = new Set<PeerId>();
+    net.observe = (from, to) => void (from === first.keys.peer && told.add(to));
+    await first.roster.applyAll(delegated(swarm, invitation, 50, keysOf("newcomer")));
+    await settle();
+    expect(told.size).toBe(19);
+  });
+
+  it("is passed on by who learnt it from a comparison", async () => {
+    const { nodes, invitation, net, ...swarm } = await swarmOf(4);
+    const [admits, between, ...others] = nodes;
+    if (admits === undefined || between === undefined) throw new Error("four nodes");
+    part(net, [admits], [between, ...others], false);
+    const own = keysOf("newcomer");
+    await admits.roster.applyAll(delegated(swarm, invitation, 50, own));
+    await settle();
+    part(net, [admits], [between], true);
+    await settle();
+    for (const node of nodes) expect(node.roster.roleOf(own.peer)).toBe("member");
+  });
+
+  it("is pushed at the newcomer's word to a member that has missed it", async () => {
+    const { nodes, invitation, net, start, ...swarm } = await swarmOf(3);
+    const [admits, , misses] = nodes;
+    if (admits === undefined || misses === undefined) throw new Error("three nodes");
+    const [admitting, deaf] = [net.ends.get(admits.keys.peer), net.ends.get(misses.keys.peer)];
+    if (admitting === undefined || deaf === undefined) throw new Error("their ends");
+    deaf.isDeaf = true;
+    const own = keysOf("newcomer");
+    await admits.roster.applyAll(delegated(swarm, invitation, 50, own));
+    const newcomer = await start(own);
+    await newcomer.roster.applyAll(delegated(swarm, invitation, 50, own));
+    await newcomer.records.put(statusOf(newcomer, 9));
+    await settle();
+    const end = net.ends.get(own.peer);
+    end?.refusedBy(misses.keys.peer);
+    await settle();
+    expect(misses.roster.roleOf(own.peer)).toBe("stranger");
+
+    deaf.isDeaf = false;
+    end?.refusedBy(misses.keys.peer);
+    await settle();
+    // Not again so soon: a member that is dialled in vain every moment must not keep the others busy.
+    expect(misses.roster.roleOf(own.peer)).toBe("stranger");
+    await swarm.clock.advance(3 * SECOND_MS);
+    const dialled: PeerId[] = [];
+    net.observe = (from, to) => void (from === own.peer && dialled.push(to));
+    end?.refusedBy(misses.keys.peer);
+    await settle();
+    expect(misses.roster.roleOf(own.peer)).toBe("member");
+    expect(misses.learnt.get(own.peer)).toEqual(["/ip4/10.0.0.9/tcp/4001"]);
+    // And then it is dialled without waiting for a turn.
+    expect(dialled.at(-1)).toBe(misses.keys.peer);
+  });
+
+  it("is not pushed for who is no member, nor to a member that is away", async () => {
+    const { nodes, net } = await swarmOf(3);
+    const [one, two, away] = nodes;
+    if (one === undefined || two === undefined || away === undefined) throw new Error("three nodes");
+    part(net, [one, two], [away], false);
+    const ask = async (to: PeerId) => {
+      const head = syncRequestCodec.encode({ v: 1, kind: "introduce", to });
+      const message = { head, body: new Uint8Array(0) };
+      return syncAnswerCodec.decode(
+        (await net.ends.get(one.keys.peer)?.serve(two.keys.peer, "sync", message))?.head ?? head,
+      );
+    };
+    expect(await ask(away.keys.peer)).toEqual({ v: 1, kind: "introduced", done: false });
+    expect(await ask(keysOf("nobody").peer)).toEqual({ v: 1, kind: "introduced", done: false });
+    part(net, [one], [away], true);
+    await settle();
+    expect(await ask(away.keys.peer)).toEqual({ v: 1, kind: "introduced", done: true });
+  });
+});
+
 describe("comparing", () => {
   it("costs one small exchange when both hold the same", async () => {
     const { nodes, net, clock } = await swarmOf(3);

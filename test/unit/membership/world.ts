@@ -157,6 +157,9 @@ export class MemoryEnd implements Network {
   readonly #roleOf: (peer: PeerId) => PeerRole;
   readonly #handlers = new Map<Protocol, RequestHandler>();
   readonly #listeners = new Set<(peer: PeerId, connected: boolean) => void>();
+  readonly #refusedListeners = new Set<(peer: PeerId) => void>();
+  /** Answers nobody, though its links are open. */
+  isDeaf = false;
   /** For tests that look at or change what goes by. */
   intercept: ((message: NetMessage) => NetMessage | undefined) | undefined;
 
@@ -188,7 +191,7 @@ export class MemoryEnd implements Network {
       (role === "join-guest" && protocol === "join") ||
       (role === "recovery-guest" && protocol === "recover");
     const handler = this.#handlers.get(protocol);
-    if (!allowed || handler === undefined) throw unreachable(this.self);
+    if (!allowed || handler === undefined || this.isDeaf) throw unreachable(this.self);
     try {
       return await handler(from, message);
     } catch (error) {
@@ -210,6 +213,16 @@ export class MemoryEnd implements Network {
   onConnection(listener: (peer: PeerId, connected: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  onRefused(listener: (peer: PeerId) => void): () => void {
+    this.#refusedListeners.add(listener);
+    return () => void this.#refusedListeners.delete(listener);
+  }
+
+  /** As when the peer turned us away at its door. */
+  refusedBy(peer: PeerId): void {
+    for (const listener of this.#refusedListeners) listener(peer);
   }
 
   tell(peer: PeerId, connected: boolean): void {
