@@ -14,7 +14,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "fast",
-          include: ["test/{unit,property,contract,golden,integration}/**/*.test.ts"],
+          include: ["test/{unit,property,contract,golden,integration,fuzz}/**/*.test.ts"],
         },
       },
       {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { BytePath } from "../base/paths.ts";
 import type { MetaOp, MetaStore } from "../ports/index.ts";
-import { bytesOf, bytesUpTo, codec, count, segmentNumber } from "../wire/codec.ts";
+import { bytesOf, bytesUpTo, codec, count, OWN_SHAPE, segmentNumber } from "../wire/codec.ts";
 import { metadataKey, pathKey } from "./keys.ts";
 
 /** A million chunks: more in one directory is read again instead. */
@@ -27,7 +27,7 @@ const entry = z
   .strict();
 export type CachedDirectory = Omit<z.output<typeof entry>, "v">;
 
-const cached = codec("path cache entry", entry);
+const cached = codec("path cache entry", entry, OWN_SHAPE);
 
 /**
  * What the last snapshot saw in each directory, by absolute path: lets the next one leave unchanged files

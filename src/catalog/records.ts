@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { bytesOf, bytesUpTo, codec, count, segmentNumber, textUpTo } from "../wire/codec.ts";
+import { bytesOf, bytesUpTo, codec, count, OWN_SHAPE, segmentNumber, textUpTo } from "../wire/codec.ts";
 import { locator } from "../wire/head.ts";
 import { SNAPSHOTS_PER_PAGE } from "./page-sizes.ts";
 
@@ -39,6 +39,7 @@ export const manifestCodec = codec(
       needs: segmentRanges,
     })
     .strict(),
+  OWN_SHAPE,
 );
 export type Manifest = ReturnType<(typeof manifestCodec)["decode"]>;
 
@@ -59,11 +60,12 @@ const snapshotEntry = z
   .strict();
 /** What a list of snapshots shows without reading the manifests. */
 export type SnapshotEntry = z.output<typeof snapshotEntry>;
-export const snapshotEntryCodec = codec("snapshot entry", snapshotEntry);
+export const snapshotEntryCodec = codec("snapshot entry", snapshotEntry, OWN_SHAPE);
 
 export const snapshotPageCodec = codec(
   "snapshot page",
   z.object({ v: version, snapshots: z.array(snapshotEntry).max(SNAPSHOTS_PER_PAGE) }).strict(),
+  OWN_SHAPE,
 );
 
 /** A segment's class (its position in the incarnation's map), by [incarnation position, [[number, class], ...]]: what an index run adds. */
@@ -82,6 +84,7 @@ export const indexRunCodec = codec(
       segments: segmentClasses,
     })
     .strict(),
+  OWN_SHAPE,
 );
 export type IndexRun = ReturnType<(typeof indexRunCodec)["decode"]>;
 
@@ -95,5 +98,6 @@ export const catalogRootCodec = codec(
       snapshots: z.array(locator),
     })
     .strict(),
+  OWN_SHAPE,
 );
 export type CatalogRoot = ReturnType<(typeof catalogRootCodec)["decode"]>;

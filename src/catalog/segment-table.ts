@@ -3,7 +3,7 @@ import { must } from "../base/assert.ts";
 import { readU64be } from "../base/bytes.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { MetaOp, MetaStore } from "../ports/index.ts";
-import { bytesOf, bytesUpTo, codec, count, peerId } from "../wire/codec.ts";
+import { bytesOf, bytesUpTo, codec, count, OWN_SHAPE, peerId } from "../wire/codec.ts";
 import { SHARDS_MAX } from "../wire/descriptor.ts";
 import { type SegmentRef, segmentKeyOf, tableRange } from "./keys.ts";
 
@@ -38,7 +38,7 @@ const record = z
   .strict();
 export type SegmentRecord = Omit<z.output<typeof record>, "v">;
 
-const recordCodec = codec("segment record", record);
+const recordCodec = codec("segment record", record, OWN_SHAPE);
 
 /** What this owner knows of each of its segments: how it is coded and who has acknowledged which shard. */
 export class SegmentTable {

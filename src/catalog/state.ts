@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { codec, count, incarnation, ownerId, segmentNumber } from "../wire/codec.ts";
+import { codec, count, incarnation, OWN_SHAPE, ownerId, segmentNumber } from "../wire/codec.ts";
 import { INCARNATIONS_MAX, locator } from "../wire/head.ts";
 import { segmentRanges } from "./records.ts";
 
@@ -27,7 +27,7 @@ const state = z
 /** What an owner's home must not forget; small, written whole. */
 export type RepositoryState = Omit<z.output<typeof state>, "v">;
 
-const stateCodec = codec("repository state", state);
+const stateCodec = codec("repository state", state, OWN_SHAPE);
 
 export function encodeState(value: RepositoryState): Uint8Array {
   return stateCodec.encode({ v: 1, ...value });

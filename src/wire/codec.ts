@@ -14,6 +14,7 @@ import {
   snapshotIdOf,
   swarmIdOf,
 } from "../base/ids.ts";
+import { type ShapeLimits, shapeFault } from "./cbor-shape.ts";
 
 /**
  * A schema for one thing that is persisted or sent: decoded CBOR in, checked value out, and back. Encoding is
@@ -22,27 +23,47 @@ import {
  */
 export interface Codec<T> {
   readonly name: string;
+  /** Of decoded CBOR; tests make values from it. */
+  readonly schema: z.ZodType;
   encode(value: T): Uint8Array;
   /** Throws `FORMAT_INVALID`. */
   decode(bytes: Uint8Array): T;
 }
 
-export function codec<Schema extends z.ZodType>(name: string, schema: Schema): Codec<z.output<Schema>> {
+/**
+ * The largest messages that anybody sends have 30,000 items (`have` of 10,000 shards), the deepest eight levels. The
+ * worst that is let through takes a few MiB besides its own bytes (test/fuzz/memory.test.ts).
+ */
+export const MESSAGE_SHAPE: ShapeLimits = { itemsMax: 65_536, depthMax: 16 };
+/** For what grows with a repository: byte limits alone, since nobody but its owner can have written it. */
+export const OWN_SHAPE: ShapeLimits = { itemsMax: 2 ** 26, depthMax: 16 };
+/** Reasons are logged and shown, and what they quote is the sender's text. */
+const REASON_CHARACTERS_MAX = 200;
+
+export function codec<Schema extends z.ZodType>(
+  name: string,
+  schema: Schema,
+  shape: ShapeLimits = MESSAGE_SHAPE,
+): Codec<z.output<Schema>> {
+  const invalid = (reason: string): Fault =>
+    new Fault({ code: "FORMAT_INVALID", what: name, reason: reason.slice(0, REASON_CHARACTERS_MAX) });
   return {
     name,
+    schema,
     encode: (value) => cborEncode(z.encode(schema, value)),
     decode: (bytes) => {
+      const misshapen = shapeFault(bytes, shape);
+      if (misshapen !== undefined) throw invalid(misshapen);
       let raw: unknown;
       try {
         raw = cborDecode(bytes, DECODE_OPTIONS);
       } catch (error) {
-        throw new Fault({ code: "FORMAT_INVALID", what: name, reason: messageOf(error) });
+        throw invalid(messageOf(error));
       }
       const result = z.safeDecode(schema, raw as z.input<Schema>);
       if (result.success) return result.data;
       const issue = result.error.issues[0];
-      const reason = issue === undefined ? "unknown" : `${issue.path.join(".")}: ${issue.message}`;
-      throw new Fault({ code: "FORMAT_INVALID", what: name, reason });
+      throw invalid(issue === undefined ? "unknown" : `${issue.path.join(".")}: ${issue.message}`);
     },
   };
 }
@@ -58,10 +79,16 @@ const DECODE_OPTIONS = {
 };
 
 const anyBytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "must be bytes");
+/** What the lengths of byte strings are, to be read from a schema. */
+export const byteLengths = z.registry<{ readonly min: number; readonly max: number }>();
 export const bytesOf = (length: number) =>
-  anyBytes.refine((value) => value.length === length, `must have ${length} bytes`);
+  anyBytes
+    .refine((value) => value.length === length, `must have ${length} bytes`)
+    .register(byteLengths, { min: length, max: length });
 export const bytesUpTo = (max: number) =>
-  anyBytes.refine((value) => value.length <= max, `must have at most ${max} bytes`);
+  anyBytes
+    .refine((value) => value.length <= max, `must have at most ${max} bytes`)
+    .register(byteLengths, { min: 0, max });
 export const textUpTo = (max: number) => z.string().max(max);
 /** A whole number that a JavaScript number holds exactly. */
 export const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);

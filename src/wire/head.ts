@@ -1,5 +1,14 @@
 import { z } from "zod";
-import { bytesOf, bytesUpTo, codec, count, incarnation, peerId, segmentNumber } from "./codec.ts";
+import {
+  bytesOf,
+  bytesUpTo,
+  codec,
+  count,
+  incarnation,
+  MESSAGE_SHAPE,
+  peerId,
+  segmentNumber,
+} from "./codec.ts";
 import { SHARDS_MAX } from "./descriptor.ts";
 
 /**
@@ -82,6 +91,9 @@ const generation = z
   })
   .strict();
 
+/** Generations add up over the years. Decoded only after its owner's signature was checked. */
+const MAP_SHAPE = { ...MESSAGE_SHAPE, itemsMax: 2 ** 19 };
+
 /** Body of the placement map of one class, signed by the owner; src/placement gives it its meaning. */
 export const mapBody = codec(
   "placement map",
@@ -99,5 +111,6 @@ export const mapBody = codec(
       rows: z.array(z.tuple([z.int().min(0).max(4095), z.array(generation).min(1).max(4096)])).max(4096),
     })
     .strict(),
+  MAP_SHAPE,
 );
 export type MapBody = ReturnType<(typeof mapBody)["decode"]>;
