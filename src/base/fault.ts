@@ -1,4 +1,5 @@
 import type { OwnerId, PeerId, SegmentId, ShardId } from "./ids.ts";
+import { formatBytes } from "./units.ts";
 
 export interface SegmentShortage {
   readonly segment: SegmentId;
@@ -152,7 +153,7 @@ export function describeFault(detail: FaultDetail): string {
     case "TOKEN_USED":
       return `The join token has been used up; ask for a new one ("cairn invite").`;
     case "QUOTA_EXCEEDED":
-      return `Owner ${detail.owner.slice(0, 12)} has used its quota of ${detail.quotaBytes} bytes.`;
+      return `Owner ${detail.owner.slice(0, 12)} has used its quota of ${formatBytes(detail.quotaBytes)} at other nodes; an administrator sets it.`;
     case "WRONG_KEY":
       return detail.what === "recovery key"
         ? "That recovery key opens nothing here: check the 24 words and their order."

@@ -102,6 +102,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
       logicalBytes: standing.logicalBytes,
       uniqueBytes: standing.uniqueBytes,
       storedBytes: standing.storedBytes,
+      ...(standing.quota === undefined ? {} : { quota: standing.quota }),
       segments: standing.segments,
       pool: standing.pool.length,
     },
@@ -151,6 +152,7 @@ async function peersHandler(node: Node): Promise<results.PeersResult> {
       holder: member.holder,
       capacityBytes,
       ...(usedBytes === undefined ? {} : { usedBytes }),
+      ...(member.quotaBytes === undefined ? {} : { quotaBytes: member.quotaBytes }),
       ...(lastSeenMs === undefined ? {} : { lastSeen: iso(lastSeenMs) }),
       addresses: [...addresses],
     }),
@@ -159,13 +161,15 @@ async function peersHandler(node: Node): Promise<results.PeersResult> {
 }
 
 async function inviteHandler(node: Node, request: requests.InviteRequest): Promise<results.InviteResult> {
-  const { site, expiresMs, uses } = request;
+  const { site, expiresMs, uses, quotaBytes } = request;
+  const quota = quotaBytes === undefined ? {} : { quotaBytes };
   const { token, expiresAtMs } = await node.invite({
     site,
     expiresMs: expiresMs === 0 ? 24 * HOUR_MS : expiresMs,
     uses,
+    ...quota,
   });
-  return { token, site, expiresAt: iso(expiresAtMs), uses };
+  return { token, site, expiresAt: iso(expiresAtMs), uses, ...quota };
 }
 
 async function* lsHandler(

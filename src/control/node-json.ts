@@ -1,5 +1,6 @@
 import { toHex } from "../base/bytes.ts";
 import { bytePath, displayPath } from "../base/paths.ts";
+import { formatBytes } from "../base/units.ts";
 import type {
   Difference,
   Node,
@@ -77,6 +78,9 @@ export function differenceJson({ path, change, before, after }: Difference): res
   };
 }
 
+/** Beyond this share of its quota an owner is told. */
+const QUOTA_ALERT_SHARE = 0.9;
+
 /** What somebody should do something about. */
 export function alertsOf(node: Node, standing: RepositoryStanding): results.Alert[] {
   const alerts: results.Alert[] = [];
@@ -86,7 +90,13 @@ export function alertsOf(node: Node, standing: RepositoryStanding): results.Aler
       text: "This swarm has one administrator: keep this node's recovery key where a fire here does not reach it.",
     });
   }
-  const { newest } = standing;
+  const { newest, quota } = standing;
+  if (quota !== undefined && quota.usedBytes > quota.bytes * QUOTA_ALERT_SHARE) {
+    alerts.push({
+      code: "quota-nearly-used",
+      text: `${formatBytes(quota.usedBytes)} of the quota of ${formatBytes(quota.bytes)} are used; snapshots end with "refused" when it is.`,
+    });
+  }
   if (newest !== undefined && newest.protection.state === "pending") {
     alerts.push({
       code: "snapshot-pending",

@@ -26,6 +26,7 @@ export const inviteRequest = z
     site: z.string().min(1).max(64),
     expiresMs: z.int().positive(),
     uses: z.int().min(1).max(1000),
+    quotaBytes: z.int().positive().optional(),
   })
   .strict();
 export type InviteRequest = z.infer<typeof inviteRequest>;

@@ -75,6 +75,8 @@ export const statusResult = z.object({
     uniqueBytes: count,
     /** Shard bytes at holders. */
     storedBytes: count,
+    /** Absent where the owner's certificate sets no bound. What counts: all shards of its segments, placed or not. */
+    quota: z.object({ bytes: count, usedBytes: count }).optional(),
     segments: count,
     /** Peers that hold, or hear of, this repository. */
     pool: count,
@@ -101,6 +103,8 @@ export const peerInfo = z.object({
   holder: z.boolean(),
   capacityBytes: count.optional(),
   usedBytes: count.optional(),
+  /** Shard bytes that its owner may have in the whole swarm. */
+  quotaBytes: count.optional(),
   lastSeen: isoTime.optional(),
   addresses: z.array(z.string()),
 });
@@ -114,6 +118,7 @@ export const inviteResult = z.object({
   site: z.string(),
   expiresAt: isoTime,
   uses: count,
+  quotaBytes: count.optional(),
 });
 export type InviteResult = z.infer<typeof inviteResult>;
 

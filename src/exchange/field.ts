@@ -14,6 +14,8 @@ export interface SwarmView {
   nodes(): readonly PlacementNode[];
   /** Where a member is; `undefined` for one that is removed or was never known: it counts as lost. */
   placeOf(peer: PeerId): { readonly site: string; readonly host: string } | undefined;
+  /** Shard bytes that this node's owner may have in the whole swarm. */
+  ownQuotaBytes(): number | undefined;
 }
 
 /** What `chooseRow` and `replacementFor` choose from, for one row of one owner. */

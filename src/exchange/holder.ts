@@ -21,11 +21,14 @@ import {
 import { type Descriptor, readDescriptor, requireShardIndex } from "../wire/descriptor.ts";
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
 import type { KeptRecords } from "./kept-records.ts";
+import { QuotaLedger } from "./quota-ledger.ts";
 
 /** What the holder asks the roster. */
 export interface OwnerRegistry {
   /** The incarnation that fences all others of this owner, if its recovery identity certified one. */
   certifiedIncarnation(owner: OwnerId): Incarnation | undefined;
+  /** Shard bytes that the owner may have in the whole swarm; `undefined` where nobody set a bound. */
+  quotaOf(owner: OwnerId): number | undefined;
 }
 
 export interface HolderComponents {
@@ -51,10 +54,12 @@ export class Holder {
   readonly #swarm: SwarmId;
   readonly #puts = new KeyedMutex();
   readonly #announced = new Set<OwnerId>();
+  readonly #quotas: QuotaLedger;
 
   constructor(components: HolderComponents, init: { swarm: SwarmId }) {
     this.#c = components;
     this.#swarm = init.swarm;
+    this.#quotas = new QuotaLedger({ ...components, quotaOf: (owner) => components.registry.quotaOf(owner) });
   }
 
   /** `asOwner`: for whom the other end may speak: a member's own owner, or the owner a recovery identity names. */
@@ -132,7 +137,7 @@ export class Holder {
       descriptor: descriptorBytes,
       receivedMs: this.#c.clock.wallMs(),
     });
-    await this.#c.shards.put(id, body, note);
+    await this.#quotas.charge(id, descriptorBytes, () => this.#c.shards.put(id, body, note));
   }
 
   async #isIntact(held: StoredShard, descriptor: Descriptor): Promise<boolean> {

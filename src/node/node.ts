@@ -156,6 +156,7 @@ export class Node {
     site: string;
     expiresMs: number;
     uses: number;
+    quotaBytes?: number;
   }): Promise<{ token: string; expiresAtMs: number }> {
     const { administrator } = this.#init;
     if (administrator === undefined) {
@@ -172,6 +173,7 @@ export class Node {
         site: request.site,
         expiresInMs: request.expiresMs,
         uses: request.uses,
+        ...(request.quotaBytes === undefined ? {} : { quotaBytes: request.quotaBytes }),
         addresses: [...own.map((address) => ({ peer: network.self, address })), ...others],
       },
     );
@@ -220,5 +222,6 @@ function ownerRegistry(roster: Roster, records: RecordStore): OwnerRegistry {
       const body = incarnationBody.decode(signed.body);
       return body.owner === owner ? body.incarnation : undefined;
     },
+    quotaOf: (owner) => roster.memberOfOwner(owner)?.quotaBytes,
   };
 }

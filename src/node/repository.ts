@@ -10,10 +10,12 @@ import {
   chooseClasses,
   HeadKeeper,
   OwnerMaps,
+  OwnQuota,
   type PeerClient,
   Placer,
   ProtectionCensus,
   type ProtectionReport,
+  quotaBytesOf,
   SegmentReader,
   type SpoolComponents,
   SpoolKeeper,
@@ -90,6 +92,8 @@ export interface RepositoryTotals {
   readonly segments: number;
   /** Shard bytes that holders have acknowledged. */
   readonly storedBytes: number;
+  /** Shard bytes that count against the owner's quota. */
+  readonly quotaUsedBytes: number;
   /** Plain bytes of all chunks, each once. */
   readonly uniqueBytes: number;
 }
@@ -173,6 +177,9 @@ export class Repository {
     const signal = AbortSignal.any([request.signal, this.#stopping.signal]);
     return this.#snapshots.run(async () => {
       signal.throwIfAborted();
+      const quota = await OwnQuota.open(this.catalog, this.#c.view.ownQuotaBytes());
+      // However little is new, a snapshot stores something: it is refused before anything is read.
+      quota.take(1);
       await this.heads.compareWithPool(signal);
       const { catalog, maps } = this;
       const classes = await chooseClasses(
@@ -181,7 +188,7 @@ export class Repository {
       );
       const { tags, wait, onProgress } = request;
       const run = new SnapshotRun(
-        { ...this.#c, maps, placer: this.#placer, spool: this.spool, heads: this.heads },
+        { ...this.#c, maps, placer: this.#placer, spool: this.spool, heads: this.heads, quota },
         { ...this.#init, classes, tags, wait, signal, onProgress },
       );
       const { source } = request;
@@ -235,13 +242,15 @@ export class Repository {
     if (this.#totals?.asOf === asOf) return this.#totals;
     let segments = 0;
     let storedBytes = 0;
+    let quotaUsedBytes = 0;
     for await (const [, record] of this.catalog.segments.all()) {
       segments++;
+      quotaUsedBytes += quotaBytesOf(record);
       storedBytes += record.shardBytes * record.slots.filter((slot) => slot !== null).length;
     }
     let uniqueBytes = 0;
     for await (const { place } of this.catalog.chunks.all()) uniqueBytes += place.rawBytes;
-    this.#totals = { asOf, segments, storedBytes, uniqueBytes };
+    this.#totals = { asOf, segments, storedBytes, quotaUsedBytes, uniqueBytes };
     return this.#totals;
   }
 

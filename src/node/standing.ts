@@ -47,6 +47,8 @@ export interface RepositoryStanding {
   /** Plain bytes of all chunks that the index lists, each once. */
   readonly uniqueBytes: number;
   readonly storedBytes: number;
+  /** What the owner's certificate lets it have at holders, and what of it is used. */
+  readonly quota: { readonly bytes: number; readonly usedBytes: number } | undefined;
   readonly pool: readonly PeerId[];
   readonly unreachable: readonly PeerId[];
   /** Plain sentences: who is away, site by site, and what the swarm's shape does not cover. */
@@ -61,7 +63,8 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
   const needed = new SegmentSet();
   for (const entry of entries)
     needed.addAll(SegmentSet.fromRanges((await repository.trees.manifest(entry)).needs));
-  const { segments, storedBytes, uniqueBytes } = await repository.totals();
+  const { segments, storedBytes, quotaUsedBytes, uniqueBytes } = await repository.totals();
+  const quotaBytes = node.view.ownQuotaBytes();
   const newest = entries.at(-1);
   const pool = repository.heads.pool();
   const connected = new Set(node.ports.network.connected());
@@ -77,6 +80,7 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
     logicalBytes: entries.reduce((sum, entry) => sum + entry.bytes, 0),
     uniqueBytes,
     storedBytes,
+    quota: quotaBytes === undefined ? undefined : { bytes: quotaBytes, usedBytes: quotaUsedBytes },
     pool,
     unreachable,
     notes: [...awayNotes(node, pool, unreachable), ...shapeNotes(node)],

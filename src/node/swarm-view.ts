@@ -66,6 +66,10 @@ export class RosterView implements SwarmView {
   placeOf(peer: PeerId): { site: string; host: string } | undefined {
     return this.#roster.member(peer);
   }
+
+  ownQuotaBytes(): number | undefined {
+    return this.#roster.member(this.self)?.quotaBytes;
+  }
 }
 
 function isFull({ freeBytes, capacityBytes }: NodeStatus): boolean {

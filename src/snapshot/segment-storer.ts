@@ -5,7 +5,14 @@ import { idBytes, type SwarmId } from "../base/ids.ts";
 import type { Catalog, IndexEntry, SegmentRecord, SegmentRef } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/keys.ts";
 import { signStatement } from "../crypto/signed.ts";
-import { joinShards, type OwnerMaps, type Placer, type SpoolKeeper } from "../exchange/index.ts";
+import {
+  joinShards,
+  type OwnerMaps,
+  type OwnQuota,
+  type Placer,
+  quotaBytesOf,
+  type SpoolKeeper,
+} from "../exchange/index.ts";
 import type { Clock, Compute, Rng } from "../ports/index.ts";
 import { type ClosedSegment, SEGMENT_HEADER_BYTES, type SegmentSizes } from "../segments/index.ts";
 import { descriptorCodec } from "../wire/descriptor.ts";
@@ -19,6 +26,7 @@ export interface StorerComponents {
   readonly compute: Pick<Compute, "seal">;
   readonly clock: Clock;
   readonly rng: Rng;
+  readonly quota: Pick<OwnQuota, "take">;
 }
 
 export interface StorerInit {
@@ -93,6 +101,7 @@ export class SegmentStorer {
       closed.release();
       return result;
     });
+    this.#c.quota.take(quotaBytesOf({ ...entered, shardBytes: sealed.shardBytes }));
     const data = sealed.shards.slice(0, entered.k);
     const record: SegmentRecord = {
       ...entered,

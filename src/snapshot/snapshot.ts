@@ -8,6 +8,7 @@ import {
   type ChosenClasses,
   type HeadKeeper,
   type OwnerMaps,
+  type OwnQuota,
   type Placer,
   ProtectionCensus,
   type SpoolKeeper,
@@ -33,6 +34,7 @@ export interface SnapshotComponents {
   readonly spool: SpoolKeeper;
   readonly heads: HeadKeeper;
   readonly view: SwarmView;
+  readonly quota: OwnQuota;
   readonly compute: Compute;
   readonly tree: FileTree;
   readonly clock: Clock;

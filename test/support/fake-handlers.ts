@@ -154,7 +154,13 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
         },
       ],
     }),
-    invite: async ({ site, uses }) => ({ token: "cairn1-abc", site, uses, expiresAt: TIME }),
+    invite: async ({ site, uses, quotaBytes }) => ({
+      token: "cairn1-abc",
+      site,
+      uses,
+      expiresAt: TIME,
+      ...(quotaBytes === undefined ? {} : { quotaBytes }),
+    }),
     snapshot: async () => snapshotResult(),
     async snapshotStdin(_request, _context, body) {
       let bytesRead = 0;

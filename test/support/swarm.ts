@@ -53,6 +53,8 @@ export interface SwarmInit {
   readonly seed?: string;
   /** @default 1 GiB for each */
   readonly capacityBytes?: (index: number) => number;
+  /** What the owner of each node but the first may store. @default no bound */
+  readonly quotaBytes?: number;
   readonly spoolMaxBytes?: number;
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
 }
@@ -177,7 +179,9 @@ export class Machine {
 
   async join(through: Machine): Promise<void> {
     const { name, site, host, capacityBytes } = this.init;
-    const { token } = await through.node.invite({ site, expiresMs: 3_600_000, uses: 1 });
+    const { quotaBytes } = this.swarm.init;
+    const quota = quotaBytes === undefined ? {} : { quotaBytes };
+    const { token } = await through.node.invite({ site, expiresMs: 3_600_000, uses: 1, ...quota });
     const content = parseToken(token);
     const guest = this.guest(guestSigner(content, 0));
     const components = {

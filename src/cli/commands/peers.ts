@@ -3,7 +3,7 @@ import { EXIT } from "../exit-codes.ts";
 import { optionalBytes, shortTime, table } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
 
-const HEADER = ["NAME", "SITE", "STATE", "HOLDER", "USED", "CAPACITY", "LAST SEEN (UTC)", "PEER"];
+const HEADER = ["NAME", "SITE", "STATE", "HOLDER", "USED", "CAPACITY", "QUOTA", "LAST SEEN (UTC)", "PEER"];
 
 export const peersCommand: AddCommand = (program, bind) => {
   const command = program.command("peers").description("every node of the swarm");
@@ -17,10 +17,11 @@ export const peersCommand: AddCommand = (program, bind) => {
         peer.holder ? "yes" : "no",
         optionalBytes(peer.usedBytes),
         optionalBytes(peer.capacityBytes),
+        optionalBytes(peer.quotaBytes),
         peer.lastSeen === undefined ? "-" : shortTime(peer.lastSeen),
         peer.peerId,
       ]);
-      return table(HEADER, rows, ["USED", "CAPACITY"]);
+      return table(HEADER, rows, ["USED", "CAPACITY", "QUOTA"]);
     });
     return EXIT.done;
   });

@@ -64,6 +64,9 @@ function repositoryLines({ repository }: StatusResult): string[] {
     `${formatBytes(repository.logicalBytes)} in snapshots, ${formatBytes(repository.uniqueBytes)} without duplicates, ` +
     `${formatBytes(repository.storedBytes)} in ${counted(repository.segments, "segment")} at ${counted(repository.pool, "peer")}`;
   const lines = [`${counted(repository.snapshots, "snapshot")}${last}`, sizes];
+  const { quota } = repository;
+  if (quota !== undefined)
+    lines.push(`quota: ${formatBytes(quota.usedBytes)} of ${formatBytes(quota.bytes)} used`);
   return repository.readOnly ? ["read-only", ...lines] : lines;
 }
 

@@ -73,6 +73,7 @@ describe("everywhere", () => {
     [["invite"]],
     [["invite", "--site", "a", "--expires", "soon"]],
     [["invite", "--site", "a", "--uses", "0"]],
+    [["invite", "--site", "a", "--quota", "much"]],
     [["find"]],
     [["diff", "latest"]],
     [["diff", "latest:/a", "4f:/b"]],
@@ -486,6 +487,8 @@ describe("looking", () => {
 
   it("invite prints the token alone", async () => {
     expect((await runCairn(["invite", "--site", "north"])).stdout).toBe("cairn1-abc\n");
+    const bounded = await runCairn(["invite", "--site", "north", "--quota", "2TiB", "--json"]);
+    expect(JSON.parse(bounded.stdout)).toMatchObject({ quotaBytes: 2 * 2 ** 40 });
   });
 });
 

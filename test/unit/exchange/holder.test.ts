@@ -50,6 +50,7 @@ let disk: SimDisk;
 let records: KeptRecords;
 let metaDisk: SimMetaDisk;
 let certified: Incarnation | undefined;
+let quotaBytes: number | undefined;
 
 beforeEach(() => {
   const clock = new VirtualClock();
@@ -57,13 +58,14 @@ beforeEach(() => {
   disk = new SimDisk({ clock, rng, totalBytes: GIB });
   shardDisk = new SimShardDisk(disk, { capacityBytes: MIB });
   certified = undefined;
+  quotaBytes = undefined;
   metaDisk = new SimMetaDisk(disk);
   records = openRecords();
   holder = new Holder(
     {
       shards: shardDisk.open(),
       records,
-      registry: { certifiedIncarnation: () => certified },
+      registry: { certifiedIncarnation: () => certified, quotaOf: () => quotaBytes },
       directory: { announce: async () => {} },
       compute: createInlineCompute(createFileOpener(), createReferenceCodec()),
       clock,
