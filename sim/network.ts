@@ -17,7 +17,8 @@ import {
 /**
  * The ports `Network` and `Directory` for many nodes in one process: bytes are copied and delivered at once.
  * No timer and no randomness of its own, so that a run is as deterministic as the clock and the core in it.
- * Members that list each other count as connected as long as nothing is cut; call `refresh` after roles changed.
+ * Members that list each other count as connected as long as nothing is cut, and so does a member for a former one
+ * that does not know yet; call `refresh` after roles changed.
  */
 export interface SimNetworks {
   add(init: SimNodeInit): SimNode;
@@ -84,6 +85,7 @@ const ALLOWED: Readonly<Record<PeerRole, readonly Protocol[]>> = {
   member: ["data", "sync", "join", "recover"],
   "join-guest": ["join"],
   "recovery-guest": ["recover"],
+  former: ["sync"],
   stranger: [],
 };
 
@@ -203,8 +205,9 @@ class SimSwarm implements SimNetworks {
   }
 
   #areConnected(a: State, b: State): boolean {
-    const memberOf = (node: State, other: State): boolean => node.init.roleOf(other.init.self) === "member";
-    return a !== b && this.#reaches(a, b) && memberOf(a, b) && memberOf(b, a);
+    const roleAt = (node: State, other: State): PeerRole => node.init.roleOf(other.init.self);
+    const admits = a !== b && ["member", "former"].includes(roleAt(b, a));
+    return admits && this.#reaches(a, b) && roleAt(a, b) === "member";
   }
 
   #reaches(a: State, b: State): boolean {

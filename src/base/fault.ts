@@ -43,6 +43,7 @@ export type FaultDetail =
   | { code: "QUOTA_EXCEEDED"; owner: OwnerId; quotaBytes: number }
   | { code: "WRONG_KEY"; what: "recovery key" | "passphrase" }
   | { code: "FENCED"; owner: OwnerId }
+  | { code: "REMOVED"; owner: OwnerId }
   | { code: "HOME_BEHIND"; peers: number }
   // peers and their answers
   | { code: "PEER_UNREACHABLE"; peer: string; reason: string }
@@ -159,7 +160,9 @@ export function describeFault(detail: FaultDetail): string {
         ? "That recovery key opens nothing here: check the 24 words and their order."
         : "That passphrase opens nothing here.";
     case "FENCED":
-      return "This repository was recovered on another machine; this node is read-only.";
+      return 'This repository was recovered on another machine; this node is read-only until "cairn adopt" makes it a node of its own.';
+    case "REMOVED":
+      return 'Administrators removed this node from the swarm; it is read-only until "cairn adopt" makes it a member again.';
     case "HOME_BEHIND":
       return `This home is older than what ${detail.peers} peer(s) have seen of this repository: it was rolled back, or runs twice. Use "cairn recover" to go on.`;
     case "PEER_UNREACHABLE":

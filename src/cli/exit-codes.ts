@@ -1,5 +1,5 @@
 import { type Fault, isFault } from "../base/fault.ts";
-import type { RestoreResult, SnapshotResult, VerifyResult } from "../control/api.ts";
+import type { RestoreResult, SnapshotResult, StatusResult, VerifyResult } from "../control/api.ts";
 import { DaemonFailure } from "../control/index.ts";
 
 /** What scripts may rely on; `EXIT_MEANINGS` says each in words. */
@@ -56,6 +56,7 @@ function exitStatusOfFault({ detail }: Fault): ExitStatus {
     case "TOKEN_USED":
     case "QUOTA_EXCEEDED":
     case "FENCED":
+    case "REMOVED":
     case "HOME_BEHIND":
     case "PEER_REFUSED":
       return EXIT.refused;
@@ -115,6 +116,11 @@ export function exitStatusOfSnapshot(result: SnapshotResult): ExitStatus {
 
 export function exitStatusOfRestore(result: RestoreResult): ExitStatus {
   return result.problemCount > 0 ? EXIT.inPart : EXIT.done;
+}
+
+/** Nothing that is on such a machine is protected any more: a script that only looks at exit statuses should see it. */
+export function exitStatusOfStatus({ standing }: StatusResult): ExitStatus {
+  return standing.state === "member" || standing.state === "guest" ? EXIT.done : EXIT.belowPolicy;
 }
 
 /** A corrupt shard is never `done`, even where enough others are left: somebody should see it. */

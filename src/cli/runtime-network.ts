@@ -1,7 +1,8 @@
 import { createGuest, createLibp2pNode, type Guest } from "../adapters/libp2p/index.ts";
 import { isFault, messageOf } from "../base/fault.ts";
-import { parsePeerId } from "../base/ids.ts";
+import { parsePeerId, peerIdOf } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import { signerFromSeed } from "../crypto/sign.ts";
 import type { Roster } from "../membership/index.ts";
 import type { Directory, Network } from "../ports/index.ts";
 import type { HomeKeys, HomeSettings } from "./runtime-home.ts";
@@ -22,12 +23,14 @@ export async function memberNetwork(
   datastoreDirectory: string,
 ): Promise<DaemonNetwork> {
   const { settings, keys, roster, log } = init;
+  const self = peerIdOf(signerFromSeed(keys.nodeSeed).publicKey);
   const libp2p = await createLibp2pNode({
     seed: keys.nodeSeed,
     datastoreDirectory,
     listen: settings.listen,
     roleOf: (peer) => roster.roleOf(peer),
     members: () => roster.members().map((member) => member.peer),
+    isFormer: () => roster.roleOf(self) === "former",
     log,
   });
   return {

@@ -97,6 +97,7 @@ const details = [
   fault("QUOTA_EXCEEDED", { owner, quotaBytes: number }),
   fault("WRONG_KEY", { what: z.enum(["recovery key", "passphrase"]) }),
   fault("FENCED", { owner }),
+  fault("REMOVED", { owner }),
   fault("PEER_UNREACHABLE", { peer: text, reason: text }),
   fault("PEER_TIMEOUT", { peer: text, afterMs: number }),
   fault("PEER_BUSY", { peer: text }),

@@ -12,7 +12,15 @@ import {
   repositoryStanding,
 } from "../node/index.ts";
 import type { CommandContext, ControlHandlers } from "./api.ts";
-import { alertsOf, differenceJson, entryJson, iso, snapshotInfoJson, survivesJson } from "./node-json.ts";
+import {
+  alertsOf,
+  differenceJson,
+  entryJson,
+  iso,
+  snapshotInfoJson,
+  standingJson,
+  survivesJson,
+} from "./node-json.ts";
 import { restoreHandler } from "./node-restore.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
 import { verifyHandler } from "./node-verify.ts";
@@ -58,8 +66,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
 
 async function statusHandler(node: Node, version: string): Promise<results.StatusResult> {
   const { repository, roster, ports } = node;
-  const self = roster.member(ports.network.self);
-  if (self === undefined && !node.isGuest) throw new Fault({ code: "NOT_A_MEMBER" });
+  const self = roster.member(ports.network.self) ?? roster.formerMember(ports.network.self);
   const [standing, space, spoolMax] = await Promise.all([
     repositoryStanding(node),
     ports.shards.space(),
@@ -69,6 +76,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
   const alive = new Set([...ports.network.connected(), ports.network.self]);
   const { newest, protection } = standing;
   return {
+    standing: standingJson(node.standing),
     node: {
       peerId: ports.network.self,
       name: self?.name ?? "read-only",
@@ -87,7 +95,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
     repository: {
       ownerId: repository.catalog.owner,
       incarnation: repository.catalog.incarnation,
-      readOnly: repository.catalog.state.readOnly,
+      readOnly: repository.catalog.state.readOnly || node.isFenced,
       snapshots: standing.snapshots,
       ...(newest === undefined
         ? {}

@@ -4,6 +4,7 @@ import { formatBytes } from "../base/units.ts";
 import type {
   Difference,
   Node,
+  NodeStanding,
   OwnerNames,
   PlacedEntry,
   ProtectionReport,
@@ -78,19 +79,51 @@ export function differenceJson({ path, change, before, after }: Difference): res
   };
 }
 
+export function standingJson(standing: NodeStanding): results.Standing {
+  const { state } = standing;
+  if (!("sinceMs" in standing)) return { state };
+  return { state, since: iso(standing.sinceMs), ...(standing.by === undefined ? {} : { by: standing.by }) };
+}
+
+const ADOPT =
+  'Nothing is written from here. To make this machine a node of its own again, stop the daemon and run "cairn adopt TOKEN".';
+
+function standingAlert({ state }: NodeStanding): results.Alert | undefined {
+  switch (state) {
+    case "member":
+    case "guest":
+      return undefined;
+    case "fenced":
+      return { code: state, text: `This repository was recovered on another machine. ${ADOPT}` };
+    case "removed":
+      return {
+        code: state,
+        text: `Administrators removed this node from the swarm; it keeps its shards for now. ${ADOPT}`,
+      };
+    case "unlisted":
+      return {
+        code: state,
+        text: `The token of this node was used for another node, which counts. ${ADOPT}`,
+      };
+  }
+}
+
 /** Beyond this share of its quota an owner is told. */
 const QUOTA_ALERT_SHARE = 0.9;
 
 /** What somebody should do something about. */
 export function alertsOf(node: Node, standing: RepositoryStanding): results.Alert[] {
   const alerts: results.Alert[] = [];
+  const ended = standingAlert(node.standing);
+  if (ended !== undefined) alerts.push(ended);
   if (node.isAdministrator && node.roster.genesis.administrators.length === 1) {
     alerts.push({
       code: "single-administrator",
       text: "This swarm has one administrator: keep this node's recovery key where a fire here does not reach it.",
     });
   }
-  const { newest, quota } = standing;
+  const newest = ended === undefined ? standing.newest : undefined;
+  const { quota } = standing;
   if (quota !== undefined && quota.usedBytes > quota.bytes * QUOTA_ALERT_SHARE) {
     alerts.push({
       code: "quota-nearly-used",

@@ -43,7 +43,21 @@ export const protection = z.object({
 });
 export type Protection = z.infer<typeof protection>;
 
+export const standing = z.object({
+  /**
+   * `fenced`: recovered on another machine; `removed`: taken out by administrators; `unlisted`: its token was used for
+   * another node. These three are read-only, and `cairn status` exits with 4. `guest`: recovered with --read-only.
+   */
+  state: z.enum(["member", "guest", "fenced", "removed", "unlisted"]),
+  /** When it ended: the date of the new certificate, or of the removal. */
+  since: isoTime.optional(),
+  /** The node that took its place, or the administrator's public key. */
+  by: z.string().optional(),
+});
+export type Standing = z.infer<typeof standing>;
+
 export const statusResult = z.object({
+  standing,
   node: z.object({
     peerId: z.string(),
     name: z.string(),

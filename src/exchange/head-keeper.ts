@@ -15,6 +15,7 @@ import type { Clock, MetaOp, Rng } from "../ports/index.ts";
 import { bytesOf, codec, count, peerId } from "../wire/codec.ts";
 import { headBody, headPayload, type Locator } from "../wire/head.ts";
 import { encodeSigned } from "../wire/signed.ts";
+import type { Fence } from "./fence.ts";
 import type { SwarmView } from "./field.ts";
 import type { OwnerMaps } from "./owner-maps.ts";
 import type { PeerClient } from "./peer-client.ts";
@@ -29,6 +30,8 @@ export interface HeadKeeperComponents {
   readonly maps: OwnerMaps;
   readonly client: Pick<PeerClient, "keep" | "records">;
   readonly view: SwarmView;
+  /** Nothing is signed while it is up. */
+  readonly fence?: Pick<Fence, "check">;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly log: Log;
@@ -114,6 +117,7 @@ export class HeadKeeper {
   /** Makes the next head and writes it, with `ops` and `change`, in one synced step. */
   async commit(root: Locator, change: Partial<RepositoryState>, ops: readonly MetaOp[]): Promise<Signed> {
     const { catalog } = this.#c;
+    this.#c.fence?.check();
     const epoch = catalog.state.headEpoch + 1;
     const payload = headPayload.encode({
       v: 1,
@@ -185,6 +189,7 @@ export class HeadKeeper {
   /** The maps as they are now, under the next epoch if they are not what was signed last. */
   async #signMaps(): Promise<Signed[]> {
     const { catalog, maps } = this.#c;
+    this.#c.fence?.check();
     const bodies = maps.encodedBodies();
     const hash = sha256(...bodies);
     const stored = catalog.store.get(SIGNED_MAPS_KEY);

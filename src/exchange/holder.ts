@@ -233,7 +233,7 @@ export class Holder {
   }
 
   #requireWriter(mayWrite: boolean): void {
-    if (!mayWrite) throw notAllowed("a recovery identity may only read");
+    if (!mayWrite) throw notAllowed("this is for reading only");
   }
 
   #requireOwner(asOwner: OwnerId, asked: OwnerId): void {

@@ -25,6 +25,7 @@ import {
 } from "../wire/data.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
 import { decodeSigned } from "../wire/signed.ts";
+import type { Fence } from "./fence.ts";
 import { SilentPeers } from "./silent-peers.ts";
 
 /**
@@ -61,14 +62,20 @@ export class PeerClient {
   readonly #swarm: SwarmId;
   readonly #protocol: "data" | "recover";
   readonly #idleTimeoutMs: number;
+  readonly #fence: Pick<Fence, "check"> | undefined;
 
   /** @param init.protocol `recover` for a guest with a recovery identity. @default data */
   constructor(
-    components: { network: Network; clock: Pick<Clock, "monotonicMs"> },
+    components: {
+      network: Network;
+      clock: Pick<Clock, "monotonicMs">;
+      fence?: Pick<Fence, "check">;
+    },
     init: { swarm: SwarmId; protocol?: "data" | "recover"; idleTimeoutMs?: number },
   ) {
     this.silent = new SilentPeers(components);
     this.#network = components.network;
+    this.#fence = components.fence;
     this.#swarm = init.swarm;
     this.#protocol = init.protocol ?? "data";
     this.#idleTimeoutMs = init.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
@@ -228,6 +235,7 @@ export class PeerClient {
     about: Subject,
     signal: AbortSignal | undefined,
   ): Promise<{ answer: DataAnswerOf<T>; body: Uint8Array }> {
+    this.#fence?.check();
     const message: NetMessage = { head: dataRequest.encode(request), body };
     const options = { idleTimeoutMs: this.#idleTimeoutMs, ...(signal === undefined ? {} : { signal }) };
     const reply = await this.#network

@@ -230,7 +230,8 @@ export class SegmentReader {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     if (signal?.aborted === true) return;
-    if (!isFault(error)) throw error;
+    // Nobody is asked by a life that was fenced: it is not the holders that fail.
+    if (!isFault(error) || isFault(error, "FENCED", "REMOVED")) throw error;
     const fields = { peer, segment: segmentKey(shard), index: shard.index, why: messageOf(error) };
     if (error.code === "SHARD_CORRUPT") this.#c.log.error("shard-corrupt", fields);
     else this.#c.log.warn("fetch-failed", fields);

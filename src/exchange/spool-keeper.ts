@@ -115,7 +115,9 @@ export class SpoolKeeper {
     });
   }
 
+  /** Again after `stop`, too. */
   start(): void {
+    if (this.#stopped.signal.aborted) this.#stopped = new AbortController();
     this.#loop ??= this.#run(this.#stopped.signal);
   }
 
@@ -128,6 +130,7 @@ export class SpoolKeeper {
     this.#stopped.abort();
     this.wake();
     await this.#loop;
+    this.#loop = undefined;
   }
 
   async #run(signal: AbortSignal): Promise<void> {

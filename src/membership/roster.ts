@@ -47,6 +47,9 @@ export class Roster {
   #book: RosterBook;
   #view: RosterView | undefined;
   #timeChanged = false;
+  #formerBy:
+    | { readonly of: readonly FormerMember[]; readonly byPeer: ReadonlyMap<PeerId, FormerMember> }
+    | undefined;
 
   private constructor({ store, clock }: RosterComponents, book: RosterBook) {
     this.#store = store;
@@ -145,6 +148,17 @@ export class Roster {
     return this.#current().former;
   }
 
+  /** The node as it was last a member; `undefined` for one that is a member, or never was. */
+  formerMember(peer: PeerId): FormerMember | undefined {
+    const { former } = this.#current();
+    if (this.#formerBy?.of !== former) {
+      // Of several certificates of one owner the best comes first.
+      const byPeer = new Map([...former].reverse().map((one) => [one.peer, one]));
+      this.#formerBy = { of: former, byPeer };
+    }
+    return this.#formerBy.byPeer.get(peer);
+  }
+
   member(peer: PeerId): Member | undefined {
     return this.#current().byPeer.get(peer);
   }
@@ -172,8 +186,9 @@ export class Roster {
     if (view.byPeer.has(peer)) return "member";
     if (view.recoveryGuests.has(peer)) return "recovery-guest";
     const delegation = view.joinGuests.get(peer);
-    if (delegation === undefined) return "stranger";
-    return this.#clock.wallMs() <= delegation.body.expiresMs + CLOCK_SKEW_MS ? "join-guest" : "stranger";
+    if (delegation !== undefined && this.#clock.wallMs() <= delegation.body.expiresMs + CLOCK_SKEW_MS)
+      return "join-guest";
+    return this.formerMember(peer) === undefined ? "stranger" : "former";
   }
 
   /** The delegation that lets this guest in, expired or not. */

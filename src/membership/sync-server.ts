@@ -34,10 +34,14 @@ export function logRefusals(log: Log, from: PeerId, outcomes: readonly PutOutcom
 export async function answerSync(
   {
     sets,
+    asFormer,
     take,
     introduce,
   }: {
+    /** Those that the asker may see. */
     readonly sets: SyncSets;
+    /** The asker was a member and is none any more. */
+    readonly asFormer: boolean;
     readonly take: (set: SyncSet, entries: readonly Uint8Array[], news: boolean) => Promise<PutOutcome[]>;
     /** Tells another member of the one that asks. */
     readonly introduce: (to: PeerId) => Promise<boolean>;
@@ -48,7 +52,7 @@ export async function answerSync(
     const request = syncRequestCodec.decode(head);
     switch (request.kind) {
       case "compare":
-        return compare(sets, request);
+        return { ...compare(sets, request), ...(asFormer ? { as: "former" } : {}) };
       case "list":
         return list(sets[request.set], request);
       case "fetch":
@@ -73,7 +77,7 @@ export async function answerSync(
 function compare(
   { roster, records }: SyncSets,
   request: Extract<SyncRequest, { kind: "compare" }>,
-): SyncAnswer {
+): Extract<SyncAnswer, { kind: "compared" }> {
   const differs = (set: SyncSet, digest: Uint8Array): boolean =>
     compareBytes(set.items.digest(), digest) !== 0;
   return {

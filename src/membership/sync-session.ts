@@ -27,6 +27,8 @@ const LISTED_ITEMS_MAX = 2 * ROSTER_ENTRIES_MAX;
 export interface SessionComponents {
   readonly network: Pick<Network, "request">;
   readonly sets: SyncSets;
+  /** What is evened out with a member for whom we are none any more. */
+  readonly setsOfFormer: SyncSets;
   /** Stores what the peer sent. */
   readonly take: (set: SyncSet, entries: readonly Uint8Array[]) => Promise<PutOutcome[]>;
   /** What was refused a short while ago is not fetched again. */
@@ -36,7 +38,11 @@ export interface SessionComponents {
 export interface SessionResult {
   readonly fetched: number;
   readonly pushed: number;
+  /** For the other end we are no member any more. */
+  readonly asFormer: boolean;
 }
+
+type Moved = Pick<SessionResult, "fetched" | "pushed">;
 
 /**
  * Evens out both sets with one member: what it has and we lack is fetched and verified, what we have and it lacks
@@ -54,27 +60,29 @@ export class SyncSession {
   }
 
   async reconcile(): Promise<SessionResult> {
-    const { sets } = this.#components;
+    const { sets, setsOfFormer } = this.#components;
     const compared = await this.#ask("compared", {
       v: 1,
       kind: "compare",
       roster: sets.roster.items.digest(),
       records: sets.records.items.digest(),
     });
+    const asFormer = compared.as === "former";
+    const shared = asFormer ? setsOfFormer : sets;
     let fetched = 0;
     let pushed = 0;
     // The roster first: it says whose records count.
     for (const name of SYNC_SETS) {
       const theirs = compared[name];
       if (theirs === undefined) continue;
-      const result = await this.#evenOut(sets[name], theirs);
+      const result = await this.#evenOut(shared[name], theirs);
       fetched += result.fetched;
       pushed += result.pushed;
     }
-    return { fetched, pushed };
+    return { fetched, pushed, asFormer };
   }
 
-  async #evenOut(set: SyncSet, theirHashes: Uint8Array): Promise<SessionResult> {
+  async #evenOut(set: SyncSet, theirHashes: Uint8Array): Promise<Moved> {
     const buckets = differingBuckets(set.items.bucketHashes(), theirHashes);
     const theirs = await this.#list(set, buckets);
     const { refused } = this.#components;

@@ -10,6 +10,7 @@ import { type Clock, type Directory, type Network, type Rng, sampleOf } from "..
 import { nodeStatusCodec } from "../wire/membership.ts";
 import { encodeSigned } from "../wire/signed.ts";
 import { type SyncSetName, syncAnswerCodec } from "../wire/sync.ts";
+import { AnsweredAs } from "./answered-as.ts";
 import type { RosterEntry } from "./entry.ts";
 import { Introductions } from "./introductions.ts";
 import { Outbox } from "./outbox.ts";
@@ -48,6 +49,8 @@ const WAITING_MAX = 1024;
 const REFUSED_MAX = 4096;
 /** What a comparison brought is passed on if it was no more than this: a newcomer would tell everybody the whole roster. */
 const PASSED_ON_MAX = 16;
+/** A machine that comes back after long should not take half a minute to hear what became of it. */
+const FIRST_ROUND_MS = 5 * SECOND_MS;
 
 /**
  * Spreads roster entries and gossiped records: news at once to connected members, who pass on what was new to
@@ -56,6 +59,7 @@ const PASSED_ON_MAX = 16;
  * away somewhere has itself introduced there.
  */
 export class SyncService {
+  readonly answeredAs = new AnsweredAs();
   readonly #components: SyncComponents;
   readonly #intervalMs: number;
   readonly #neighbours: number;
@@ -64,7 +68,10 @@ export class SyncService {
   readonly #outbox: Outbox;
   readonly #introductions: Introductions;
   readonly #view: RecordView;
+  readonly #viewOfFormer: RecordView;
   readonly #sets: SyncSets;
+  /** What a former member is shown, and may add to: enough to learn what became of it. */
+  readonly #setsOfFormer: SyncSets;
   readonly #unsubscribe: (() => void)[] = [];
   readonly #running = new Set<Promise<void>>();
   readonly #waiting = new Set<PeerId>();
@@ -82,7 +89,10 @@ export class SyncService {
     this.#outbox = new Outbox({ network, log }, this.#stopping.signal);
     this.#introductions = new Introductions(components, this.#stopping.signal);
     this.#view = records.view(({ type }) => records.rule(type).gossip);
-    this.#sets = { roster: rosterSet(roster), records: recordSet(records, this.#view) };
+    this.#viewOfFormer = records.view(({ type }) => type === "incarnation");
+    const entries = rosterSet(roster);
+    this.#sets = { roster: entries, records: recordSet(records, this.#view) };
+    this.#setsOfFormer = { roster: entries, records: recordSet(records, this.#viewOfFormer) };
   }
 
   start(): void {
@@ -104,6 +114,7 @@ export class SyncService {
     this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
     for (const end of this.#unsubscribe.splice(0)) end();
     this.#view.close();
+    this.#viewOfFormer.close();
     while (this.#running.size > 0) await Promise.all(this.#running);
     await this.#outbox.idle();
   }
@@ -128,6 +139,7 @@ export class SyncService {
       {
         network,
         sets: this.#sets,
+        setsOfFormer: this.#setsOfFormer,
         take: (set, entries) => this.#take(peer, entries.length <= PASSED_ON_MAX, set, entries),
         refused: {
           has: (hash) => this.#refused.has(hash),
@@ -137,15 +149,19 @@ export class SyncService {
       peer,
       this.#stopping.signal,
     );
-    const { fetched, pushed } = await session.reconcile();
+    const { fetched, pushed, asFormer } = await session.reconcile();
+    this.answeredAs.note(peer, asFormer ? "former" : "member");
     if (fetched + pushed > 0) log.debug("synced", { peer, fetched, pushed });
   }
 
   async #answer(from: PeerId, head: Uint8Array) {
+    const asFormer = this.#components.roster.roleOf(from) === "former";
+    const sets = asFormer ? this.#setsOfFormer : this.#sets;
     const take = (set: SyncSet, entries: readonly Uint8Array[], news: boolean) =>
-      this.#take(from, news, set, entries);
+      // Its word is as good as its signatures, but nobody is hurried by it.
+      this.#take(from, news && !asFormer, set, entries);
     const introduce = (to: PeerId) => this.#introductions.introduce(from, to);
-    const answer = await answerSync({ sets: this.#sets, take, introduce }, head);
+    const answer = await answerSync({ sets, asFormer, take, introduce }, head);
     if (answer.kind === "refused") {
       this.#components.log.warn("sync-refused", { from, code: answer.refusal, reason: answer.reason });
     }
@@ -163,7 +179,9 @@ export class SyncService {
     for (const name of names) this.#arriving.set(name, { from, passOn });
     try {
       const outcomes = await set.offer(entries);
-      logRefusals(this.#components.log, from, outcomes);
+      // One that does not know yet that it is none any more goes on telling its own news.
+      if (this.#components.roster.roleOf(from) !== "former")
+        logRefusals(this.#components.log, from, outcomes);
       return outcomes;
     } finally {
       for (const name of names) this.#arriving.delete(name);
@@ -229,8 +247,10 @@ export class SyncService {
       this.#waiting.delete(peer);
       return;
     }
-    // One side's comparison serves both.
-    if (this.#components.network.self > peer || this.#waiting.size >= WAITING_MAX) return;
+    const { network, roster } = this.#components;
+    // One side's comparison serves both; but no member begins one with who is none.
+    const isOurs = network.self < peer || roster.member(network.self) === undefined;
+    if (!isOurs || this.#waiting.size >= WAITING_MAX) return;
     this.#waiting.add(peer);
     this.#startSessions();
   }
@@ -267,13 +287,15 @@ export class SyncService {
   async #rounds(): Promise<void> {
     const { clock, rng, roster } = this.#components;
     const { signal } = this.#stopping;
+    let waitMs = Math.min(FIRST_ROUND_MS, this.#intervalMs);
     while (!signal.aborted) {
       try {
-        await clock.sleep(this.#intervalMs * (0.75 + rng.float() / 2), signal);
+        await clock.sleep(waitMs * (0.75 + rng.float() / 2), signal);
       } catch (error) {
         if (signal.aborted) return;
         throw error;
       }
+      waitMs = this.#intervalMs;
       roster.tick();
       for (const peer of this.#sample(this.#neighbours)) this.#waiting.add(peer);
       this.#startSessions();

@@ -20,6 +20,7 @@ export { importCatalog } from "./catalog-import.ts";
 export { type Founded, type FoundingComponents, foundSwarm, joinExisting } from "./founding.ts";
 export { type Identity, newIdentity } from "./identity.ts";
 export { Node, type NodeInit } from "./node.ts";
+export type { NodeStanding } from "./node-standing.ts";
 export { DEFAULT_SIZES, NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 export { type FoundHead, type PoolFindings, pickHead, Recovery } from "./recovery.ts";
 export { Repository, type RestoreRequest, type SnapshotRequest, type SnapshotResult } from "./repository.ts";

@@ -3,14 +3,16 @@ import type { Incarnation, OwnerId, PeerId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { Catalog } from "../catalog/index.ts";
 import type { OwnerKeys, Signer } from "../crypto/index.ts";
-import { Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
+import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
 import { admitNewcomer, invite, RecordStore, type Roster, SyncService } from "../membership/index.ts";
 import { prefixed } from "../ports/index.ts";
 import { dataRequest, incarnationBody } from "../wire/data.ts";
+import type { NodeStanding } from "./node-standing.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 import { recoverDoor } from "./recover-door.ts";
 import { Repository } from "./repository.ts";
 import { publishSlot } from "./slot.ts";
+import { StandingKeeper } from "./standing-keeper.ts";
 import { StatusBeat } from "./status-beat.ts";
 import { RosterView } from "./swarm-view.ts";
 
@@ -49,13 +51,24 @@ export class Node {
   readonly #holder: Holder;
   readonly #sync: SyncService;
   readonly #beat: StatusBeat;
+  readonly #standing: StandingKeeper | undefined;
+  readonly #fence: Fence;
+  /** Role of everybody who has one for good, as it was when the roster last changed. */
+  #roles = new Map<PeerId, "member" | "former">();
   readonly #lastSeenMs = new Map<PeerId, number>();
   readonly #unsubscribe: (() => void)[] = [];
 
   private constructor(
     ports: NodePorts,
     init: NodeInit,
-    parts: { roster: Roster; records: RecordStore; repository: Repository; view: RosterView; holder: Holder },
+    parts: {
+      roster: Roster;
+      records: RecordStore;
+      repository: Repository;
+      view: RosterView;
+      holder: Holder;
+      fence: Fence;
+    },
   ) {
     this.ports = ports;
     this.#init = init;
@@ -70,6 +83,29 @@ export class Node {
       { ...ports, ...parts, signer: init.signer },
       { programVersion: init.program },
     );
+    this.#fence = parts.fence;
+    this.#standing = this.isGuest ? undefined : this.#standingKeeper();
+  }
+
+  #standingKeeper(): StandingKeeper {
+    const { network, log } = this.ports;
+    const { catalog } = this.repository;
+    return new StandingKeeper({
+      evidence: () => ({
+        roster: this.roster,
+        certified: certifiedLife(this.roster, this.records, catalog.owner),
+        answeredAs: this.#sync.answeredAs.count(network.connected()),
+      }),
+      self: () => ({ peer: network.self, owner: catalog.owner, incarnation: catalog.incarnation }),
+      fence: this.#fence,
+      repository: this.repository,
+      log,
+    });
+  }
+
+  /** What this node is in its swarm right now. */
+  get standing(): NodeStanding {
+    return this.#standing?.standing ?? { state: "guest" };
   }
 
   /** `roster` was opened before the network was: it decides whom the network lets in. */
@@ -84,9 +120,10 @@ export class Node {
     const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
     if (catalog === undefined) throw new Fault({ code: "HOME_MISSING", home: "the repository" });
     const protocol = init.guest === true ? "recover" : "data";
-    const client = new PeerClient({ network, clock }, { swarm, protocol });
-    const repository = await Repository.open({ ...ports, catalog, client, view }, { ...init, swarm });
-    return new Node(ports, init, { roster, records, repository, view, holder });
+    const fence = new Fence();
+    const client = new PeerClient({ network, clock, fence }, { swarm, protocol });
+    const repository = await Repository.open({ ...ports, catalog, client, view, fence }, { ...init, swarm });
+    return new Node(ports, init, { roster, records, repository, view, holder, fence });
   }
 
   async start(): Promise<void> {
@@ -103,7 +140,8 @@ export class Node {
     network.handle("data", (from, message) => {
       const owner = this.roster.member(from)?.owner;
       if (owner === undefined) throw new Fault({ code: "NOT_A_MEMBER", peer: from });
-      return this.#holder.answer(owner, dataRequest.decode(message.head), message.body, true);
+      const mayWrite = this.standing.state === "member";
+      return this.#holder.answer(owner, dataRequest.decode(message.head), message.body, mayWrite);
     });
     network.handle("join", admitNewcomer({ roster: this.roster, clock, log }));
     network.handle(
@@ -119,10 +157,18 @@ export class Node {
         log,
       }),
     );
-    this.#unsubscribe.push(this.roster.onChange(() => this.#dropStrangers()));
+    const review = (): void => this.#standing?.review();
+    this.#roles = this.#rolesNow();
+    this.#unsubscribe.push(
+      this.roster.onChange(() => this.#dropChanged()),
+      this.roster.onChange(review),
+      this.records.onChange(({ record }) => (record.type === "incarnation" ? review() : undefined)),
+      this.#sync.answeredAs.onChange(review),
+    );
+    this.#standing?.begin();
     this.#sync.start();
     await this.#beat.start();
-    await this.#holder.announceKept();
+    if (this.standing.state === "member") await this.#holder.announceKept();
     if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
     if (this.roster.genesis.administrators.length === 1 && this.#init.administrator !== undefined) {
       log.warn("single-administrator", { hint: "its key comes back with this node's recovery key only" });
@@ -131,9 +177,15 @@ export class Node {
 
   async stop(): Promise<void> {
     for (const end of this.#unsubscribe.splice(0)) end();
+    await this.#standing?.idle();
     await this.repository.stop();
     await this.#beat.stop();
     await this.#sync.stop();
+  }
+
+  /** Nothing is written from here any more. */
+  get isFenced(): boolean {
+    return this.#fence.why !== undefined;
   }
 
   get isGuest(): boolean {
@@ -159,6 +211,7 @@ export class Node {
     quotaBytes?: number;
   }): Promise<{ token: string; expiresAtMs: number }> {
     const { administrator } = this.#init;
+    this.#fence.check();
     if (administrator === undefined) {
       throw new Fault({ code: "NOT_ALLOWED", reason: "only an administrator's node can invite" });
     }
@@ -198,13 +251,23 @@ export class Node {
     if (connected) this.repository.wake();
   }
 
-  #dropStrangers(): void {
-    for (const peer of this.ports.network.connected()) {
-      if (this.roster.roleOf(peer) !== "stranger") continue;
+  /** Whoever becomes a member again, or is none any more, begins anew as what it is now. */
+  #dropChanged(): void {
+    const before = this.#roles;
+    this.#roles = this.#rolesNow();
+    for (const [peer, role] of before) {
+      if (this.#roles.get(peer) === role || peer === this.ports.network.self) continue;
       this.ports.network.disconnect(peer).catch((error: unknown) => {
         this.ports.log.warn("disconnect-failed", { peer, why: String(error) });
       });
     }
+  }
+
+  #rolesNow(): Map<PeerId, "member" | "former"> {
+    const roles = new Map<PeerId, "member" | "former">();
+    for (const { peer } of this.roster.former()) roles.set(peer, "former");
+    for (const { peer } of this.roster.members()) roles.set(peer, "member");
+    return roles;
   }
 
   get log(): Log {
@@ -214,14 +277,21 @@ export class Node {
 
 function ownerRegistry(roster: Roster, records: RecordStore): OwnerRegistry {
   return {
-    certifiedIncarnation: (owner: OwnerId): Incarnation | undefined => {
-      const member = roster.memberOfOwner(owner);
-      if (member === undefined) return undefined;
-      const signed = records.get({ type: "incarnation", signer: member.recovery });
-      if (signed === undefined) return undefined;
-      const body = incarnationBody.decode(signed.body);
-      return body.owner === owner ? body.incarnation : undefined;
-    },
+    certifiedIncarnation: (owner) => certifiedLife(roster, records, owner)?.incarnation,
     quotaOf: (owner) => roster.memberOfOwner(owner)?.quotaBytes,
   };
+}
+
+/** What the owner's recovery identity certified last. */
+function certifiedLife(
+  roster: Roster,
+  records: RecordStore,
+  owner: OwnerId,
+): { readonly incarnation: Incarnation; readonly timeMs: number } | undefined {
+  const member = roster.memberOfOwner(owner);
+  if (member === undefined) return undefined;
+  const signed = records.get({ type: "incarnation", signer: member.recovery });
+  if (signed === undefined) return undefined;
+  const body = incarnationBody.decode(signed.body);
+  return body.owner === owner ? body : undefined;
 }

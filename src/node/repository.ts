@@ -8,6 +8,7 @@ import type { OwnerKeys } from "../crypto/index.ts";
 import {
   type ChosenClasses,
   chooseClasses,
+  type Fence,
   HeadKeeper,
   OwnerMaps,
   OwnQuota,
@@ -41,6 +42,7 @@ export interface RepositoryComponents extends NodePorts {
   readonly catalog: Catalog;
   readonly client: PeerClient;
   readonly view: SwarmView;
+  readonly fence: Fence;
 }
 
 export interface RepositoryInit {
@@ -115,6 +117,8 @@ export class Repository {
   readonly #snapshots = new Semaphore(1);
   readonly #lateHolders: LateHolders;
   readonly #stopping = new AbortController();
+  /** Of everything that writes: ended by a fence, and anew when that is lowered. */
+  #writing = new AbortController();
   #publishing: Promise<void> | undefined;
 
   private constructor(
@@ -155,16 +159,32 @@ export class Repository {
 
   /** Begins to place what is in the spool and to hand the head to those who lack it. */
   async start(): Promise<void> {
-    if (this.catalog.state.readOnly) return;
+    if (this.catalog.state.readOnly || this.#c.fence.why !== undefined || this.#publishing !== undefined)
+      return;
     await this.heads.beginLife();
     this.spool.start();
-    this.#publishing = this.#publishLoop();
+    this.#publishing = this.#publishLoop(AbortSignal.any([this.#stopping.signal, this.#writing.signal]));
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
     await this.spool.stop();
     await this.#publishing;
+  }
+
+  /** The fence was raised: ends what is under way with its reason. What was made stays, and can be looked at. */
+  async suspend(why: Fault): Promise<void> {
+    this.#writing.abort(why);
+    await this.spool.stop();
+    await this.#publishing;
+    this.#publishing = undefined;
+  }
+
+  /** The fence was lowered. */
+  async resume(): Promise<void> {
+    if (this.#stopping.signal.aborted || !this.#writing.signal.aborted) return;
+    this.#writing = new AbortController();
+    await this.start();
   }
 
   /** One after the other: a second one waits for the first. */
@@ -174,8 +194,9 @@ export class Repository {
         "this home was recovered with --read-only: it looks and restores, and makes no snapshots";
       throw new Fault({ code: "NOT_ALLOWED", reason });
     }
-    const signal = AbortSignal.any([request.signal, this.#stopping.signal]);
+    const signal = AbortSignal.any([request.signal, this.#stopping.signal, this.#writing.signal]);
     return this.#snapshots.run(async () => {
+      this.#c.fence.check();
       signal.throwIfAborted();
       const quota = await OwnQuota.open(this.catalog, this.#c.view.ownQuotaBytes());
       // However little is new, a snapshot stores something: it is refused before anything is read.
@@ -271,6 +292,10 @@ export class Repository {
         manifest,
       );
       return { report: await run.run(), bytesFetched: this.chunks.bytesFetched - before };
+    } catch (error) {
+      // It is not for want of holders that a fenced life gets nothing.
+      if (isFault(error, "TOO_FEW_SHARDS")) this.#c.fence.check();
+      throw error;
     } finally {
       await target?.close();
     }
@@ -292,6 +317,7 @@ export class Repository {
     entries: readonly SnapshotEntry[],
     options: { readData: boolean; signal: AbortSignal; onShard: (done: number, total: number) => void },
   ): Promise<VerifyOutcome> {
+    this.#c.fence.check();
     const needed = new SegmentSet();
     for (const entry of entries) {
       const manifest = await this.trees.manifest(entry, options.signal);
@@ -322,8 +348,7 @@ export class Repository {
   /** Also while the loop is busy: whoever connected in the middle of a turn gets one of its own. */
   #isWoken = false;
 
-  async #publishLoop(): Promise<void> {
-    const { signal } = this.#stopping;
+  async #publishLoop(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#isWoken = false;
       try {

@@ -1,3 +1,4 @@
+import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
 import type { ProtectionReport } from "../exchange/index.ts";
@@ -60,12 +61,11 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
   const { repository } = node;
   const entries = await repository.snapshots();
   const census = repository.census();
-  const needed = new SegmentSet();
-  for (const entry of entries)
-    needed.addAll(SegmentSet.fromRanges((await repository.trees.manifest(entry)).needs));
+  const needed = await neededBy(node, entries);
   const { segments, storedBytes, quotaUsedBytes, uniqueBytes } = await repository.totals();
   const quotaBytes = node.view.ownQuotaBytes();
-  const newest = entries.at(-1);
+  // A fenced node asks nobody, so what it has not got at hand is not known to it.
+  const newest = needed === undefined ? undefined : entries.at(-1);
   const pool = repository.heads.pool();
   const connected = new Set(node.ports.network.connected());
   const unreachable = pool.filter((peer) => !connected.has(peer));
@@ -75,7 +75,10 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
       newest === undefined
         ? undefined
         : { entry: newest, protection: await repository.protectionOf(newest, census) },
-    protection: entries.length === 0 ? undefined : census.report(needed, repository.heads.keepers),
+    protection:
+      needed === undefined || entries.length === 0
+        ? undefined
+        : census.report(needed, repository.heads.keepers),
     segments,
     logicalBytes: entries.reduce((sum, entry) => sum + entry.bytes, 0),
     uniqueBytes,
@@ -85,6 +88,18 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
     unreachable,
     notes: [...awayNotes(node, pool, unreachable), ...shapeNotes(node)],
   };
+}
+
+async function neededBy(node: Node, entries: readonly SnapshotEntry[]): Promise<SegmentSet | undefined> {
+  const needed = new SegmentSet();
+  try {
+    for (const entry of entries)
+      needed.addAll(SegmentSet.fromRanges((await node.repository.trees.manifest(entry)).needs));
+    return needed;
+  } catch (error) {
+    if (node.isFenced && isFault(error)) return undefined;
+    throw error;
+  }
 }
 
 function awayNotes(node: Node, pool: readonly PeerId[], unreachable: readonly PeerId[]): string[] {

@@ -1,4 +1,5 @@
 import { isFault, messageOf } from "../base/fault.ts";
+import { peerIdOf } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { MINUTE_MS, SECOND_MS } from "../base/units.ts";
 import type { Signer } from "../crypto/sign.ts";
@@ -63,6 +64,8 @@ export class StatusBeat {
 
   async #sayIfDue(): Promise<void> {
     const { clock, records, roster, signer } = this.#c;
+    // Of one that is no member nobody keeps it.
+    if (roster.member(peerIdOf(signer.publicKey)) === undefined) return;
     const status = await this.#status();
     const said = this.#said;
     if (said !== undefined && clock.monotonicMs() - said.atMs < BEAT_MS && isNearly(said.status, status))

@@ -15,7 +15,7 @@ export const NET_HEAD_BYTES_MAX = 8 * 1024 * 1024;
 export const NET_BODY_BYTES_MAX = 17 * 1024 * 1024;
 
 /**
- * The protocols of our own. Members may open all of them; a guest only its own one:
+ * The protocols of our own. Members may open all of them; a guest only its own one, a former member `sync`:
  * - data: shards, heads, maps, receipts, between members;
  * - sync: roster and records, anti-entropy between members;
  * - join: a token's guest hands in a new node's key;
@@ -25,7 +25,13 @@ export const PROTOCOLS = ["data", "sync", "join", "recover"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
 /** Who is at the other end of a connection; decided by the roster from the key that the handshake proved. */
-export type PeerRole = "member" | "join-guest" | "recovery-guest" | "stranger";
+export type PeerRole =
+  | "member"
+  | "join-guest"
+  | "recovery-guest"
+  /** Was a member, and was replaced or removed: it may learn that, by `sync`, and no more. */
+  | "former"
+  | "stranger";
 
 export interface RequestOptions {
   /** Without any byte in or out for so long, the request fails with `PEER_TIMEOUT`. */

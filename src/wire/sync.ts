@@ -68,6 +68,8 @@ const syncAnswerSchema = z.discriminatedUnion("kind", [
     .object({
       v: z.literal(1),
       kind: z.literal("compared"),
+      /** What the asker is here, unless it is a member: so that it learns of it. The records are then few types only. */
+      as: z.literal("former").exactOptional(),
       roster: bucketHashes.exactOptional(),
       records: bucketHashes.exactOptional(),
     })

@@ -240,6 +240,7 @@ export function networkContract(name: string, makeSwarm: () => Promise<ContractS
       for (const [role, own] of [
         ["join-guest", "join"],
         ["recovery-guest", "recover"],
+        ["former", "sync"],
       ] as const) {
         const guest = await swarm.guest();
         swarm.setRole(guest.network.self, role);
@@ -252,7 +253,7 @@ export function networkContract(name: string, makeSwarm: () => Promise<ContractS
           expect(await codeOf(guest.network.request(peer, protocol, message(), IDLE))).toBe("PEER_REFUSED");
         }
       }
-      expect(reached).toEqual(["join", "recover"]);
+      expect(reached).toEqual(["join", "recover", "sync"]);
       expect(b.network.connected()).toEqual([a.network.self]);
     });
 

@@ -88,7 +88,7 @@ test("a stranger meets no protocol at all", async () => {
   await until("data answers", () => answers(stranger, addressOf(node), "/cairn/1/data"));
 });
 
-test.each(["join-guest", "recovery-guest"] as const)(
+test.each(["join-guest", "recovery-guest", "former"] as const)(
   "a %s that runs kad-dht, identify and ping gets nothing from them and enters no routing table",
   async (role) => {
     const [a, b] = [await swarm.node(), await swarm.node()];

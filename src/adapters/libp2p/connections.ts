@@ -44,6 +44,8 @@ export interface ConnectionBookInit {
 /** From this many connections on, those that nobody uses are closed. */
 const IDLE_CLOSE_ABOVE = 128;
 const IDLE_CLOSE_MS = 5 * MINUTE_MS;
+/** One, and the next one after the first was lost unnoticed. */
+const CONNECTIONS_PER_FORMER = 2;
 /** How long two connections to one peer stand before one is closed: requests under way at the other end may be on either. */
 const DUPLICATE_GRACE_MS = 10 * SECOND_MS;
 
@@ -126,8 +128,13 @@ export class ConnectionBook {
 
   #opened(connection: Connection): void {
     const peer = fromLibp2p(connection.remotePeer);
-    if (peer === undefined || this.#init.roleOf(peer) === "stranger") {
+    const role = peer === undefined ? "stranger" : this.#init.roleOf(peer);
+    if (peer === undefined || role === "stranger") {
       connection.abort(new Error("not a member"));
+      return;
+    }
+    if (role === "former" && !this.#hasRoomForFormer(peer)) {
+      connection.abort(new Error("former members have as many connections as they may"));
       return;
     }
     const nowMs = performance.now();
@@ -163,6 +170,13 @@ export class ConnectionBook {
       open.connection.abort(new Error("not admitted"));
       throw isFault(error, "PEER_TIMEOUT", "PEER_BUSY") ? error : new NotAdmitted(error);
     }
+  }
+
+  #hasRoomForFormer(peer: PeerId): boolean {
+    if ((this.#byPeer.get(peer) ?? []).length >= CONNECTIONS_PER_FORMER) return false;
+    let formers = 0;
+    for (const open of this.#open.values()) if (this.#init.roleOf(open.peer) === "former") formers++;
+    return formers < this.#init.limits.formerConnectionsMax;
   }
 
   /** A peer that connects anew may have lost the connection that we still think we have. */

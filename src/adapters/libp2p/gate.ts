@@ -21,6 +21,8 @@ export function mayOpen(role: PeerRole, protocol: Protocol): boolean {
       return protocol === "join";
     case "recovery-guest":
       return protocol === "recover";
+    case "former":
+      return protocol === "sync";
     case "stranger":
       return false;
   }

@@ -56,6 +56,10 @@ export interface Libp2pLimits {
   readonly inboundTotal: number;
   /** The same for all guests together: they must not take the members' places. */
   readonly inboundGuestsTotal: number;
+  /** The same for former members, who have nothing to do here but to learn that they are. */
+  readonly inboundFormersTotal: number;
+  /** Connections that former members have together; the next one is closed. */
+  readonly formerConnectionsMax: number;
   /** Bytes of requests in memory, of all peers; reading the next one waits. */
   readonly inboundBytesMax: number;
   /** The share of it that one peer can have. */
@@ -102,6 +106,8 @@ export const DEFAULT_LIMITS: Libp2pLimits = {
   inboundPerPeer: 16,
   inboundTotal: 256,
   inboundGuestsTotal: 16,
+  inboundFormersTotal: 4,
+  formerConnectionsMax: 16,
   inboundBytesMax: 64 * MIB,
   inboundBytesPerPeerMax: 40 * MIB,
   answersPendingBytesMax: 64 * MIB,

@@ -48,6 +48,8 @@ export interface Libp2pNodeInit {
   readonly roleOf: RoleOf;
   /** Whom to be connected to. */
   readonly members: () => readonly PeerId[];
+  /** Whether this node was a member and is none any more. @default a member */
+  readonly isFormer?: () => boolean;
   readonly log: Log;
   readonly limits?: Partial<Libp2pLimits>;
 }
@@ -210,7 +212,8 @@ async function connectParts(
   });
   const dialer: Dialer = new Dialer({ libp2p, self, book, addressBook, directory, roleOf, limits, log });
   const connect = (peer: PeerId, signal: AbortSignal) => dialer.connect(peer, signal);
-  const redial = new Redial({ self, members: init.members, book, connect, limits, log });
+  const isFormer = init.isFormer ?? (() => false);
+  const redial = new Redial({ self, members: init.members, isFormer, book, connect, limits, log });
   directory.onLearned((peer) => {
     dialer.learned(peer);
     redial.hurry(peer);

@@ -7,6 +7,8 @@ import type { Libp2pLimits } from "./limits.ts";
 export interface RedialInit {
   readonly self: PeerId;
   readonly members: () => readonly PeerId[];
+  /** No member itself: it keeps a few connections, to hear of it when it becomes one again. */
+  readonly isFormer: () => boolean;
   readonly book: ConnectionBook;
   readonly connect: (peer: PeerId, signal: AbortSignal) => Promise<OpenConnection>;
   readonly limits: Libp2pLimits;
@@ -22,6 +24,8 @@ interface Attempts {
 const TICK_MS = 250;
 /** Of two members that miss each other, the one with the smaller id dials at once: both would leave two connections. */
 const YIELD_MS = 1500;
+/** Connections of one that is no member any more. */
+const FORMER_CONNECTIONS = 3;
 /** Puts the members of a large swarm into an order that is another at every node. */
 const SHUFFLE_MS = 100;
 
@@ -65,8 +69,7 @@ export class Redial {
     const { limits, book, members, self } = this.#init;
     if (this.#underWay >= limits.redialParallelMax) return;
     const others = members().filter((peer) => peer !== self);
-    const isMesh = others.length <= limits.meshMembersMax;
-    if (!isMesh && book.connected().length >= limits.meshConnectionsMin) return;
+    if (book.connected().length >= this.#wanted(others.length)) return;
     const nowMs = performance.now();
     const due: { peer: PeerId; attempts: Attempts }[] = [];
     for (const peer of others) {
@@ -79,6 +82,13 @@ export class Redial {
     for (const { peer, attempts } of due.slice(0, limits.redialParallelMax - this.#underWay)) {
       void this.#try(peer, attempts);
     }
+  }
+
+  /** How many connections are enough. */
+  #wanted(others: number): number {
+    const { limits, isFormer } = this.#init;
+    if (isFormer()) return FORMER_CONNECTIONS;
+    return others <= limits.meshMembersMax ? Number.POSITIVE_INFINITY : limits.meshConnectionsMin;
   }
 
   #attemptsOf(peer: PeerId, nowMs: number): Attempts {

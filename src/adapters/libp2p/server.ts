@@ -5,7 +5,7 @@ import { messageOf } from "../../base/fault.ts";
 import type { PeerId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { SECOND_MS } from "../../base/units.ts";
-import type { NetMessage, Protocol, RequestHandler } from "../../ports/network.ts";
+import type { NetMessage, PeerRole, Protocol, RequestHandler } from "../../ports/network.ts";
 import {
   isAsked,
   lengthsOf,
@@ -47,6 +47,9 @@ const STREAMS_PER_CONNECTION_MAX = 64;
 /** Signs of life that one peer may have under way. */
 const HELLOS_PER_PEER_MAX = 4;
 
+/** Whose requests are counted together: none of these takes the places of another. */
+type Crowd = "members" | "guests" | "formers";
+
 /** One request that is being served. */
 interface Serving {
   readonly peer: PeerId;
@@ -67,8 +70,7 @@ export class RequestServer {
   readonly #requestBytes: ByteBudget;
   readonly #bytesOfPeer = new Map<PeerId, { budget: ByteBudget; users: number }>();
   readonly #answers: ByteGauge;
-  #members = 0;
-  #guests = 0;
+  readonly #underWay: Record<Crowd, number> = { members: 0, guests: 0, formers: 0 };
 
   constructor(init: RequestServerInit) {
     this.#init = init;
@@ -142,7 +144,7 @@ export class RequestServer {
     const handler = protocol === "hello" ? answerHello : this.#handlers.get(protocol);
     if (handler === undefined) return await this.#turnAway(io, STATUS.busy);
     const limits = protocol === "hello" ? HELLO_LIMITS : PROTOCOL_LIMITS[protocol];
-    const leave = this.#enter(peer, protocol, role === "member");
+    const leave = this.#enter(peer, protocol, crowdOf(role));
     if (leave === undefined) return await this.#turnAway(io, STATUS.busy);
     try {
       await this.#serve({ peer, io, guard, limits, handler });
@@ -152,21 +154,19 @@ export class RequestServer {
   }
 
   /** A place among the requests under way, or `undefined` when there is none. */
-  #enter(peer: PeerId, protocol: Protocol | "hello", isMember: boolean): (() => void) | undefined {
+  #enter(peer: PeerId, protocol: Protocol | "hello", crowd: Crowd): (() => void) | undefined {
     const { limits } = this.#init;
     const key = `${protocol} ${peer}`;
     const served = this.#served.get(key) ?? 0;
     if (served >= (protocol === "hello" ? HELLOS_PER_PEER_MAX : limits.inboundPerPeer)) return undefined;
     // Signs of life are not counted in the total: a node with all hands full is not a dead one.
     const counts = protocol !== "hello";
-    if (counts && isMember && this.#members >= limits.inboundTotal) return undefined;
-    if (counts && !isMember && this.#guests >= limits.inboundGuestsTotal) return undefined;
+    if (counts && this.#underWay[crowd] >= placesOf(crowd, limits)) return undefined;
     const add = (difference: number): void => {
       const now = (this.#served.get(key) ?? 0) + difference;
       if (now === 0) this.#served.delete(key);
       else this.#served.set(key, now);
-      if (counts && isMember) this.#members += difference;
-      else if (counts) this.#guests += difference;
+      if (counts) this.#underWay[crowd] += difference;
     };
     add(1);
     return () => add(-1);
@@ -263,6 +263,22 @@ export class RequestServer {
   async #turnAway(io: StreamIo, status: Status): Promise<void> {
     await writeStatus(io, status);
     await io.finish();
+  }
+}
+
+function crowdOf(role: PeerRole): Crowd {
+  if (role === "member") return "members";
+  return role === "former" ? "formers" : "guests";
+}
+
+function placesOf(crowd: Crowd, limits: Libp2pLimits): number {
+  switch (crowd) {
+    case "members":
+      return limits.inboundTotal;
+    case "guests":
+      return limits.inboundGuestsTotal;
+    case "formers":
+      return limits.inboundFormersTotal;
   }
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import type { StatusResult } from "../../control/api.ts";
-import { EXIT } from "../exit-codes.ts";
+import { exitStatusOfStatus } from "../exit-codes.ts";
 import { counted, printable, shortId, shortTime, survivesText } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
 
@@ -9,10 +9,10 @@ export const statusCommand: AddCommand = (program, bind) => {
   const command = program
     .command("status")
     .description("this node, its repository and how well it is protected");
-  bind(command, z.object({}), [0, 1, 5, 6, 10], async (session) => {
+  bind(command, z.object({}), [0, 1, 4, 5, 6, 10], async (session) => {
     const status = await session.daemon.status({}, session.context);
     await session.result(status, () => statusText(status));
-    return EXIT.done;
+    return exitStatusOfStatus(status);
   });
   return command;
 };
@@ -32,6 +32,7 @@ function statusText(status: StatusResult): string {
   ];
   if (status.scrub !== undefined) blocks.splice(5, 0, ["scrub", [scrubLine(status.scrub)]]);
   if (status.queue !== undefined) blocks.splice(5, 0, ["repair", [queueLine(status.queue)]]);
+  blocks.unshift(...standingBlock(status));
   return blocks
     .flatMap(([name, lines]) =>
       lines.map((line, i) => `${(i === 0 ? name : "").padEnd(12)}${printable(line)}\n`),
@@ -44,6 +45,16 @@ function nodeLines({ node }: StatusResult): string[] {
     `${node.name} at site ${node.site}, version ${node.version}, up since ${shortTime(node.startedAt)} UTC`,
     node.peerId,
     ...node.addresses,
+  ];
+}
+
+/** Only where it is not what everybody expects. */
+function standingBlock({ standing }: StatusResult): [string, string[]][] {
+  const { state, since, by } = standing;
+  if (state === "member" || state === "guest") return [];
+  const whence = since === undefined ? "" : ` since ${shortTime(since)} UTC`;
+  return [
+    ["standing", [`${state.toUpperCase()}, read-only${whence}${by === undefined ? "" : `, by ${by}`}`]],
   ];
 }
 

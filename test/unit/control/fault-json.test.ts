@@ -43,6 +43,7 @@ const EVERY: {
   QUOTA_EXCEEDED: [6, { owner, quotaBytes: 5 }],
   WRONG_KEY: [12, { what: "recovery key" }],
   FENCED: [6, { owner }],
+  REMOVED: [6, { owner }],
   PEER_UNREACHABLE: [1, { peer, reason: "r" }],
   PEER_TIMEOUT: [1, { peer, afterMs: 5 }],
   PEER_BUSY: [1, { peer }],

@@ -299,7 +299,7 @@ describe("recovering", () => {
     expect(await submitRecovered(door(swarm), guest, certificate.bytes)).toEqual(answer);
     const moved = must(swarm.roster.memberOfOwner(member.owner), "member");
     expect(moved).toMatchObject({ name: "new machine", site: "beta", holder: false, generation: 1 });
-    expect(swarm.roster.roleOf(keys.peer)).toBe("stranger");
+    expect(swarm.roster.roleOf(keys.peer)).toBe("former");
     expect(swarm.roster.former()).toMatchObject([{ peer: keys.peer, state: "replaced" }]);
     await swarm.roster.apply(
       certifyAnew(swarm, { administrators: swarm.administrators, member: moved, changes: { holder: true } }),
@@ -381,7 +381,7 @@ describe("removing", () => {
         swarm.roster.tick();
         expect(changes).toBe(1);
       }
-      expect(swarm.roster.roleOf(keys.peer)).toBe("stranger");
+      expect(swarm.roster.roleOf(keys.peer)).toBe("former");
       expect(swarm.roster.former()).toMatchObject([{ peer: keys.peer, state: "removed" }]);
       expect(swarm.roster.roleOf(peerIdOf(keys.recovery.publicKey))).toBe("recovery-guest");
       expect(swarm.roster.memberByRecovery(keys.recovery.publicKey)?.owner).toBe(member.owner);
@@ -399,7 +399,7 @@ describe("removing", () => {
       { store: new MemoryStore(), clock: swarm.clock },
       { genesis: swarm.roster.genesisBytes, entries: swarm.roster.entries() },
     );
-    expect(told.roleOf(keys.peer)).toBe("stranger");
+    expect(told.roleOf(keys.peer)).toBe("former");
   });
 
   it("takes one node of a small swarm out a day, however many are named", async () => {

@@ -189,7 +189,8 @@ export class MemoryEnd implements Network {
     const allowed =
       role === "member" ||
       (role === "join-guest" && protocol === "join") ||
-      (role === "recovery-guest" && protocol === "recover");
+      (role === "recovery-guest" && protocol === "recover") ||
+      (role === "former" && protocol === "sync");
     const handler = this.#handlers.get(protocol);
     if (!allowed || handler === undefined || this.isDeaf) throw unreachable(this.self);
     try {
