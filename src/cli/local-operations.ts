@@ -86,6 +86,8 @@ export interface DaemonOptions {
   readonly home: string;
   /** Replaces the address of the home for this run and from now on. */
   readonly listen?: string;
+  /** Replaces what others are told of where this node listens, for this run and from now on. */
+  readonly announce?: readonly string[];
   /** Replaces the home's bound of the spool for this run and from now on. */
   readonly spoolMaxBytes?: number;
   readonly signal: AbortSignal;

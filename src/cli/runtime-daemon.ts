@@ -2,7 +2,7 @@ import { writeSync } from "node:fs";
 import { pino } from "pino";
 import { createFileTarget, createFileTree } from "../adapters/files/index.ts";
 import { lockHome } from "../adapters/home/index.ts";
-import { guardProcess } from "../adapters/libp2p/index.ts";
+import { guardProcess, parseDialAddress } from "../adapters/libp2p/index.ts";
 import { openFileShardStore, openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
@@ -62,6 +62,9 @@ async function currentHome(
   const changed: HomeSettings = {
     ...settings,
     ...(options.listen === undefined ? {} : { listen: await chooseListen(options.listen) }),
+    ...(options.announce === undefined
+      ? {}
+      : { announce: options.announce.map((text) => parseDialAddress(text).address) }),
     ...(options.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: options.spoolMaxBytes }),
   };
   if (JSON.stringify(changed) !== JSON.stringify(settings)) await writeSettings(home, changed);

@@ -14,6 +14,8 @@ const settings = z
     host: z.string().max(255),
     /** Multiaddrs, ports resolved. */
     listen: z.array(z.string().max(300)).min(1).max(8),
+    /** Multiaddrs that others are told instead of the interfaces' own: a forwarded port, a name. */
+    announce: z.array(z.string().max(300)).max(8).exactOptional(),
     /** Where members were found when this home was made; the node's own address book takes over from there. */
     firstPeers: z
       .array(z.object({ peer: z.string().max(100), addresses: z.array(z.string().max(300)).max(16) }))

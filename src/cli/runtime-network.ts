@@ -28,6 +28,7 @@ export async function memberNetwork(
     seed: keys.nodeSeed,
     datastoreDirectory,
     listen: settings.listen,
+    ...(settings.announce === undefined ? {} : { announce: settings.announce }),
     roleOf: (peer) => roster.roleOf(peer),
     members: () => roster.members().map((member) => member.peer),
     isFormer: () => roster.roleOf(self) === "former",

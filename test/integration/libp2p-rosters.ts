@@ -45,6 +45,8 @@ export class RosterSwarm {
   readonly #cuts = new Set<string>();
   readonly #uses = new Map<string, number>();
   readonly #entries: Uint8Array[];
+  /** A node that is started again has its home still. */
+  readonly #stores = new Map<string, MemoryStore>();
 
   private constructor(founded: Awaited<ReturnType<typeof newSwarm>>, root: string) {
     this.#founded = founded;
@@ -91,7 +93,8 @@ export class RosterSwarm {
 
   async node(name: string, init: RosterNodeInit = {}): Promise<RosterNode> {
     const keys = keysOf(name);
-    const store = new MemoryStore();
+    const store = this.#stores.get(name) ?? new MemoryStore();
+    this.#stores.set(name, store);
     const roster = await Roster.create(
       { store, clock: CLOCK },
       { genesis: this.#founded.genesis.bytes, entries: init.entries ?? this.#entries },

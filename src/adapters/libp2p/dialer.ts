@@ -28,11 +28,14 @@ export interface DialerInit {
 /** The DHT is asked for one peer at most this often: every request to a dead peer would ask otherwise. */
 const FIND_EVERY_MS = 20 * SECOND_MS;
 const FIND_MEMORY_MAX = 10_000;
+/** How often one attempt begins anew because an address was learnt. */
+const SUPERSEDED_MAX = 4;
 
 /** Gets a connection to a member: the open one, or by dialling what the address book has, or what the DHT finds. */
 export class Dialer {
   readonly #init: DialerInit;
   readonly #dialling = new Map<PeerId, Promise<OpenConnection>>();
+  readonly #superseded = new Map<PeerId, AbortController>();
   readonly #foundMs = new Map<PeerId, number>();
   readonly #refusedListeners = new Set<(peer: PeerId) => void>();
   readonly #stopped = new AbortController();
@@ -45,9 +48,12 @@ export class Dialer {
     this.#stopped.abort(new Error("the node stops"));
   }
 
-  /** There is a new address: an attempt under way does not have it, so the next caller begins another. */
+  /**
+   * There is a new address: a dial under way does not have it, and may spend half a minute on old ones that swallow
+   * what is sent. It begins anew with the new one first.
+   */
   learned(peer: PeerId): void {
-    this.#dialling.delete(peer);
+    this.#superseded.get(peer)?.abort(new Error("a newer address is known"));
   }
 
   onRefused(listener: (peer: PeerId) => void): () => void {
@@ -89,14 +95,29 @@ export class Dialer {
   async #reach(peer: PeerId): Promise<OpenConnection> {
     if (peer === this.#init.self) throw unreachable(peer, "it is this node");
     if (this.#init.roleOf(peer) !== "member") throw unreachable(peer, "it is not a member");
-    const known = await this.#init.directory.addresses(peer);
-    try {
-      return await this.#dial(peer, known);
-    } catch (error) {
-      if (error instanceof NotAdmitted) throw error;
-      const found = (await this.#find(peer)).filter((address) => !known.includes(address));
-      if (found.length === 0) throw error;
-      return await this.#dial(peer, found);
+    const tried = new Set<string>();
+    for (let turn = 0; ; turn++) {
+      const known = await this.#init.directory.addresses(peer);
+      const news = known.filter((address) => !tried.has(address));
+      const superseded = new AbortController();
+      // The last turn is let run to its end: a peer that tells new addresses without end must not keep us from any.
+      if (turn < SUPERSEDED_MAX) this.#superseded.set(peer, superseded);
+      for (const address of known) tried.add(address);
+      try {
+        return await this.#dial(
+          peer,
+          [...news, ...known.filter((address) => !news.includes(address))],
+          superseded.signal,
+        );
+      } catch (error) {
+        if (superseded.signal.aborted && !this.#stopped.signal.aborted) continue;
+        if (error instanceof NotAdmitted) throw error;
+        const found = (await this.#find(peer)).filter((address) => !tried.has(address));
+        if (found.length === 0) throw error;
+        return await this.#dial(peer, found);
+      } finally {
+        this.#superseded.delete(peer);
+      }
     }
   }
 
@@ -110,12 +131,13 @@ export class Dialer {
     return await this.#init.directory.find(peer);
   }
 
-  async #dial(peer: PeerId, addresses: readonly string[]): Promise<OpenConnection> {
+  async #dial(peer: PeerId, addresses: readonly string[], superseded?: AbortSignal): Promise<OpenConnection> {
     if (addresses.length === 0) throw unreachable(peer, "no address of it is known");
     const targets = addresses.map((address) => multiaddr(`${address}/p2p/${peer}`));
     // Each address has its own limit; with a common one, two dead addresses would hide all others for good.
     const limitMs = targets.length * this.#init.limits.addressDialTimeoutMs + SECOND_MS;
-    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(limitMs)]);
+    const signals = [this.#stopped.signal, AbortSignal.timeout(limitMs)];
+    const signal = AbortSignal.any(superseded === undefined ? signals : [...signals, superseded]);
     let connection: Connection;
     try {
       connection = await this.#init.libp2p.dial(targets, { signal });

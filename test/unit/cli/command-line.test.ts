@@ -585,14 +585,14 @@ describe("commands without a daemon", () => {
 
   it("daemon runs until it is told to stop, and that is a success", async () => {
     let interrupt = (): void => {};
-    const ran = await runCairn(["daemon", "--listen", "127.0.0.1:0"], {
+    const ran = await runCairn(["daemon", "--listen", "127.0.0.1:0", "--announce", "a.example:4001"], {
       interrupt: (given) => {
         interrupt = given;
       },
       local: {
-        runDaemon: ({ signal, listen, home }) =>
+        runDaemon: ({ signal, listen, announce, home }) =>
           new Promise((resolve) => {
-            expect([listen, home]).toEqual(["127.0.0.1:0", "/h"]);
+            expect([listen, announce, home]).toEqual(["127.0.0.1:0", ["a.example:4001"], "/h"]);
             signal.addEventListener("abort", () => resolve());
             interrupt();
           }),
