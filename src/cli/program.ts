@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { Fault } from "../base/fault.ts";
 import { DaemonFailure, faultToJson } from "../control/index.ts";
+import { adminCommand } from "./commands/admin.ts";
 import { catCommand } from "./commands/cat.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { diffCommand } from "./commands/diff.ts";
@@ -11,7 +12,9 @@ import { joinCommand } from "./commands/join.ts";
 import { lsCommand } from "./commands/ls.ts";
 import { peersCommand } from "./commands/peers.ts";
 import { recoverCommand } from "./commands/recover.ts";
+import { removeCommand } from "./commands/remove.ts";
 import { restoreCommand } from "./commands/restore.ts";
+import { siteCommand } from "./commands/site.ts";
 import { snapshotCommand } from "./commands/snapshot.ts";
 import { snapshotsCommand } from "./commands/snapshots.ts";
 import { statusCommand } from "./commands/status.ts";
@@ -33,6 +36,9 @@ const COMMANDS = [
   daemonCommand,
   peersCommand,
   statusCommand,
+  removeCommand,
+  siteCommand,
+  adminCommand,
   snapshotCommand,
   snapshotsCommand,
   lsCommand,

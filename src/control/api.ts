@@ -1,7 +1,9 @@
 import type { z } from "zod";
+import * as admin from "./admin-api.ts";
 import * as requests from "./requests.ts";
 import * as results from "./results.ts";
 
+export type * from "./admin-api.ts";
 export * from "./paths-json.ts";
 export type * from "./requests.ts";
 export * from "./results.ts";
@@ -24,6 +26,9 @@ export interface ControlHandlers {
   status(request: requests.EmptyRequest, context: CommandContext): Promise<results.StatusResult>;
   peers(request: requests.EmptyRequest, context: CommandContext): Promise<results.PeersResult>;
   invite(request: requests.InviteRequest, context: CommandContext): Promise<results.InviteResult>;
+  remove(request: admin.RemoveRequest, context: CommandContext): Promise<admin.DecisionResult>;
+  siteMove(request: admin.SiteMoveRequest, context: CommandContext): Promise<admin.DecisionResult>;
+  adminConfirm(request: admin.ConfirmRequest, context: CommandContext): Promise<admin.ConfirmResult>;
   snapshot(request: requests.SnapshotRequest, context: CommandContext): Promise<results.SnapshotResult>;
   /** `body` throws (and does not end) when the client went away before it had sent everything. */
   snapshotStdin(
@@ -66,6 +71,9 @@ export const COMMANDS = {
   status: { request: requests.emptyRequest, result: results.statusResult },
   peers: { request: requests.emptyRequest, result: results.peersResult },
   invite: { request: requests.inviteRequest, result: results.inviteResult },
+  remove: { request: admin.removeRequest, result: admin.decisionResult },
+  siteMove: { request: admin.siteMoveRequest, result: admin.decisionResult },
+  adminConfirm: { request: admin.confirmRequest, result: admin.confirmResult },
   snapshot: { request: requests.snapshotRequest, result: results.snapshotResult },
   snapshotStdin: { request: requests.snapshotStdinRequest, result: results.snapshotResult },
   snapshots: { request: requests.snapshotsRequest, result: results.snapshotsResult },

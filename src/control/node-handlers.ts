@@ -12,6 +12,7 @@ import {
   repositoryStanding,
 } from "../node/index.ts";
 import type { CommandContext, ControlHandlers } from "./api.ts";
+import { adminHandlers, pendingJson } from "./node-admin.ts";
 import {
   alertsOf,
   differenceJson,
@@ -26,6 +27,7 @@ import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
 import { verifyHandler } from "./node-verify.ts";
 import type * as requests from "./requests.ts";
 import type * as results from "./results.ts";
+import { LISTED_MAX } from "./results.ts";
 
 export interface NodeHandlersInit {
   readonly version: string;
@@ -40,6 +42,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     status: () => statusHandler(node, init.version),
     peers: () => peersHandler(node),
     invite: (request) => inviteHandler(node, request),
+    ...adminHandlers(node),
     snapshot: (request, context) => snapshotHandler(node, request, context),
     snapshotStdin: (request, context, body) => snapshotStdinHandler(node, request, context, body),
     async snapshots(request) {
@@ -90,7 +93,11 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
       members: members.length,
       alive: members.filter((member) => alive.has(member.peer)).length,
       sites: new Set(members.map((member) => member.site)).size,
-      administrators: roster.genesis.administrators.length,
+      administrators: roster.administrators().keys.length,
+      pending: roster
+        .pending()
+        .slice(0, LISTED_MAX)
+        .map((one) => pendingJson(node, one)),
     },
     repository: {
       ownerId: repository.catalog.owner,
@@ -150,6 +157,7 @@ async function heldShards(node: Node): Promise<number> {
 }
 
 async function peersHandler(node: Node): Promise<results.PeersResult> {
+  const pending = Map.groupBy(node.roster.pending(), ({ owner }) => owner);
   const peers = (await peersOf(node)).map(
     ({ member, state, lastSeenMs, addresses, capacityBytes, usedBytes }): results.PeerInfo => ({
       peerId: member.peer,
@@ -158,6 +166,10 @@ async function peersHandler(node: Node): Promise<results.PeersResult> {
       host: member.host,
       state,
       holder: member.holder,
+      ...(member.holder ? {} : { awaitsConfirmation: true }),
+      ...(pending.has(member.owner)
+        ? { pending: (pending.get(member.owner) ?? []).map((one) => pendingJson(node, one)) }
+        : {}),
       capacityBytes,
       ...(usedBytes === undefined ? {} : { usedBytes }),
       ...(member.quotaBytes === undefined ? {} : { quotaBytes: member.quotaBytes }),

@@ -116,7 +116,7 @@ export function alertsOf(node: Node, standing: RepositoryStanding): results.Aler
   const alerts: results.Alert[] = [];
   const ended = standingAlert(node.standing);
   if (ended !== undefined) alerts.push(ended);
-  if (node.isAdministrator && node.roster.genesis.administrators.length === 1) {
+  if (node.administration.isAdministrator && node.roster.administrators().keys.length === 1) {
     alerts.push({
       code: "single-administrator",
       text: "This swarm has one administrator: keep this node's recovery key where a fire here does not reach it.",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pendingDecision } from "./admin-api.ts";
 import { shownPath } from "./paths-json.ts";
 
 /** At most so many paths are listed in one answer; the count beside each list is exact. */
@@ -73,6 +74,8 @@ export const statusResult = z.object({
     alive: count,
     sites: count,
     administrators: count,
+    /** Removals and changes of site that wait for their day, the next first. */
+    pending: z.array(pendingDecision).max(LISTED_MAX).default([]),
   }),
   repository: z.object({
     ownerId: z.string(),
@@ -115,6 +118,10 @@ export const peerInfo = z.object({
   state: z.enum(["self", "alive", "unreachable", "suspected", "draining", "lost", "removed"]),
   /** Whether it may keep shards of others. */
   holder: z.boolean(),
+  /** Recovered, and no holder until an administrator confirms it. */
+  awaitsConfirmation: z.boolean().optional(),
+  /** What administrators have decided about it and what is still to come. */
+  pending: z.array(pendingDecision).optional(),
   capacityBytes: count.optional(),
   usedBytes: count.optional(),
   /** Shard bytes that its owner may have in the whole swarm. */

@@ -119,6 +119,9 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("status", COMMANDS.status.request, handlers.status);
   once("peers", COMMANDS.peers.request, handlers.peers);
   once("invite", COMMANDS.invite.request, handlers.invite);
+  once("remove", COMMANDS.remove.request, handlers.remove);
+  once("siteMove", COMMANDS.siteMove.request, handlers.siteMove);
+  once("adminConfirm", COMMANDS.adminConfirm.request, handlers.adminConfirm);
   once("snapshot", COMMANDS.snapshot.request, handlers.snapshot);
   once("snapshots", COMMANDS.snapshots.request, handlers.snapshots);
   once("restore", COMMANDS.restore.request, handlers.restore);

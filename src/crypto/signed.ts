@@ -13,6 +13,8 @@ export type SignedType =
   | "delegation"
   | "certificate"
   | "removal"
+  | "endorsement"
+  | "withdrawal"
   | "status"
   | "slot"
   | "incarnation"

@@ -7,17 +7,22 @@ import { TOKEN_USES_MAX, type TokenContent } from "../wire/membership.ts";
 import {
   type CertificateEntry,
   type DelegationEntry,
+  type EndorsementEntry,
   type GenesisEntry,
   type RemovalEntry,
+  type RosterEntry,
   signCertificate,
   signDelegation,
+  signEndorsement,
   signGenesis,
   signRemoval,
+  signWithdrawal,
+  type WithdrawalEntry,
 } from "./entry.ts";
 import type { Roster } from "./roster.ts";
 import { checkSiteName } from "./site.ts";
 import { encodeToken, guestSigner, tokenId } from "./token.ts";
-import { type FormerMember, type Member, SINGLE_SIGNATURE_DELAY_MS } from "./view.ts";
+import type { FormerMember, Member } from "./view.ts";
 
 export const NODE_NUMBER_BYTES = 32;
 
@@ -154,6 +159,8 @@ export function certifyAnew(
   init: {
     readonly administrators: readonly Signer[];
     readonly member: Member;
+    /** The highest that any certificate of the owner has, one that waits included. @default the member's */
+    readonly generation?: number;
     readonly changes?: Partial<NodeDescription> & { readonly holder?: boolean; readonly quotaBytes?: number };
   },
 ): CertificateEntry {
@@ -173,7 +180,7 @@ export function certifyAnew(
       capacityBytes: changes.capacityBytes ?? member.capacityBytes,
       ...(quotaBytes === undefined ? {} : { quotaBytes }),
       nodeNumber: member.holder ? member.nodeNumber : rng.bytes(NODE_NUMBER_BYTES),
-      generation: member.generation + 1,
+      generation: (init.generation ?? member.generation) + 1,
       holder: changes.holder ?? member.holder,
       issuedMs: clock.wallMs(),
     },
@@ -190,6 +197,8 @@ export function removeMember(
   init: {
     readonly administrators: readonly Signer[];
     readonly member: Member | FormerMember;
+    /** As for `certifyAnew`: a certificate that waits must not bring the node back. @default the member's */
+    readonly generation?: number;
     readonly reason: string;
     /** @default false */
     readonly barsOwner?: boolean;
@@ -202,12 +211,32 @@ export function removeMember(
       v: 1,
       owner: init.member.owner,
       peer: init.member.peer,
-      generation: init.member.generation,
+      generation: init.generation ?? init.member.generation,
       barsOwner: init.barsOwner ?? false,
       issuedMs,
-      effectiveMs: issuedMs + (init.administrators.length >= 2 ? 0 : SINGLE_SIGNATURE_DELAY_MS),
+      // The day that one signature waits is everybody's rule, not this entry's word: another may come to it.
+      effectiveMs: issuedMs,
       reason: init.reason.slice(0, 200),
     },
     init.administrators,
   );
+}
+
+/** One more administrator stands behind entries that others signed. */
+export function endorse(
+  { roster, clock }: Pick<Tools, "clock"> & { readonly roster: Pick<Roster, "swarm" | "administrators"> },
+  init: { readonly administrator: Signer; readonly entries: readonly RosterEntry[] },
+): EndorsementEntry {
+  const entries = init.entries.map(({ hash }) => hash);
+  const body = { v: 1 as const, set: roster.administrators().number, entries, issuedMs: clock.wallMs() };
+  return signEndorsement(roster.swarm, body, init.administrator);
+}
+
+/** Takes back a removal or a change of site. */
+export function withdraw(
+  { roster, clock }: Pick<Tools, "clock"> & { readonly roster: Pick<Roster, "swarm"> },
+  init: { readonly administrators: readonly Signer[]; readonly entry: Uint8Array },
+): WithdrawalEntry {
+  const body = { v: 1 as const, entry: init.entry, issuedMs: clock.wallMs() };
+  return signWithdrawal(roster.swarm, body, init.administrators);
 }

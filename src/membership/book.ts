@@ -2,6 +2,7 @@ import { must } from "../base/assert.ts";
 import { compareBytes, equalBytes, toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import type { OwnerId, SwarmId } from "../base/ids.ts";
+import { Authority } from "./authority.ts";
 import {
   type CertificateEntry,
   checkSignatures,
@@ -11,13 +12,7 @@ import {
   type RosterEntry,
   swarmIdOfGenesis,
 } from "./entry.ts";
-import {
-  checkAdministrators,
-  checkDelegated,
-  checkDelegationTimes,
-  checkGenesis,
-  checkRecoverySigners,
-} from "./rules.ts";
+import { checkDelegated, checkDelegationTimes, checkGenesis, checkRecoverySigners } from "./rules.ts";
 
 /** An entry and when this node first saw it: the delay of removals counts from there. */
 export interface KnownEntry<Entry extends RosterEntry = RosterEntry> {
@@ -55,6 +50,8 @@ export class RosterBook {
   readonly #uses = new Map<string, CertificateEntry>();
   readonly #byOwner = new Map<OwnerId, CertificateEntry[]>();
   readonly #removals = new Map<string, RemovalEntry>();
+  readonly #withdrawn = new Set<string>();
+  readonly #authority: Authority;
 
   /** Throws `SIGNATURE_INVALID` or `FORMAT_INVALID` if it is no proper genesis. */
   constructor(genesis: GenesisEntry, seenMs: number) {
@@ -62,6 +59,7 @@ export class RosterBook {
     checkSignatures(genesis, this.swarm);
     checkGenesis(genesis);
     this.genesis = genesis;
+    this.#authority = new Authority(genesis);
     this.#known.set(toHex(genesis.hash), { entry: genesis, seenMs });
   }
 
@@ -99,6 +97,15 @@ export class RosterBook {
     return this.#removals.values();
   }
 
+  get authority(): Pick<Authority, "set" | "isAdministrator" | "supporters"> {
+    return this.#authority;
+  }
+
+  /** Whether administrators took a removal or a change of site back; by the hex of its hash. */
+  isWithdrawn(hash: string): boolean {
+    return this.#withdrawn.has(hash);
+  }
+
   /** In an order in which another book can add them. */
   entries(): KnownEntry[] {
     return [...this.#known.values()].sort((a, b) => compareForReplay(a.entry, b.entry));
@@ -130,15 +137,25 @@ export class RosterBook {
       case "genesis":
         return refuse("a swarm has one genesis");
       case "delegation":
-        checkAdministrators(entry, this.genesis.body);
+        this.#authority.check(entry);
         checkDelegationTimes(entry);
         verify();
         this.#delegations.set(toHex(entry.hash), entry);
         return [];
       case "removal":
-        checkAdministrators(entry, this.genesis.body);
+        this.#authority.check(entry);
         verify();
         this.#removals.set(toHex(entry.hash), entry);
+        return [];
+      case "endorsement":
+        this.#authority.checkEndorsement(entry);
+        verify();
+        this.#authority.addEndorsement(entry);
+        return [];
+      case "withdrawal":
+        this.#authority.check(entry);
+        verify();
+        this.#withdrawn.add(toHex(entry.body.entry));
         return [];
       case "certificate":
         return this.#placeCertificate(entry, verify);
@@ -148,7 +165,7 @@ export class RosterBook {
   #placeCertificate(entry: CertificateEntry, verify: () => void): RosterEntry[] {
     switch (entry.body.by) {
       case "administrators":
-        checkAdministrators(entry, this.genesis.body);
+        this.#authority.check(entry);
         verify();
         this.#insert(entry);
         return [];
@@ -239,12 +256,16 @@ export function replayRank(entry: RosterEntry): number {
   switch (entry.type) {
     case "genesis":
       return 0;
-    case "delegation":
+    case "endorsement":
       return 1;
+    case "delegation":
+      return 2;
     case "certificate":
-      return isRoot(entry) ? 2 : 3;
+      return isRoot(entry) ? 3 : 4;
     case "removal":
-      return 4;
+      return 5;
+    case "withdrawal":
+      return 6;
   }
 }
 

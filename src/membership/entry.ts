@@ -10,12 +10,16 @@ import {
   type DelegationBody,
   delegationCodec,
   ENTRY_BYTES_MAX,
+  type EndorsementBody,
   type EntryType,
+  endorsementCodec,
   type GenesisBody,
   genesisCodec,
   type RemovalBody,
   removalCodec,
   rosterEntryCodec,
+  type WithdrawalBody,
+  withdrawalCodec,
 } from "../wire/membership.ts";
 
 export interface EntrySignature {
@@ -49,7 +53,15 @@ export type GenesisEntry = EntryOf<"genesis", GenesisBody>;
 export type DelegationEntry = EntryOf<"delegation", DelegationBody>;
 export type CertificateEntry = EntryOf<"certificate", CertificateBody>;
 export type RemovalEntry = EntryOf<"removal", RemovalBody>;
-export type RosterEntry = GenesisEntry | DelegationEntry | CertificateEntry | RemovalEntry;
+export type EndorsementEntry = EntryOf<"endorsement", EndorsementBody>;
+export type WithdrawalEntry = EntryOf<"withdrawal", WithdrawalBody>;
+export type RosterEntry =
+  | GenesisEntry
+  | DelegationEntry
+  | CertificateEntry
+  | RemovalEntry
+  | EndorsementEntry
+  | WithdrawalEntry;
 
 export function swarmIdOfGenesis(bodyBytes: Uint8Array): SwarmId {
   return swarmIdOf(sha256(utf8("cairn/1/genesis\0"), bodyBytes));
@@ -106,6 +118,25 @@ export function signRemoval(swarm: SwarmId, body: RemovalBody, signers: readonly
   return signEntry({ type: "removal", swarm, epoch: body.issuedMs }, body, bodyBytes, signers);
 }
 
+export function signEndorsement(
+  swarm: SwarmId,
+  body: Omit<EndorsementBody, "administrator">,
+  signer: Signer,
+): EndorsementEntry {
+  const whole = { ...body, administrator: signer.publicKey };
+  const bodyBytes = endorsementCodec.encode(whole);
+  return signEntry({ type: "endorsement", swarm, epoch: body.issuedMs }, whole, bodyBytes, [signer]);
+}
+
+export function signWithdrawal(
+  swarm: SwarmId,
+  body: WithdrawalBody,
+  signers: readonly Signer[],
+): WithdrawalEntry {
+  const bodyBytes = withdrawalCodec.encode(body);
+  return signEntry({ type: "withdrawal", swarm, epoch: body.issuedMs }, body, bodyBytes, signers);
+}
+
 /** Shape only; `FORMAT_INVALID` otherwise. Who signed is checked by `checkSignatures` and src/membership/rules.ts. */
 export function decodeEntry(bytes: Uint8Array): RosterEntry {
   if (bytes.length > ENTRY_BYTES_MAX) {
@@ -133,6 +164,14 @@ export function decodeEntry(bytes: Uint8Array): RosterEntry {
     }
     case "removal": {
       const body = removalCodec.decode(bodyBytes);
+      return withEpoch({ ...common, type, body }, body.issuedMs);
+    }
+    case "endorsement": {
+      const body = endorsementCodec.decode(bodyBytes);
+      return withEpoch({ ...common, type, body }, body.issuedMs);
+    }
+    case "withdrawal": {
+      const body = withdrawalCodec.decode(bodyBytes);
       return withEpoch({ ...common, type, body }, body.issuedMs);
     }
   }

@@ -12,12 +12,16 @@
 export {
   certifyAnew,
   createSwarm,
+  endorse,
   type Invitation,
   invite,
   type NodeDescription,
   removeMember,
+  withdraw,
 } from "./administer.ts";
+export type { AdministratorSet } from "./authority.ts";
 export { ROSTER_ENTRIES_MAX, type RosterBook } from "./book.ts";
+export type { PendingChange, PendingDecision, PendingRemoval } from "./decisions.ts";
 export {
   type CertificateEntry,
   type DelegationEntry,

@@ -5,7 +5,9 @@ import { Fault } from "../base/fault.ts";
 import type { OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import type { Clock, MetaStore, PeerRole } from "../ports/index.ts";
 import type { GenesisBody } from "../wire/membership.ts";
+import type { AdministratorSet } from "./authority.ts";
 import { compareForReplay, type KnownEntry, RosterBook, replayRank } from "./book.ts";
+import type { PendingDecision } from "./decisions.ts";
 import { type CertificateEntry, type DelegationEntry, decodeEntry, type RosterEntry } from "./entry.ts";
 import { ITEM_KEY_BYTES, ItemSet, type SetItem } from "./item-set.ts";
 import { readBook, writeEntries } from "./roster-disk.ts";
@@ -100,6 +102,25 @@ export class Roster {
 
   get genesisBytes(): Uint8Array {
     return this.#book.genesis.bytes;
+  }
+
+  administrators(): AdministratorSet {
+    return this.#book.authority.set;
+  }
+
+  /** The hex of the keys of present administrators that stand behind an entry. */
+  supporters(entry: RosterEntry): ReadonlySet<string> {
+    return this.#book.authority.supporters(entry);
+  }
+
+  /** Whether administrators took the entry of this hash, in hex, back. */
+  isWithdrawn(hash: string): boolean {
+    return this.#book.isWithdrawn(hash);
+  }
+
+  /** What administrators have decided and what has not come into effect yet, the next first. */
+  pending(): readonly PendingDecision[] {
+    return this.#current().pending;
   }
 
   /** Throws the fault that says why the entry is refused; resolves once it is on disk. */

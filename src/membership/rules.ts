@@ -2,14 +2,7 @@ import { equalBytes } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import { idBytes, publicKeyOfPeer } from "../base/ids.ts";
 import { MINUTE_MS } from "../base/units.ts";
-import type { GenesisBody } from "../wire/membership.ts";
-import type {
-  CertificateEntry,
-  DelegationEntry,
-  EntrySignature,
-  GenesisEntry,
-  RosterEntry,
-} from "./entry.ts";
+import type { CertificateEntry, DelegationEntry, EntrySignature, GenesisEntry } from "./entry.ts";
 
 /** By how much two machines' wall clocks may differ before times that they wrote are refused. */
 export const CLOCK_SKEW_MS = 10 * MINUTE_MS;
@@ -33,20 +26,6 @@ export function checkGenesis(genesis: GenesisEntry): void {
   if (first === undefined || genesis.signatures.length !== 1 || !signedBy(genesis.signatures, first)) {
     const reason = "its first administrator alone signs it";
     throw new Fault({ code: "SIGNATURE_INVALID", what: "genesis", reason });
-  }
-}
-
-/** At least a threshold of the administrators, and nobody else, signed. */
-export function checkAdministrators(entry: RosterEntry, genesis: GenesisBody): void {
-  for (const { signer } of entry.signatures) {
-    if (!genesis.administrators.some((key) => equalBytes(key, signer))) {
-      refuse(`the ${entry.type} is signed by a key that is no administrator's`);
-    }
-  }
-  if (entry.signatures.length < genesis.threshold) {
-    refuse(
-      `the ${entry.type} is signed by ${entry.signatures.length} of the ${genesis.threshold} administrators it needs`,
-    );
   }
 }
 

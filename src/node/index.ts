@@ -5,8 +5,10 @@
 
 export type { SnapshotEntry } from "../catalog/index.ts";
 export type { ProtectionReport } from "../exchange/index.ts";
+export type { PendingDecision } from "../membership/index.ts";
 export { parseProfile, type Survival } from "../placement/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
+export { Administration, type Cancelled, type Decided } from "./administration.ts";
 export {
   catFile,
   diffSnapshots,

@@ -7,6 +7,8 @@ import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../e
 import { admitNewcomer, invite, RecordStore, type Roster, SyncService } from "../membership/index.ts";
 import { prefixed } from "../ports/index.ts";
 import { dataRequest, incarnationBody } from "../wire/data.ts";
+import { Administration } from "./administration.ts";
+import { DecisionWatch } from "./decision-watch.ts";
 import type { NodeStanding } from "./node-standing.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 import { recoverDoor } from "./recover-door.ts";
@@ -46,6 +48,7 @@ export class Node {
   readonly repository: Repository;
   readonly view: RosterView;
   readonly ports: NodePorts;
+  readonly administration: Administration;
   readonly startedMs: number;
   readonly #init: NodeInit;
   readonly #holder: Holder;
@@ -77,6 +80,8 @@ export class Node {
     this.repository = parts.repository;
     this.view = parts.view;
     this.#holder = parts.holder;
+    const keys = init.administrator === undefined || this.isGuest ? [] : [init.administrator];
+    this.administration = new Administration({ ...ports, ...parts, self: ports.network.self }, keys);
     this.startedMs = ports.clock.wallMs();
     this.#sync = new SyncService({ ...ports, ...parts });
     this.#beat = new StatusBeat(
@@ -164,13 +169,14 @@ export class Node {
       this.roster.onChange(review),
       this.records.onChange(({ record }) => (record.type === "incarnation" ? review() : undefined)),
       this.#sync.answeredAs.onChange(review),
+      new DecisionWatch({ roster: this.roster, log }).start(),
     );
     this.#standing?.begin();
     this.#sync.start();
     await this.#beat.start();
     if (this.standing.state === "member") await this.#holder.announceKept();
     if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
-    if (this.roster.genesis.administrators.length === 1 && this.#init.administrator !== undefined) {
+    if (this.roster.administrators().keys.length === 1 && this.administration.isAdministrator) {
       log.warn("single-administrator", { hint: "its key comes back with this node's recovery key only" });
     }
   }
@@ -192,10 +198,6 @@ export class Node {
     return this.#init.guest === true;
   }
 
-  get isAdministrator(): boolean {
-    return this.#init.administrator !== undefined;
-  }
-
   /** When a peer was last connected to this node; `undefined` if it never was since the start. */
   lastSeenMs(peer: PeerId): number | undefined {
     return this.ports.network.connected().includes(peer)
@@ -210,11 +212,7 @@ export class Node {
     uses: number;
     quotaBytes?: number;
   }): Promise<{ token: string; expiresAtMs: number }> {
-    const { administrator } = this.#init;
-    this.#fence.check();
-    if (administrator === undefined) {
-      throw new Fault({ code: "NOT_ALLOWED", reason: "only an administrator's node can invite" });
-    }
+    const administrator = this.administration.key();
     const { clock, rng, directory, network } = this.ports;
     const own = directory.ownAddresses().slice(0, 2);
     const others = this.#otherAddresses(4 - own.length);

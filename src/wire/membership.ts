@@ -100,11 +100,41 @@ const removalSchema = z
 export type RemovalBody = z.output<typeof removalSchema>;
 export const removalCodec = codec("removal", removalSchema);
 
+export const ENDORSED_MAX = 110;
+export const KEPT_LISTS_MAX = 64;
+export const SET_NUMBER_MAX = 2 ** 32;
+
+const endorsementSchema = z
+  .object({
+    v: z.literal(1),
+    /** Who signs, alone. In the body, so that one endorsement never goes about under two signatures. */
+    administrator: publicKey,
+    /** Number of the administrators' set in force when it was signed; 0 is the genesis. */
+    set: z.int().min(0).max(SET_NUMBER_MAX),
+    /** Hashes of the entries that this administrator signs as well. */
+    entries: z.array(hash).min(1).max(ENDORSED_MAX),
+    issuedMs: count,
+  })
+  .strict();
+export type EndorsementBody = z.output<typeof endorsementSchema>;
+export const endorsementCodec = codec("endorsement", endorsementSchema);
+
+const withdrawalSchema = z
+  .object({
+    v: z.literal(1),
+    /** Hash of the removal or certificate that counts no more. */
+    entry: hash,
+    issuedMs: count,
+  })
+  .strict();
+export type WithdrawalBody = z.output<typeof withdrawalSchema>;
+export const withdrawalCodec = codec("withdrawal", withdrawalSchema);
+
 /** The largest entry is a genesis of 16 administrators or a certificate with all its texts at their bounds. */
 export const ENTRY_BODY_BYTES_MAX = 4096;
 export const ENTRY_BYTES_MAX = 8192;
 
-const ENTRY_TYPES = ["genesis", "delegation", "certificate", "removal"] as const;
+const ENTRY_TYPES = ["genesis", "delegation", "certificate", "removal", "endorsement", "withdrawal"] as const;
 export type EntryType = (typeof ENTRY_TYPES)[number];
 
 const rosterEntrySchema = z

@@ -7,6 +7,8 @@ const SIGNED_TYPES = [
   "delegation",
   "certificate",
   "removal",
+  "endorsement",
+  "withdrawal",
   "status",
   "slot",
   "incarnation",

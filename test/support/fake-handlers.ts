@@ -1,6 +1,7 @@
 import { bytePathOf } from "../../src/base/paths.ts";
 import {
   type ControlHandlers,
+  type DecisionResult,
   type EntryInfo,
   type RestoreResult,
   type SnapshotResult,
@@ -92,7 +93,7 @@ export function statusResult(changes: Partial<StatusResult> = {}): StatusResult 
       addresses: ["/ip4/10.1.0.3/tcp/4001"],
       startedAt: TIME,
     },
-    swarm: { swarmId: "ab".repeat(32), members: 9, alive: 8, sites: 3, administrators: 1 },
+    swarm: { swarmId: "ab".repeat(32), members: 9, alive: 8, sites: 3, administrators: 1, pending: [] },
     repository: {
       ownerId: "cd".repeat(32),
       incarnation: "ef".repeat(16),
@@ -118,6 +119,18 @@ export function statusResult(changes: Partial<StatusResult> = {}): StatusResult 
     storage: { capacityBytes: 100 * 2 ** 30, usedBytes: 3 * 2 ** 30, freeBytes: 97 * 2 ** 30, shards: 412 },
     spool: { segments: 0, bytes: 0, maxBytes: 10 * 2 ** 30 },
     alerts: [],
+    ...changes,
+  };
+}
+
+export function decisionResult(changes: Partial<DecisionResult> = {}): DecisionResult {
+  return {
+    peerId: "12D3KooWQf8AL8",
+    name: "till-3",
+    site: "leipzig",
+    outcome: "announced",
+    inEffect: true,
+    withdrawn: [],
     ...changes,
   };
 }
@@ -162,6 +175,9 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       expiresAt: TIME,
       ...(quotaBytes === undefined ? {} : { quotaBytes }),
     }),
+    remove: async () => decisionResult(),
+    siteMove: async () => decisionResult(),
+    adminConfirm: async () => ({ peerId: "12D3KooWQf8AL8", name: "till-3", site: "leipzig" }),
     snapshot: async () => snapshotResult(),
     async snapshotStdin(_request, _context, body) {
       let bytesRead = 0;

@@ -1,6 +1,7 @@
 import { z } from "zod";
+import { pendingLine } from "../decision-text.ts";
 import { EXIT } from "../exit-codes.ts";
-import { optionalBytes, shortTime, table } from "../text.ts";
+import { listing, optionalBytes, shortTime, table } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
 
 const HEADER = ["NAME", "SITE", "STATE", "HOLDER", "USED", "CAPACITY", "QUOTA", "LAST SEEN (UTC)", "PEER"];
@@ -14,14 +15,16 @@ export const peersCommand: AddCommand = (program, bind) => {
         peer.name,
         peer.site,
         peer.state,
-        peer.holder ? "yes" : "no",
+        peer.holder ? "yes" : peer.awaitsConfirmation === true ? "to be confirmed" : "no",
         optionalBytes(peer.usedBytes),
         optionalBytes(peer.capacityBytes),
         optionalBytes(peer.quotaBytes),
         peer.lastSeen === undefined ? "-" : shortTime(peer.lastSeen),
         peer.peerId,
       ]);
-      return table(HEADER, rows, ["USED", "CAPACITY", "QUOTA"]);
+      const pending = peers.flatMap((peer) => peer.pending ?? []);
+      const waiting = pending.length === 0 ? "" : `\n${listing("Waiting:", pending.map(pendingLine))}`;
+      return `${table(HEADER, rows, ["USED", "CAPACITY", "QUOTA"])}${waiting}`;
     });
     return EXIT.done;
   });

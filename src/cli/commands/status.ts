@@ -1,9 +1,12 @@
 import { z } from "zod";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import type { StatusResult } from "../../control/api.ts";
+import { pendingLine } from "../decision-text.ts";
 import { exitStatusOfStatus } from "../exit-codes.ts";
 import { counted, printable, shortId, shortTime, survivesText } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
+
+const PENDING_SHOWN = 5;
 
 export const statusCommand: AddCommand = (program, bind) => {
   const command = program
@@ -20,7 +23,7 @@ export const statusCommand: AddCommand = (program, bind) => {
 function statusText(status: StatusResult): string {
   const blocks: [string, string[]][] = [
     ["node", nodeLines(status)],
-    ["swarm", [swarmLine(status)]],
+    ["swarm", [swarmLine(status), ...pendingLines(status)]],
     ["repository", repositoryLines(status)],
     ["protection", protectionLines(status)],
     ["storage", [storageLine(status)]],
@@ -63,6 +66,12 @@ function swarmLine({ swarm }: StatusResult): string {
     `${shortId(swarm.swarmId)}: ${swarm.alive} of ${counted(swarm.members, "member")} up, ` +
     `${counted(swarm.sites, "site")}, ${counted(swarm.administrators, "administrator")}`
   );
+}
+
+function pendingLines({ swarm }: StatusResult): string[] {
+  const shown = swarm.pending.slice(0, PENDING_SHOWN).map((one) => `waiting: ${pendingLine(one)}`);
+  const hidden = swarm.pending.length - shown.length;
+  return hidden === 0 ? shown : [...shown, `waiting: ${hidden} more; "cairn peers" lists them`];
 }
 
 function repositoryLines({ repository }: StatusResult): string[] {

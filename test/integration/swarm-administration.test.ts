@@ -1,0 +1,96 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { must } from "../../src/base/assert.ts";
+import { Fault } from "../../src/base/fault.ts";
+import { DAY_MS, HOUR_MS } from "../../src/base/units.ts";
+import { Swarm } from "../support/swarm.ts";
+
+let swarm: Swarm | undefined;
+afterEach(async () => {
+  await swarm?.stop();
+  swarm = undefined;
+});
+
+async function threeNodes(): Promise<Swarm> {
+  swarm = await Swarm.create({ sites: ["a", "b", "c"], seed: "administration" });
+  return swarm;
+}
+
+const refusal = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "done",
+    (error: unknown) => (error instanceof Fault ? error.code : "error"),
+  );
+
+describe("one administrator", () => {
+  it("removes a node after a day, and every node says so before and after", async () => {
+    const { members, clock } = await threeNodes();
+    const [founder, , gone] = members.map((machine) => must(machine.node, "node"));
+    const decided = await must(founder, "founder").administration.remove("node2", {
+      reason: "burnt down",
+      barsOwner: false,
+    });
+    expect(decided).toMatchObject({ outcome: "announced", pending: { signatures: 1 } });
+    await must(swarm, "swarm").settle();
+    for (const machine of members) {
+      const [line] = machine.logged("removal-announced");
+      expect(line).toMatchObject({ level: "warn", fields: { name: "node2", reason: "burnt down" } });
+      expect(machine.node.roster.pending()).toHaveLength(1);
+    }
+    await clock.advance(DAY_MS + HOUR_MS);
+    await must(swarm, "swarm").settle();
+    for (const machine of members.slice(0, 2)) {
+      expect(machine.node.roster.member(must(gone, "gone").ports.network.self)).toBeUndefined();
+      expect(machine.logged("member-removed")).toHaveLength(1);
+    }
+  });
+
+  it("takes a removal back while it waits, by the name as by the peer id", async () => {
+    const { members, clock } = await threeNodes();
+    const founder = must(members[0], "founder");
+    const { administration } = founder.node;
+    const init = { reason: "", barsOwner: false };
+    await administration.remove("node1", init);
+    expect(await administration.remove("node1", init)).toMatchObject({ outcome: "known" });
+    const peer = must(members[1], "node1").peer;
+    expect((await administration.cancel(peer, "removal")).withdrawn).toHaveLength(1);
+    expect(await refusal(administration.cancel(peer, "removal"))).toBe("USAGE");
+    await must(swarm, "swarm").settle();
+    for (const machine of members) expect(machine.logged("decision-withdrawn")).toHaveLength(1);
+    await clock.advance(3 * DAY_MS);
+    for (const machine of members) expect(machine.node.roster.members()).toHaveLength(3);
+  });
+
+  it("moves a node to another site", async () => {
+    const { members, clock } = await threeNodes();
+    const { administration } = must(members[0], "founder").node;
+    expect(await refusal(administration.moveSite("node1", "b"))).toBe("USAGE");
+    expect(await refusal(administration.moveSite("node1", "A"))).toBe("USAGE");
+    expect(await administration.moveSite("node1", "d")).toMatchObject({
+      outcome: "announced",
+      pending: { from: "b", to: "d" },
+    });
+    await must(swarm, "swarm").settle();
+    await clock.advance(DAY_MS + HOUR_MS);
+    for (const machine of members) {
+      expect(machine.node.roster.member(must(members[1], "node1").peer)?.site).toBe("d");
+      expect(machine.logged("member-moved")).toHaveLength(1);
+    }
+  });
+});
+
+describe("who has no administrator's key", () => {
+  it("decides nothing, and names that fit nobody are said to", async () => {
+    const { members } = await threeNodes();
+    const { administration } = must(members[1], "node1").node;
+    const init = { reason: "", barsOwner: false };
+    expect(await refusal(administration.remove("node2", init))).toBe("NOT_ALLOWED");
+    expect(await refusal(administration.moveSite("node2", "d"))).toBe("NOT_ALLOWED");
+    expect(await refusal(administration.cancel("node2", "removal"))).toBe("NOT_ALLOWED");
+    expect(await refusal(administration.confirmHolder("node2"))).toBe("NOT_ALLOWED");
+    const founder = must(members[0], "founder").node.administration;
+    expect(await refusal(founder.remove("nobody", init))).toBe("PEER_UNKNOWN");
+    expect(await refusal(founder.remove("12D3Koo", init))).toBe("USAGE");
+    expect(await refusal(founder.remove("node0", init))).toBe("USAGE");
+    expect(await refusal(founder.confirmHolder("node1"))).toBe("USAGE");
+  });
+});

@@ -1,0 +1,108 @@
+import { describe, expect, it } from "vitest";
+import { Fault } from "../../../src/base/fault.ts";
+import type { PendingDecisionInfo, RemoveRequest, SiteMoveRequest } from "../../../src/control/api.ts";
+import { decisionResult, statusResult, TIME } from "../../support/fake-handlers.ts";
+import { runCairn } from "../../support/fake-world.ts";
+
+const pending: PendingDecisionInfo = {
+  id: "ab".repeat(32),
+  kind: "removal",
+  peerId: "12D3Koo",
+  name: "till-3",
+  announcedAt: TIME,
+  effectiveAt: "2026-11-22T03:04:05.000Z",
+  signatures: 1,
+  reason: "burnt down",
+  barsOwner: false,
+};
+
+describe("remove", () => {
+  it("says when it takes effect and how it does sooner", async () => {
+    let asked: RemoveRequest | undefined;
+    const handlers = {
+      remove: async (request: RemoveRequest) => {
+        asked = request;
+        return decisionResult({ inEffect: false, pending });
+      },
+    };
+    const argv = ["remove", "till-3", "--reason", "burnt down", "--bar"];
+    const ran = await runCairn(argv, { handlers });
+    expect(asked).toEqual({ peer: "till-3", reason: "burnt down", barsOwner: true, cancel: false });
+    expect(ran).toMatchObject({ status: 0, stderr: "" });
+    expect(ran.stdout).toBe(
+      'Announced: removal of till-3 ("burnt down"), in effect from 2026-11-22 03:04:05 UTC, signed by ' +
+        "1 administrator; a second administrator's word puts it into effect at once.\n",
+    );
+    const json = JSON.parse((await runCairn([...argv, "--json"], { handlers })).stdout);
+    expect(json).toMatchObject({ outcome: "announced", inEffect: false, pending: { signatures: 1 } });
+  });
+
+  it("says that it is in effect, or what was taken back", async () => {
+    const confirmed = { remove: async () => decisionResult({ outcome: "confirmed" }) };
+    expect((await runCairn(["remove", "till-3"], { handlers: confirmed })).stdout).toBe(
+      "Confirmed and in effect: till-3 is no member any more.\n",
+    );
+    const cancelled = {
+      remove: async () => decisionResult({ outcome: "cancelled", withdrawn: [pending], inEffect: false }),
+    };
+    expect((await runCairn(["remove", "till-3", "--cancel"], { handlers: cancelled })).stdout).toBe(
+      'Cancelled: removal of till-3 ("burnt down").\n',
+    );
+  });
+
+  it("exits with 6 without an administrator's key, and with 2 for what makes no sense", async () => {
+    const remove = async (): Promise<never> => {
+      throw new Fault({ code: "NOT_ALLOWED", reason: "this node has no administrator's key" });
+    };
+    expect((await runCairn(["remove", "till-3"], { handlers: { remove } })).status).toBe(6);
+    for (const argv of [
+      ["remove"],
+      ["remove", "a", "--cancel", "--bar"],
+      ["remove", "a", "--reason", "x".repeat(201)],
+      ["site", "move", "a"],
+      ["site", "move", "a", "b", "--cancel"],
+      ["admin", "confirm"],
+      ["site"],
+    ]) {
+      const ran = await runCairn(argv);
+      expect({ argv, status: ran.status, home: ran.home }).toEqual({ argv, status: 2, home: undefined });
+    }
+  });
+});
+
+describe("site move", () => {
+  it("asks for it, and shows no control characters of others' names", async () => {
+    let asked: SiteMoveRequest | undefined;
+    const move = { ...pending, kind: "site-move" as const, name: "ti\u001bll", from: "a", to: "b" };
+    const handlers = {
+      siteMove: async (request: SiteMoveRequest) => {
+        asked = request;
+        return decisionResult({ inEffect: false, pending: move });
+      },
+    };
+    const ran = await runCairn(["site", "move", "till-3", "b"], { handlers });
+    expect(asked).toEqual({ peer: "till-3", site: "b", cancel: false });
+    expect(ran.stdout).toContain("move of ti\\x1bll from site a to b");
+  });
+});
+
+describe("what waits", () => {
+  it("is in status and peers", async () => {
+    const swarm = { ...statusResult().swarm, pending: [pending] };
+    const status = await runCairn(["status"], { handlers: { status: async () => statusResult({ swarm }) } });
+    expect(status.stdout).toContain("waiting: removal of till-3");
+    const peer = {
+      peerId: "12D3Koo",
+      name: "till-3",
+      site: "leipzig",
+      state: "alive" as const,
+      holder: false,
+      awaitsConfirmation: true,
+      pending: [pending],
+      addresses: [],
+    };
+    const peers = await runCairn(["peers"], { handlers: { peers: async () => ({ peers: [peer] }) } });
+    expect(peers.stdout).toContain("to be confirmed");
+    expect(peers.stdout).toContain("removal of till-3");
+  });
+});
