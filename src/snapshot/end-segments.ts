@@ -10,24 +10,30 @@ import {
 } from "../segments/index.ts";
 import type { Locator } from "../wire/head.ts";
 
+/** Stores a segment that is full, or the last one. */
+export type StoreEnd = (ref: SegmentRef, segment: ClosedSegment) => Promise<void>;
+
 /**
  * The segments that end a snapshot: what was left of data and trees, the index, the manifest. Filled one after the
- * other, so that a chunk's place is known at once and later chunks can name it. A small end is one tail.
+ * other, so that a chunk's place is known at once and later chunks can name it, and stored as they fill: the index of a
+ * first snapshot takes many. A small end is one tail.
  */
 export class EndSegments {
   readonly #catalog: Catalog;
   readonly #sizes: SegmentSizes;
   readonly #classes: { readonly whole: number; readonly tail: number };
-  readonly #closed: { ref: SegmentRef; segment: ClosedSegment }[] = [];
+  readonly #store: StoreEnd;
+  readonly #begun: { ref: SegmentRef; tail: boolean }[] = [];
   #current: { ref: SegmentRef; builder: SegmentBuilder; tail: boolean } | undefined;
   #mayBeTail: boolean;
 
   /** @param init.expectedBytes about how much will come: decides whether it begins as a tail. */
   constructor(
-    components: { catalog: Catalog },
+    components: { catalog: Catalog; store: StoreEnd },
     init: { sizes: SegmentSizes; classes: { whole: number; tail: number }; expectedBytes: number },
   ) {
     this.#catalog = components.catalog;
+    this.#store = components.store;
     this.#sizes = init.sizes;
     this.#classes = init.classes;
     this.#mayBeTail = init.expectedBytes <= init.sizes.tailMaxBytes;
@@ -48,12 +54,8 @@ export class EndSegments {
 
   /** Of a segment of this end; `undefined` for any other. */
   classOf(ref: SegmentRef): number | undefined {
-    const all = [
-      ...this.#closed.map((closed) => ({ ref: closed.ref, tail: closed.segment.tail })),
-      this.#current,
-    ];
-    const found = all.find(
-      (one) => one?.ref.number === ref.number && one.ref.incarnation === ref.incarnation,
+    const found = this.#begun.find(
+      (one) => one.ref.number === ref.number && one.ref.incarnation === ref.incarnation,
     );
     if (found === undefined) return undefined;
     return found.tail ? this.#classes.tail : this.#classes.whole;
@@ -61,10 +63,7 @@ export class EndSegments {
 
   /** Every segment begun so far. */
   refs(): SegmentRef[] {
-    return [
-      ...this.#closed.map(({ ref }) => ref),
-      ...(this.#current === undefined ? [] : [this.#current.ref]),
-    ];
+    return this.#begun.map(({ ref }) => ref);
   }
 
   /** Makes sure that these, and `slackBytes` more, fit into the segment that is being filled; returns it. */
@@ -72,10 +71,9 @@ export class EndSegments {
     return (await this.#room(chunks, slackBytes)).ref;
   }
 
-  /** Everything, in the order in which it was filled; the last one holds what was added last. */
-  close(): { ref: SegmentRef; segment: ClosedSegment }[] {
-    this.#closeCurrent();
-    return this.#closed;
+  /** Stores the last one, which holds what was added last. */
+  async finish(): Promise<void> {
+    await this.#storeCurrent();
   }
 
   async #room(
@@ -86,7 +84,7 @@ export class EndSegments {
     const needBytes = contentBytesOf(chunks) + slackBytes;
     const more = needBytes - contentBytesOf([]);
     if (known !== undefined && known.builder.contentBytes + more <= this.#capacity(known.tail)) return known;
-    this.#closeCurrent();
+    await this.#storeCurrent();
     const tail = this.#mayBeTail;
     this.#mayBeTail = false;
     assert(needBytes <= this.#sizes.fullBytes, "what has to be together fits into one segment");
@@ -97,6 +95,7 @@ export class EndSegments {
       tail: tail && fits,
     };
     this.#current = opened;
+    this.#begun.push({ ref: opened.ref, tail: opened.tail });
     return opened;
   }
 
@@ -104,13 +103,13 @@ export class EndSegments {
     return tail ? this.#sizes.tailMaxBytes : this.#sizes.fullBytes;
   }
 
-  #closeCurrent(): void {
+  async #storeCurrent(): Promise<void> {
     if (this.#current === undefined) return;
     const { ref, builder, tail } = this.#current;
     const { chunks, places, contentBytes } = builder;
     const segmentBytes = Math.min(paddedSegmentBytes(contentBytes, this.#sizes), this.#capacity(tail));
     const release = (): void => builder.release();
-    this.#closed.push({ ref, segment: { chunks, places, contentBytes, segmentBytes, tail, release } });
     this.#current = undefined;
+    await this.#store(ref, { chunks, places, contentBytes, segmentBytes, tail, release });
   }
 }

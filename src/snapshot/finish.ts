@@ -19,7 +19,8 @@ import type { SegmentSizes } from "../segments/index.ts";
 import type { Locator } from "../wire/head.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import type { DirectoryRead } from "./draft.ts";
-import { EndSegments } from "./end-segments.ts";
+import { EndSegments, type StoreEnd } from "./end-segments.ts";
+import { FreshEntries } from "./fresh-entries.ts";
 import { mergeEntries, writeIndexRun } from "./index-writer.ts";
 import type { CaptureReport } from "./report.ts";
 import type { SegmentStorer } from "./segment-storer.ts";
@@ -47,9 +48,12 @@ export interface SnapshotSubject {
 export interface FinisherComponents {
   readonly catalog: Catalog;
   readonly compute: Pick<Compute, "prepare">;
-  readonly store: ChunkStore;
-  readonly storer: SegmentStorer;
-  readonly heads: HeadKeeper;
+  readonly store: Pick<
+    ChunkStore,
+    "takeRemainder" | "settle" | "written" | "stored" | "mayReuse" | "isReliable" | "pages"
+  >;
+  readonly storer: Pick<SegmentStorer, "enter" | "store">;
+  readonly heads: Pick<HeadKeeper, "commit">;
   readonly report: CaptureReport;
   readonly needs: SegmentSet;
 }
@@ -78,55 +82,48 @@ export class Finisher {
 
   async finish(root: DirectoryRead, options: { partial: boolean }): Promise<SnapshotEntry> {
     const { catalog, store, storer } = this.#c;
+    const { sizes } = this.#init;
     const remainder = await store.takeRemainder();
     await store.settle();
-    const fresh = await this.#freshEntries();
-    const end = new EndSegments(
-      { catalog },
-      { ...this.#init, expectedBytes: expectedBytes(remainder, fresh.length, this.#init.sizes) },
-    );
-    const own: IndexEntry[] = [];
-    for (const chunk of remainder) own.push({ id: chunk.id, place: await end.add(chunk) });
-    own.sort((a, b) => compareBytes(a.id, b.id));
-    const index = await this.#writeIndex(end, own, fresh);
-    const written = await this.#writeManifest(end, root, index.runs, options.partial);
-    const closed = end.close();
-    for (const { ref, segment } of closed) {
+    const fresh = new FreshEntries({ catalog, store });
+    const entries = await fresh.countUpTo(sizes.tailMaxBytes / INDEX_ENTRY_STORED_BYTES);
+    const storeEnd: StoreEnd = async (ref, segment) => {
       store.written.add(ref);
       await storer.enter(ref, segment);
       await storer.store(ref, segment);
       store.stored.add(ref);
-    }
-    await this.#commit(written, index.runs);
-    await catalog.chunks.clearUnlisted(index.ids);
+    };
+    const end = new EndSegments(
+      { catalog, store: storeEnd },
+      { ...this.#init, expectedBytes: expectedBytes(remainder, entries, sizes) },
+    );
+    const own: IndexEntry[] = [];
+    for (const chunk of remainder) own.push({ id: chunk.id, place: await end.add(chunk) });
+    own.sort((a, b) => compareBytes(a.id, b.id));
+    const runs = await this.#writeIndex(end, own, fresh);
+    const written = await this.#writeManifest(end, root, runs, options.partial);
+    await end.finish();
+    await this.#commit(written, runs);
+    await fresh.markListed(own.map(({ id }) => id));
     return written.entry;
-  }
-
-  /** Entries that no head lists and that can be relied on: this run's, and what an interrupted one left behind. */
-  async #freshEntries(): Promise<IndexEntry[]> {
-    const { catalog, store } = this.#c;
-    const entries: IndexEntry[] = [];
-    for await (const entry of catalog.chunks.unlisted())
-      if (store.isReliable(entry.place)) entries.push(entry);
-    return entries;
   }
 
   async #writeIndex(
     end: EndSegments,
     own: readonly IndexEntry[],
-    fresh: readonly IndexEntry[],
-  ): Promise<{ runs: RepositoryState["runs"]; ids: readonly Uint8Array[] }> {
+    fresh: FreshEntries,
+  ): Promise<RepositoryState["runs"]> {
     const { catalog, compute, store } = this.#c;
     const known = catalog.state.runs;
     const isReliable = (run: RepositoryState["runs"][number]): boolean =>
       [...SegmentSet.fromRanges(run.segments)].every((ref) => store.isReliable(ref));
     const anew = known.length >= INDEX_RUNS_MAX || !known.every(isReliable);
-    const listed = anew ? wholeIndex(catalog, store) : fromList(fresh);
+    const listed = anew ? fresh.whole() : fresh.unlisted();
     const init = { chunkIdKey: this.#init.chunkIdKey, pageEntries: store.pages.indexEntries };
     const run = await writeIndexRun({ catalog, compute, end }, init, mergeEntries(listed, own));
-    if (run === undefined) return { runs: known, ids: [] };
+    if (run === undefined) return known;
     const added = { locator: run.locator, segments: run.segments.toRanges() };
-    return { runs: anew ? [added] : [...known, added], ids: run.ids };
+    return anew ? [added] : [...known, added];
   }
 
   async #writeManifest(
@@ -297,20 +294,6 @@ function expectedBytes(
     0,
   );
   return chunks + entries * INDEX_ENTRY_STORED_BYTES + tailMaxBytes * END_OVERHEAD_SHARE;
-}
-
-async function* fromList(entries: readonly IndexEntry[]): AsyncGenerator<IndexEntry> {
-  yield* entries;
-}
-
-/**
- * The whole index but for what no head lists and cannot be relied on. What is listed stays, however few of its shards are
- * left: older snapshots need it for as long as it can be read at all.
- */
-async function* wholeIndex(catalog: Catalog, store: ChunkStore): AsyncGenerator<IndexEntry> {
-  for await (const entry of catalog.chunks.all()) {
-    if (catalog.chunks.isListed(entry.id) || store.isReliable(entry.place)) yield entry;
-  }
 }
 
 function named(ids: ReadonlySet<number>, nameOf: (id: number) => string | undefined): [number, string][] {

@@ -17,7 +17,6 @@ import type { EndSegments } from "./end-segments.ts";
 export interface WrittenRun {
   readonly locator: Locator;
   readonly segments: SegmentSet;
-  readonly ids: readonly Uint8Array[];
 }
 
 export interface IndexWriterComponents {
@@ -37,7 +36,7 @@ export async function writeIndexRun(
 ): Promise<WrittenRun | undefined> {
   const { compute, end, catalog } = components;
   const pages: IndexRun["pages"] = [];
-  const ids: Uint8Array[] = [];
+  let count = 0;
   const segments = new SegmentSet();
   const described = new SegmentSet();
   const write = async (plaintext: Uint8Array): Promise<Locator> => {
@@ -52,7 +51,7 @@ export async function writeIndexRun(
   };
   let page: IndexEntry[] = [];
   for await (const entry of entries) {
-    ids.push(entry.id);
+    count++;
     described.add(entry.place);
     page.push(entry);
     if (page.length < init.pageEntries) continue;
@@ -64,10 +63,10 @@ export async function writeIndexRun(
   const run = indexRunCodec.encode({
     v: 1,
     pages,
-    entries: ids.length,
+    entries: count,
     segments: classesOf(catalog, end, described),
   });
-  return { locator: await write(run), segments, ids };
+  return { locator: await write(run), segments };
 }
 
 /** Which class each segment is of: the way from an index entry to the right map. */
