@@ -85,7 +85,8 @@ export class Holder {
           return this.#have(message);
         case "records": {
           this.#requireOwner(asOwner, message.owner);
-          const records = (await this.#c.records.newest(asOwner)).map(encodeSigned);
+          const certified = this.#c.registry.certifiedIncarnation(asOwner);
+          const records = (await this.#c.records.newest(asOwner, certified)).map(encodeSigned);
           return reply({ t: "records", v: 1, records });
         }
       }

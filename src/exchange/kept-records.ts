@@ -1,11 +1,22 @@
 import { must } from "../base/assert.ts";
 import { concatBytes, EMPTY_BYTES, equalBytes, u32be, u64be } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
-import { idBytes, type OwnerId, ownerIdOf, PUBLIC_KEY_BYTES, type SwarmId } from "../base/ids.ts";
+import {
+  INCARNATION_BYTES,
+  type Incarnation,
+  idBytes,
+  incarnationOf,
+  type OwnerId,
+  ownerIdOf,
+  PUBLIC_KEY_BYTES,
+  type SwarmId,
+} from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { DAY_MS } from "../base/units.ts";
 import { checkSigned, type Signed, signedHash } from "../crypto/signed.ts";
 import type { MetaOp, MetaStore } from "../ports/index.ts";
+import { NET_HEAD_BYTES_MAX } from "../ports/network.ts";
+import { RECORDS_MAX } from "../wire/data.ts";
 import { headBody, mapBody } from "../wire/head.ts";
 import { decodeSigned } from "../wire/signed.ts";
 
@@ -21,6 +32,9 @@ const MAPS_MAX = 1024;
 /** Two different heads of one epoch are both kept; a thief of the key could sign without end. */
 const FORKS_MAX = 4;
 
+/** Of the envelope and its signature, at most. */
+const RECORD_OVERHEAD_BYTES = 512;
+
 const TYPE_BYTE = { head: 1, map: 2 } as const;
 type KeptType = keyof typeof TYPE_BYTE;
 
@@ -32,6 +46,8 @@ export class KeptRecords {
   readonly #store: MetaStore;
   readonly #swarm: SwarmId;
   readonly #log: Log;
+  /** Maps kept of each owner that handed in a new one since the start. */
+  readonly #mapCounts = new Map<OwnerId, number>();
 
   constructor(components: { store: MetaStore; log: Log }, init: { swarm: SwarmId }) {
     this.#store = components.store;
@@ -45,23 +61,40 @@ export class KeptRecords {
    */
   async keep(owner: OwnerId, encoded: readonly Uint8Array[]): Promise<void> {
     const ops: MetaOp[] = [];
-    for (const bytes of encoded) {
-      const record = this.#check(owner, bytes);
-      ops.push(...(await this.#opsFor(owner, record, bytes)));
+    try {
+      for (const bytes of encoded) {
+        const record = this.#check(owner, bytes);
+        ops.push(...(await this.#opsFor(owner, record, bytes)));
+      }
+      if (ops.length > 0) await this.#store.write(ops, { sync: true });
+    } catch (error) {
+      // Maps that were counted are not there.
+      this.#mapCounts.delete(owner);
+      throw error;
     }
-    if (ops.length > 0) await this.#store.write(ops, { sync: true });
   }
 
-  /** The newest head of each incarnation (several where there is a fork) and the newest maps. */
-  async newest(owner: OwnerId): Promise<Signed[]> {
-    const heads = new Map<string, Signed[]>();
-    for (const head of await this.#list(owner, "head")) {
-      const known = heads.get(head.incarnation);
-      if (known === undefined || must(known[0], "head").epoch < head.epoch)
-        heads.set(head.incarnation, [head]);
-      else if (must(known[0], "head").epoch === head.epoch) known.push(head);
+  /**
+   * The newest head of each incarnation (several where there is a fork) and the newest maps, as many as one answer carries:
+   * first of the life that was certified, then of those whose heads are the newest. A thief of the owner's key
+   * may have made hundreds.
+   */
+  async newest(owner: OwnerId, certified?: Incarnation): Promise<Signed[]> {
+    const lives: { life: Incarnation; rank: number }[] = [];
+    for (const life of await this.#lives(owner)) {
+      const [head] = await this.#newestHeads(owner, life);
+      const timeMs = head === undefined ? 0 : headBody.decode(head.body).timeMs;
+      lives.push({ life, rank: life === certified ? Number.POSITIVE_INFINITY : timeMs });
     }
-    return [...[...heads.values()].flat(), ...(await this.#list(owner, "map"))];
+    const answer = new Answer();
+    lives.sort((a, b) => b.rank - a.rank);
+    for (const { life } of lives) for (const head of await this.#newestHeads(owner, life)) answer.add(head);
+    for (const { life } of lives) {
+      if (answer.isFull) break;
+      for await (const [, value] of this.#scan(this.#lifePrefix(owner, "map", life)))
+        if (!answer.add(decodeSigned(value))) break;
+    }
+    return answer.records;
   }
 
   /** Everybody of whom something is kept. */
@@ -104,11 +137,15 @@ export class KeptRecords {
     const body = mapBody.decode(record.body);
     const key = concatBytes(this.#prefix(owner, "map"), idBytes(record.incarnation), u32be(body.class));
     const known = this.#store.get(key);
-    if (known === undefined && (await this.#list(owner, "map")).length >= MAPS_MAX) {
-      throw new Fault({
-        code: "NOT_ALLOWED",
-        reason: `${MAPS_MAX} placement maps of this owner are kept already`,
-      });
+    if (known === undefined) {
+      const count = await this.#countMaps(owner);
+      if (count >= MAPS_MAX) {
+        throw new Fault({
+          code: "NOT_ALLOWED",
+          reason: `${MAPS_MAX} placement maps of this owner are kept already`,
+        });
+      }
+      this.#mapCounts.set(owner, count + 1);
     }
     if (known !== undefined && this.#isKnown(record, decodeSigned(known), "placement map")) return [];
     return [{ type: "put", key, value: bytes }];
@@ -116,11 +153,13 @@ export class KeptRecords {
 
   async #headOps(owner: OwnerId, record: Signed, bytes: Uint8Array): Promise<MetaOp[]> {
     headBody.decode(record.body);
-    const kept = (await this.#list(owner, "head")).filter((head) => head.incarnation === record.incarnation);
+    const kept: Signed[] = [];
+    for await (const [, value] of this.#scan(this.#lifePrefix(owner, "head", record.incarnation)))
+      kept.push(decodeSigned(value));
     const hash = signedHash(record);
     if (kept.some((head) => equalBytes(signedHash(head), hash))) return [];
     const newest = kept.at(-1);
-    if (newest === undefined && (await this.#lives(owner)) >= LIVES_MAX) {
+    if (newest === undefined && (await this.#lives(owner)).length >= LIVES_MAX) {
       throw new Fault({
         code: "NOT_ALLOWED",
         reason: `heads of ${LIVES_MAX} lives of this owner are kept already`,
@@ -145,8 +184,41 @@ export class KeptRecords {
     ];
   }
 
-  async #lives(owner: OwnerId): Promise<number> {
-    return new Set((await this.#list(owner, "head")).map((head) => head.incarnation)).size;
+  /** Every life that heads or maps are kept of; goes from one to the next without reading what lies between. */
+  async #lives(owner: OwnerId): Promise<Incarnation[]> {
+    const lives = new Set<Incarnation>();
+    for (const type of ["head", "map"] as const) {
+      const prefix = this.#prefix(owner, type);
+      const to = afterAll(prefix);
+      for (let from = prefix; ; ) {
+        let found: Uint8Array | undefined;
+        for await (const [key] of this.#store.scan({ from, to, limit: 1 }))
+          found = key.subarray(prefix.length, prefix.length + INCARNATION_BYTES);
+        if (found === undefined) break;
+        lives.add(incarnationOf(found));
+        from = concatBytes(prefix, found, AFTER_ALL);
+      }
+    }
+    return [...lives];
+  }
+
+  /** Of one epoch: one, or as many as there are in a fork. */
+  async #newestHeads(owner: OwnerId, life: Incarnation): Promise<Signed[]> {
+    const heads: Signed[] = [];
+    const from = this.#lifePrefix(owner, "head", life);
+    const range = { from, to: afterAll(from), reverse: true, limit: FORKS_MAX };
+    for await (const [, value] of this.#store.scan(range)) heads.push(decodeSigned(value));
+    return heads.filter((head) => head.epoch === heads[0]?.epoch).reverse();
+  }
+
+  /** Counted once, since it means to read them all. */
+  async #countMaps(owner: OwnerId): Promise<number> {
+    const known = this.#mapCounts.get(owner);
+    if (known !== undefined) return known;
+    let count = 0;
+    for await (const _ of this.#scan(this.#prefix(owner, "map"))) count++;
+    this.#mapCounts.set(owner, count);
+    return count;
   }
 
   /** Whether `record` is what we have; throws when it is older, or another one of the same epoch. */
@@ -156,6 +228,14 @@ export class KeptRecords {
       throw stale(what, record.epoch, known.epoch);
     }
     return false;
+  }
+
+  #scan(prefix: Uint8Array): AsyncIterable<readonly [key: Uint8Array, value: Uint8Array]> {
+    return this.#store.scan({ from: prefix, to: afterAll(prefix) });
+  }
+
+  #lifePrefix(owner: OwnerId, type: KeptType, life: Incarnation): Uint8Array {
+    return concatBytes(this.#prefix(owner, type), idBytes(life));
   }
 
   #prefix(owner: OwnerId, type: KeptType): Uint8Array {
@@ -169,11 +249,35 @@ export class KeptRecords {
   }
 
   async #list(owner: OwnerId, type: KeptType): Promise<Signed[]> {
-    const from = this.#prefix(owner, type);
-    const to = concatBytes(idBytes(owner), Uint8Array.of(TYPE_BYTE[type] + 1));
     const records: Signed[] = [];
-    for await (const [, value] of this.#store.scan({ from, to })) records.push(decodeSigned(value));
+    for await (const [, value] of this.#scan(this.#prefix(owner, type))) records.push(decodeSigned(value));
     return records;
+  }
+}
+
+/** Longer than what follows any prefix, and higher. */
+const AFTER_ALL = new Uint8Array(40).fill(255);
+
+function afterAll(prefix: Uint8Array): Uint8Array {
+  return concatBytes(prefix, AFTER_ALL);
+}
+
+/** The records that go into one answer. */
+class Answer {
+  readonly records: Signed[] = [];
+  #bytes = 0;
+
+  get isFull(): boolean {
+    return this.records.length >= RECORDS_MAX;
+  }
+
+  /** False when it has no room for this one. */
+  add(record: Signed): boolean {
+    const bytes = record.body.length + RECORD_OVERHEAD_BYTES;
+    if (this.isFull || this.#bytes + bytes > NET_HEAD_BYTES_MAX - RECORD_OVERHEAD_BYTES) return false;
+    this.#bytes += bytes;
+    this.records.push(record);
+    return true;
   }
 }
 

@@ -3,6 +3,7 @@ import { Fault } from "../base/fault.ts";
 import { ownerIdOf, peerIdOf } from "../base/ids.ts";
 import { KIB, MIB } from "../base/units.ts";
 import { NO_INCARNATION, type Signed, type SignedType } from "../crypto/signed.ts";
+import { incarnationBody } from "../wire/data.ts";
 import { nodeStatusCodec } from "../wire/membership.ts";
 import type { Roster } from "./roster.ts";
 
@@ -97,7 +98,8 @@ export const DEFAULT_RECORD_RULES: RecordRules = {
     keysPerSignerMax: 256,
     mayBeSignedBy: (signer, roster) => byOwner(signer, roster) || byRecovery(signer, roster),
     subkey: noSubkey,
-    check: anyBody,
+    // Every put and every head of the owner asks it which life is the one: one that nobody can read would stop them all.
+    check: ({ body }) => void incarnationBody.decode(body),
   },
   head: { ...ofOwner, bodyBytesMax: 4 * MIB, keysPerSignerMax: 256 },
   // 256 partitions of up to 64 classes and lives.

@@ -236,9 +236,10 @@ function headOf(epoch: number, by = keys, timeMs = 0, payload = 0, incarnation =
   return encodeSigned(signStatement({ type: "head", swarm, incarnation, epoch, body }, by.signer));
 }
 
-function mapOf(epoch: number, partitions = 16): Uint8Array {
-  const body = mapBody.encode({ v: 1, class: 0, k: 1, m: 1, cap: 1, partitions, peers: [], rows: [] });
-  return encodeSigned(signStatement({ type: "map", swarm, incarnation: life, epoch, body }, keys.signer));
+function mapOf(epoch: number, partitions = 16, incarnation = life, number = 0): Uint8Array {
+  const shape = { class: number, k: 1, m: 1, cap: 1, partitions };
+  const body = mapBody.encode({ v: 1, ...shape, peers: [], rows: [] });
+  return encodeSigned(signStatement({ type: "map", swarm, incarnation, epoch, body }, keys.signer));
 }
 
 describe("records that a holder keeps", () => {
@@ -292,5 +293,26 @@ describe("records that a holder keeps", () => {
     const epochs = (await records.heads(keys.owner)).map((head) => head.epoch);
     expect(epochs).toEqual([1, 2, 3, 4, ...Array.from({ length: 32 }, (_, i) => i + 9)]);
     expect(await kept()).toEqual(["head 40"]);
+  });
+
+  it("of hundreds of lives that a thief made do not hide those of the life that counts, and fit an answer", async () => {
+    await keep(headOf(7), mapOf(5), mapOf(6, 16, life, 1));
+    for (let made = 2; made <= 240; made++) {
+      const thief = incarnationOf(new Uint8Array(16).fill(made));
+      await keep(headOf(made, keys, 1e12 + made, 0, thief), mapOf(made, 16, thief));
+    }
+    certified = life;
+    const { answer } = await ask({ t: "records", v: 1, owner: keys.owner });
+    if (answer.t !== "records") throw new Error(`a ${answer.t}`);
+    expect(answer.records).toHaveLength(256);
+    const said = answer.records.map(decodeSigned);
+    expect(said[0]).toMatchObject({ type: "head", epoch: 7, incarnation: life });
+    const maps = said.filter(({ type }) => type === "map");
+    expect(maps.slice(0, 2).map(({ epoch, incarnation }) => [epoch, incarnation])).toEqual([
+      [5, life],
+      [6, life],
+    ]);
+    // Of the others, the newest come first.
+    expect(said[1]).toMatchObject({ type: "head", epoch: 240 });
   });
 });

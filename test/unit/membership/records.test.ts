@@ -19,7 +19,13 @@ async function open() {
   const swarm = await newSwarm({ administrators: [signer("p"), signer("q")] });
   const store = new MemoryStore();
   const components = { store, roster: swarm.roster, log: SILENT_LOG };
-  const init = { rules: { status: anyBody, map: { subkey: (body: Uint8Array) => body.subarray(0, 1) } } };
+  const init = {
+    rules: {
+      status: anyBody,
+      incarnation: anyBody,
+      map: { subkey: (body: Uint8Array) => body.subarray(0, 1) },
+    },
+  };
   const records = await RecordStore.open(components, init);
   const reopen = () => RecordStore.open(components, init);
   const say = (
@@ -143,6 +149,14 @@ describe("records", () => {
     );
     expect((await faultFrom(() => records.put(next))).message).toContain("256 incarnation records");
     expect(await records.put(say("incarnation", 2, "", { life: 3 }))).toBe("added");
+  });
+
+  it("refuse an incarnation that nobody can read: holders look at it before every put", async () => {
+    const { records, store, roster, say } = await open();
+    const strict = await RecordStore.open({ store, roster, log: SILENT_LOG });
+    const fault = await faultFrom(() => strict.put(say("incarnation", 1, "no such thing")));
+    expect(fault.code).toBe("FORMAT_INVALID");
+    expect([...records.ofType("incarnation")]).toEqual([]);
   });
 
   it("go when their signer goes, where the rule says so", async () => {
