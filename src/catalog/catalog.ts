@@ -200,8 +200,9 @@ export class Catalog {
     return match;
   }
 
-  manifestOp(manifest: Manifest): MetaOp {
-    return { type: "put", key: manifestKey(manifest.sequence), value: manifestCodec.encode(manifest) };
+  /** `sequence`: of its entry in the list, which differs from its own when two lives had given it twice. */
+  manifestOp(manifest: Manifest, sequence: number = manifest.sequence): MetaOp {
+    return { type: "put", key: manifestKey(sequence), value: manifestCodec.encode(manifest) };
   }
 
   /** From this machine; `undefined` when it has to be fetched. */

@@ -12,3 +12,4 @@ export * from "./segment-ranges.ts";
 export * from "./segment-table.ts";
 export type { RepositoryState } from "./state.ts";
 export * from "./tree.ts";
+export * from "./unread.ts";

@@ -53,6 +53,14 @@ export class SegmentTable {
     return bytes === undefined ? undefined : decodeRecord(bytes);
   }
 
+  /**
+   * For counting: of a segment of which nothing is known (the index that describes it could not be read after a
+   * recovery) a record that says that nobody holds it.
+   */
+  orUnknown(ref: SegmentRef): SegmentRecord {
+    return this.get(ref) ?? UNKNOWN_SEGMENT;
+  }
+
   putOp(ref: SegmentRef, value: SegmentRecord): MetaOp {
     return { type: "put", key: segmentKeyOf(ref), value: recordCodec.encode({ v: 1, ...value }) };
   }
@@ -80,6 +88,15 @@ export class SegmentTable {
     }
   }
 }
+
+const UNKNOWN_SEGMENT: SegmentRecord = {
+  class: 0,
+  k: 1,
+  slots: [null],
+  shardBytes: 0,
+  spooled: false,
+  createdMs: 0,
+};
 
 function decodeRecord(bytes: Uint8Array): SegmentRecord {
   const { v: _, ...value } = recordCodec.decode(bytes);

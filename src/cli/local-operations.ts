@@ -68,18 +68,69 @@ export interface RecoverReport {
   readonly peerId: string;
   readonly site: string;
   readonly members: { readonly asked: number; readonly answered: number };
-  readonly head: {
-    readonly id: string;
-    /** ISO 8601. */
-    readonly time: string;
-    readonly incarnation: string;
-    readonly epoch: number;
-  };
+  /** Those who are to keep the newest head; a majority of them says which it is. */
+  readonly pool: { readonly members: number; readonly answered: number };
+  readonly silent: readonly {
+    readonly peerId: string;
+    readonly name: string;
+    readonly site: string;
+    readonly reason: string;
+  }[];
+  /** The one that was gone on from. */
+  readonly head: RecoverHead;
+  /** Every head found, the best first. */
+  readonly heads: readonly RecoverHead[];
   readonly snapshots: number;
+  /** Newest first. */
+  readonly snapshotList: readonly RecoverSnapshot[];
+  /** What could not be read for now, because too few of its shards are in reach. */
+  readonly missing: {
+    readonly indexRuns: number;
+    readonly indexPages: number;
+    readonly snapshotPages: number;
+    readonly olderHeads: number;
+    readonly segments: number;
+  };
   readonly readOnly: boolean;
+  /** `asked`: by --read-only; `majority`: too few of the pool answered. */
+  readonly readOnlyBecause?: "asked" | "majority";
   /** Plain sentences, such as snapshots of an older head that this one drops. */
   readonly warnings: readonly string[];
   readonly bytesFetched: number;
+}
+
+export interface RecoverHead {
+  readonly id: string;
+  /** ISO 8601; what its signer wrote. */
+  readonly time: string;
+  readonly ageMs: number;
+  readonly incarnation: string;
+  /** Whether the recovery key certified its life. */
+  readonly certified: boolean;
+  readonly epoch: number;
+  /** How many of the members that answered showed it. */
+  readonly shownBy: number;
+  readonly chosen: boolean;
+  /** Its key said something else with the same number. */
+  readonly fork: boolean;
+  /** Too far ahead of all others to be true: taken only when it is named. */
+  readonly tooFarAhead: boolean;
+}
+
+export interface RecoverSnapshot {
+  readonly snapshotId: string;
+  readonly time: string;
+  readonly host: string;
+  readonly paths: readonly string[];
+  readonly tags: readonly string[];
+  readonly files: number;
+  readonly bytes: number;
+  /** As `cairn snapshots` shows it; absent for older ones, which are not looked at one by one. */
+  readonly state?: string;
+  /** Segments of it that too few answering members hold. */
+  readonly segmentsMissing?: number;
+  /** The older head that listed it, where the chosen one does not. */
+  readonly fromHead?: string;
 }
 
 export interface DaemonOptions {

@@ -1,15 +1,24 @@
 import type { Guest } from "../adapters/libp2p/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, isFault } from "../base/fault.ts";
 import { type Incarnation, type PeerId, peerIdOf } from "../base/ids.ts";
 import { SILENT_LOG } from "../base/log.ts";
 import type { RecoveryKeys } from "../crypto/index.ts";
 import { SEED_BYTES, signerFromSeed } from "../crypto/sign.ts";
 import { RecordStore, Roster } from "../membership/index.ts";
-import { type FoundHead, importCatalog, type PoolFindings, pickHead, Recovery } from "../node/index.ts";
+import {
+  type FoundHead,
+  foundSnapshots,
+  importCatalog,
+  type PoolFindings,
+  pickHead,
+  Recovery,
+  viewOfAnswers,
+} from "../node/index.ts";
 import type { Compute, MetaStore, Spool } from "../ports/index.ts";
 import type { RecoverOptions, RecoverReport } from "./local-operations.ts";
 import type { HomeKeys, HomeSettings } from "./runtime-home.ts";
+import { findingsOf } from "./runtime-recover-report.ts";
 
 export interface RecoverIntoComponents {
   readonly guest: Guest;
@@ -23,12 +32,13 @@ export interface RecoverIntoComponents {
 
 export interface RecoverIntoInit {
   readonly recovery: RecoveryKeys;
-  readonly via: PeerId;
+  /** Addresses of members, tried in order. */
+  readonly peers: readonly string[];
   readonly options: RecoverOptions;
   readonly settings: HomeSettings;
 }
 
-/** Everything of `cairn recover` once a member has let the recovery identity in. */
+/** Everything of `cairn recover` from the first dialled member on. */
 export async function recoverInto(
   components: RecoverIntoComponents,
   init: RecoverIntoInit,
@@ -38,26 +48,17 @@ export async function recoverInto(
   readOnly: boolean;
   result: RecoverReport;
 }> {
-  const { guest } = components;
-  const { options, settings, via } = init;
-  const recovery = await Recovery.begin(
-    {
-      network: guest.network,
-      dial: (address) => guest.dial(address),
-      clock: systemClock,
-      rng: systemRng,
-      log: SILENT_LOG,
-    },
-    init.recovery,
-    via,
+  const { options, settings } = init;
+  const { recovery, others } = await beginWithAny(components.guest, init);
+  const pool = await recovery.askPool(
+    (answered, asked) =>
+      options.onProgress({ type: "progress", phase: "recover", segments: answered, segmentsTotal: asked }),
+    others,
   );
-  const pool = await recovery.askPool((answered, asked) =>
-    options.onProgress({ type: "progress", phase: "recover", segments: answered, segmentsTotal: asked }),
-  );
-  const head = chooseHead(pool, options, recovery);
-  const payload = recovery.open(head);
-  const incarnation = options.readOnly ? undefined : recovery.newIncarnation();
-  const { catalog, bytesFetched } = await importCatalog(
+  const { head, readOnlyBecause } = chooseHead(pool, options, recovery);
+  const readOnly = readOnlyBecause !== undefined;
+  const incarnation = readOnly ? undefined : recovery.newIncarnation();
+  const imported = await importCatalog(
     { ...components, store: components.meta, client: recovery.client, clock: systemClock, log: SILENT_LOG },
     {
       swarm: recovery.swarm,
@@ -65,40 +66,83 @@ export async function recoverInto(
       keys: recovery.keys,
       head: head.signed,
       keepers: head.keepers,
-      payload,
+      payload: recovery.open(head),
+      older: recovery.olderThan(head, pool.heads),
       maps: pool.maps,
+      answering: pool.answering,
       incarnation,
       signal: options.signal,
       onProgress: ({ done, total }) =>
         options.onProgress({ type: "progress", phase: "recover", segments: done, segmentsTotal: total }),
     },
   );
+  const snapshots = await foundSnapshots(imported, {
+    view: viewOfAnswers(recovery.book, { nowMs: recovery.nowMs, self: recovery.lostPeer, ...pool }),
+    keepers: head.keepers,
+    signal: options.signal,
+  });
   const home =
     incarnation === undefined
       ? await lookOnly(components, recovery, init.recovery)
       : await enter(components, recovery, incarnation, options, settings);
   const { root, administratorSeed } = recovery.slot;
+  const findings = findingsOf(pool, head, imported, snapshots, recovery.nowMs);
   return {
     keys: {
       nodeSeed: home.nodeSeed,
       root,
       slot: recovery.slotRecord,
-      ...(administratorSeed === undefined || options.readOnly ? {} : { administratorSeed }),
+      ...(administratorSeed === undefined || readOnly ? {} : { administratorSeed }),
     },
-    readOnly: options.readOnly,
+    readOnly,
     firstPeers: pool.peers.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
     result: {
       ownerId: recovery.slot.owner,
       peerId: peerIdOf(signerFromSeed(home.nodeSeed).publicKey),
       site: home.site,
-      members: { asked: pool.asked, answered: pool.answered },
-      head: describe(head),
-      snapshots: (await catalog.snapshots()).length,
-      readOnly: options.readOnly,
-      warnings: warningsOf(pool, head),
-      bytesFetched,
+      ...findings,
+      readOnly,
+      ...(readOnlyBecause === undefined ? {} : { readOnlyBecause }),
+      warnings: [...belowMajority(pool, head, readOnlyBecause), ...findings.warnings],
+      bytesFetched: imported.bytesFetched,
     },
   };
+}
+
+/**
+ * The first member that answers and shows what belongs to these words. Nobody lets a wrong recovery key in, which
+ * looks like not being a member; one that shows another swarm, or nothing, is passed over.
+ */
+async function beginWithAny(
+  guest: Guest,
+  { recovery, peers }: RecoverIntoInit,
+): Promise<{ recovery: Recovery; others: PeerId[] }> {
+  const dial = (address: string): Promise<PeerId> => guest.dial(address);
+  const network = guest.network;
+  const components = { network, dial, clock: systemClock, rng: systemRng, log: SILENT_LOG };
+  let last: unknown = new Fault({ code: "USAGE", reason: "There is no address of any member to dial." });
+  for (const [at, address] of peers.entries()) {
+    try {
+      const via = await guest.dial(address);
+      const begun = await Recovery.begin(components, recovery, via);
+      return { recovery: begun, others: await dialAll(guest, peers.slice(at + 1)) };
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      const isWrongKey = error.code === "NOT_A_MEMBER";
+      last = isWrongKey ? new Fault({ code: "WRONG_KEY", what: "recovery key" }, { cause: error }) : error;
+    }
+  }
+  throw last;
+}
+
+/** Whoever answers at these addresses is asked too: one member alone must not say what there is. */
+async function dialAll(guest: Guest, addresses: readonly string[]): Promise<PeerId[]> {
+  const dialled = await Promise.allSettled(addresses.map((address) => guest.dial(address)));
+  return dialled.flatMap((outcome) => {
+    if (outcome.status === "fulfilled") return [outcome.value];
+    if (!isFault(outcome.reason)) throw outcome.reason;
+    return [];
+  });
 }
 
 /** A member again, under a new node key and in a new life that fences the old one. */
@@ -133,44 +177,42 @@ async function lookOnly(
   return { nodeSeed: keys.identitySeed, site: "-" };
 }
 
-/** The newest by the rules, or the one asked for; refused where too few of the pool answered to know which that is. */
-function chooseHead(pool: PoolFindings, options: RecoverOptions, recovery: Recovery): FoundHead {
-  const [newest] = pool.heads;
-  if (newest === undefined) {
+type ReadOnlyBecause = RecoverReport["readOnlyBecause"];
+
+/**
+ * The newest by the rules, or the one asked for. Where too few of the pool answered to know which is the newest, this
+ * home only looks and restores, unless somebody took the decision with `--accept-head`.
+ */
+function chooseHead(
+  pool: PoolFindings,
+  options: RecoverOptions,
+  recovery: Recovery,
+): { head: FoundHead; readOnlyBecause: ReadOnlyBecause } {
+  const all = [...pool.heads, ...pool.leaps];
+  const named = options.acceptHead ?? options.head;
+  const head = named === undefined ? pool.heads[0] : pickHead(all, named);
+  if (head === undefined) {
     const { asked, answered } = pool;
     throw new Fault({ code: "REPOSITORY_NOT_FOUND", owner: recovery.slot.owner, asked, answered });
   }
-  if (options.acceptHead !== undefined) return pickHead(pool.heads, options.acceptHead);
+  if (options.readOnly) return { head, readOnlyBecause: "asked" };
+  const isDecided = options.acceptHead !== undefined || hasMajority(pool);
+  return { head, readOnlyBecause: isDecided ? undefined : "majority" };
+}
+
+function hasMajority({ pool }: PoolFindings): boolean {
+  return pool.answered * 2 > pool.members;
+}
+
+function belowMajority(pool: PoolFindings, head: FoundHead, because: ReadOnlyBecause): string[] {
+  if (hasMajority(pool)) return [];
   const { members, answered } = pool.pool;
-  if (answered * 2 <= members) {
-    const reason =
-      `only ${answered} of the ${members} peers that keep this repository answered, so there may be a newer state than ` +
-      `${newest.id.slice(0, 12)} of ${new Date(newest.body.timeMs).toISOString()}; ` +
-      `bring more of them back, or go on with --accept-head ${newest.id.slice(0, 12)}`;
-    throw new Fault({ code: "NOT_ALLOWED", reason });
-  }
-  return options.head === undefined ? newest : pickHead(pool.heads, options.head);
-}
-
-function describe(head: FoundHead): RecoverReport["head"] {
-  const { incarnation, epoch } = head.signed;
-  return { id: head.id, time: new Date(head.body.timeMs).toISOString(), incarnation, epoch };
-}
-
-function warningsOf(pool: PoolFindings, chosen: FoundHead): string[] {
-  const warnings: string[] = [];
-  if (pool.answered < pool.asked) {
-    warnings.push(`${pool.asked - pool.answered} of ${pool.asked} members did not answer.`);
-  }
-  const newer = pool.heads.filter((head) => head.body.timeMs > chosen.body.timeMs);
-  if (newer.length > 0) warnings.push(`${newer.length} head(s) found are newer than the one chosen.`);
-  const forks = pool.heads.filter(
-    ({ id, signed }) =>
-      id !== chosen.id &&
-      signed.incarnation === chosen.signed.incarnation &&
-      signed.epoch === chosen.signed.epoch,
-  );
-  if (forks.length > 0)
-    warnings.push("There are two different states of the same moment: the repository was forked.");
-  return warnings;
+  const shown = head.id.slice(0, 12);
+  const found = `Only ${answered} of the ${members} peers that keep this repository answered: there may be a newer state than ${shown}.`;
+  if (because !== "majority") return [found];
+  return [
+    found,
+    "So this home only looks and restores, and the old machine is not fenced. To go on here, remove this home and " +
+      `recover again when more of them are back, or with --accept-head ${shown}.`,
+  ];
 }

@@ -93,7 +93,6 @@ export async function recoverHome(options: RecoverOptions): Promise<RecoverRepor
     const guest = await createGuest({ seed: recovery.identitySeed, log: SILENT_LOG });
     const compute = createWorkerCompute();
     try {
-      const via = await dialAny(guest, peers, "recovery key");
       const spool = await openFileSpool({ directory: homePaths(home).spool });
       return await recoverInto(
         {
@@ -103,7 +102,7 @@ export async function recoverHome(options: RecoverOptions): Promise<RecoverRepor
           spool,
           compute,
         },
-        { recovery, via, options, settings },
+        { recovery, peers, options, settings },
       );
     } finally {
       await compute.close();
@@ -186,16 +185,15 @@ function addressesOf(token: TokenContent): string[] {
   return token.addresses.map(({ peer, address }) => `${address}/p2p/${peer}`);
 }
 
-/** The first member that answers. Nobody lets a wrong recovery key in, which looks like not being a member. */
-async function dialAny(guest: Guest, addresses: readonly string[], what?: "recovery key"): Promise<PeerId> {
+/** The first member that answers. */
+async function dialAny(guest: Guest, addresses: readonly string[]): Promise<PeerId> {
   let last: unknown;
   for (const address of addresses) {
     try {
       return await guest.dial(address);
     } catch (error) {
       if (!isFault(error)) throw error;
-      last =
-        what !== undefined && error.code === "NOT_A_MEMBER" ? new Fault({ code: "WRONG_KEY", what }) : error;
+      last = error;
     }
   }
   throw last ?? new Fault({ code: "USAGE", reason: "There is no address of any member to dial." });

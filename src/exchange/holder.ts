@@ -95,6 +95,11 @@ export class Holder {
     }
   }
 
+  /** Every head that is kept of one life of an owner, newest first. */
+  async headsOf(owner: OwnerId, incarnation: Incarnation): Promise<Uint8Array[]> {
+    return (await this.#c.records.headsOf(owner, incarnation)).map(encodeSigned);
+  }
+
   /** After a start: says again for whom this node keeps something. */
   async announceKept(): Promise<void> {
     for (const owner of await this.#c.records.owners()) await this.#announce(owner);
@@ -205,7 +210,7 @@ export class Holder {
 
   async #keep(owner: OwnerId, records: readonly Uint8Array[]): Promise<NetMessage> {
     for (const record of records) this.#requireUnfenced(owner, decodeSigned(record).incarnation);
-    await this.#c.records.keep(owner, records);
+    await this.#c.records.keep(owner, records, this.#c.registry.certifiedIncarnation(owner));
     await this.#announce(owner);
     const timeMs = this.#c.clock.wallMs();
     const hashes = records.map((record) => sha256(record));

@@ -1,5 +1,5 @@
 import { must } from "../base/assert.ts";
-import { concatBytes, EMPTY_BYTES, equalBytes, u32be, u64be } from "../base/bytes.ts";
+import { concatBytes, EMPTY_BYTES, equalBytes, readU64be, u32be, u64be } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import {
   INCARNATION_BYTES,
@@ -14,21 +14,23 @@ import {
 import type { Log } from "../base/log.ts";
 import { DAY_MS } from "../base/units.ts";
 import { checkSigned, type Signed, signedHash } from "../crypto/signed.ts";
-import type { MetaOp, MetaStore } from "../ports/index.ts";
+import type { Clock, MetaOp, MetaStore } from "../ports/index.ts";
 import { NET_HEAD_BYTES_MAX } from "../ports/network.ts";
 import { RECORDS_MAX } from "../wire/data.ts";
-import { headBody, mapBody } from "../wire/head.ts";
+import { headBody, type MapBody, mapBody } from "../wire/head.ts";
 import { decodeSigned } from "../wire/signed.ts";
 
 /** Further ahead than this an epoch is a trick to make every later one look old. */
 const EPOCH_LEAP_MAX = 2 ** 32;
-/** Heads kept of each incarnation: the newest ones, and the last of each day. */
+/** Heads kept of each incarnation: the newest ones, and the first and last of each day. */
 const NEWEST_HEADS = 32;
 const DAILY_HEADS = 90;
 /** Lives of one owner of which heads are kept. */
 const LIVES_MAX = 256;
 /** Maps kept of one owner: a few classes in each of its lives. A thief of its key could open them without end. */
 const MAPS_MAX = 1024;
+/** And of a life that the recovery key certified, whatever a thief had put there before it. */
+const MAPS_OF_CERTIFIED_MAX = 256;
 /** Two different heads of one epoch are both kept; a thief of the key could sign without end. */
 const FORKS_MAX = 4;
 
@@ -37,6 +39,13 @@ const RECORD_OVERHEAD_BYTES = 512;
 
 const TYPE_BYTE = { head: 1, map: 2 } as const;
 type KeptType = keyof typeof TYPE_BYTE;
+/** When a head came in, by this node's clock: what a head says of its time is its signer's to choose. */
+const RECEIVED_BYTE = 3;
+
+interface KeptHead {
+  readonly head: Signed;
+  readonly receivedMs: number;
+}
 
 /**
  * The heads and placement maps that this node keeps for owners: with the recovery key they are what leads back
@@ -49,22 +58,29 @@ export class KeptRecords {
   /** Maps kept of each owner that handed in a new one since the start. */
   readonly #mapCounts = new Map<OwnerId, number>();
 
-  constructor(components: { store: MetaStore; log: Log }, init: { swarm: SwarmId }) {
+  readonly #clock: Pick<Clock, "wallMs">;
+
+  constructor(
+    components: { store: MetaStore; log: Log; clock: Pick<Clock, "wallMs"> },
+    init: { swarm: SwarmId },
+  ) {
     this.#store = components.store;
+    this.#clock = components.clock;
     this.#log = components.log;
     this.#swarm = init.swarm;
   }
 
   /**
    * Checks and stores what an owner handed over; synced when it resolves. Throws `SIGNATURE_INVALID`,
-   * `FORMAT_INVALID` or `RECORD_STALE`, and then has stored none of them.
+   * `FORMAT_INVALID`, `NOT_ALLOWED` or `RECORD_STALE`, and then has stored none of them. `certified`: the life of this
+   * owner that fences all others; what was kept before it came takes no room away from it.
    */
-  async keep(owner: OwnerId, encoded: readonly Uint8Array[]): Promise<void> {
+  async keep(owner: OwnerId, encoded: readonly Uint8Array[], certified?: Incarnation): Promise<void> {
     const ops: MetaOp[] = [];
     try {
       for (const bytes of encoded) {
         const record = this.#check(owner, bytes);
-        ops.push(...(await this.#opsFor(owner, record, bytes)));
+        ops.push(...(await this.#opsFor(owner, record, bytes, record.incarnation === certified)));
       }
       if (ops.length > 0) await this.#store.write(ops, { sync: true });
     } catch (error) {
@@ -76,24 +92,30 @@ export class KeptRecords {
 
   /**
    * The newest head of each incarnation (several where there is a fork) and the newest maps, as many as one answer carries:
-   * first of the life that was certified, then of those whose heads are the newest. A thief of the owner's key
-   * may have made hundreds.
+   * first of the life that was certified, then of those that were heard of first. A thief of the owner's key may have
+   * made hundreds since, and writes what times it likes.
    */
   async newest(owner: OwnerId, certified?: Incarnation): Promise<Signed[]> {
     const lives: { life: Incarnation; rank: number }[] = [];
-    for (const life of await this.#lives(owner)) {
-      const [head] = await this.#newestHeads(owner, life);
-      const timeMs = head === undefined ? 0 : headBody.decode(head.body).timeMs;
-      lives.push({ life, rank: life === certified ? Number.POSITIVE_INFINITY : timeMs });
-    }
+    for (const life of await this.#lives(owner))
+      lives.push({ life, rank: life === certified ? -1 : await this.#firstHeardMs(owner, life) });
     const answer = new Answer();
-    lives.sort((a, b) => b.rank - a.rank);
-    for (const { life } of lives) for (const head of await this.#newestHeads(owner, life)) answer.add(head);
+    lives.sort((a, b) => a.rank - b.rank);
     for (const { life } of lives) {
       if (answer.isFull) break;
+      for (const head of await this.#newestHeads(owner, life)) answer.add(head);
       for await (const [, value] of this.#scan(this.#lifePrefix(owner, "map", life)))
         if (!answer.add(decodeSigned(value))) break;
     }
+    return answer.records;
+  }
+
+  /** Every head kept of one life, newest first, as many as one answer carries. */
+  async headsOf(owner: OwnerId, life: Incarnation): Promise<Signed[]> {
+    const answer = new Answer();
+    const from = this.#lifePrefix(owner, "head", life);
+    for await (const [, value] of this.#store.scan({ from, to: afterAll(from), reverse: true }))
+      if (!answer.add(decodeSigned(value))) break;
     return answer.records;
   }
 
@@ -129,44 +151,50 @@ export class KeptRecords {
     return { ...record, type: record.type };
   }
 
-  async #opsFor(owner: OwnerId, record: Signed & { type: KeptType }, bytes: Uint8Array): Promise<MetaOp[]> {
-    return record.type === "head" ? this.#headOps(owner, record, bytes) : this.#mapOps(owner, record, bytes);
+  async #opsFor(
+    owner: OwnerId,
+    record: Signed & { type: KeptType },
+    bytes: Uint8Array,
+    isCertified: boolean,
+  ): Promise<MetaOp[]> {
+    return record.type === "head"
+      ? this.#headOps(owner, record, bytes, isCertified)
+      : this.#mapOps(owner, record, bytes, isCertified);
   }
 
-  async #mapOps(owner: OwnerId, record: Signed, bytes: Uint8Array): Promise<MetaOp[]> {
+  async #mapOps(owner: OwnerId, record: Signed, bytes: Uint8Array, isCertified: boolean): Promise<MetaOp[]> {
     const body = mapBody.decode(record.body);
     const key = concatBytes(this.#prefix(owner, "map"), idBytes(record.incarnation), u32be(body.class));
     const known = this.#store.get(key);
-    if (known === undefined) {
+    if (known !== undefined) {
+      const before = decodeSigned(known);
+      if (this.#isKnown(record, before, "placement map")) return [];
+      requireSameClass(body, mapBody.decode(before.body));
+    } else if (isCertified) await this.#requireRoomInLife(owner, record.incarnation);
+    else {
       const count = await this.#countMaps(owner);
-      if (count >= MAPS_MAX) {
-        throw new Fault({
-          code: "NOT_ALLOWED",
-          reason: `${MAPS_MAX} placement maps of this owner are kept already`,
-        });
-      }
+      if (count >= MAPS_MAX) throw tooMany(`${MAPS_MAX} placement maps`);
       this.#mapCounts.set(owner, count + 1);
     }
-    if (known !== undefined && this.#isKnown(record, decodeSigned(known), "placement map")) return [];
     return [{ type: "put", key, value: bytes }];
   }
 
-  async #headOps(owner: OwnerId, record: Signed, bytes: Uint8Array): Promise<MetaOp[]> {
+  async #requireRoomInLife(owner: OwnerId, life: Incarnation): Promise<void> {
+    let count = 0;
+    for await (const _ of this.#scan(this.#lifePrefix(owner, "map", life))) count++;
+    if (count >= MAPS_OF_CERTIFIED_MAX) throw tooMany(`${MAPS_OF_CERTIFIED_MAX} placement maps of one life`);
+  }
+
+  async #headOps(owner: OwnerId, record: Signed, bytes: Uint8Array, isCertified: boolean): Promise<MetaOp[]> {
     headBody.decode(record.body);
-    const kept: Signed[] = [];
+    const kept: KeptHead[] = [];
     for await (const [, value] of this.#scan(this.#lifePrefix(owner, "head", record.incarnation)))
-      kept.push(decodeSigned(value));
+      kept.push(this.#keptHead(owner, decodeSigned(value)));
     const hash = signedHash(record);
-    if (kept.some((head) => equalBytes(signedHash(head), hash))) return [];
-    const newest = kept.at(-1);
-    if (newest === undefined && (await this.#lives(owner)).length >= LIVES_MAX) {
-      throw new Fault({
-        code: "NOT_ALLOWED",
-        reason: `heads of ${LIVES_MAX} lives of this owner are kept already`,
-      });
-    }
+    if (kept.some(({ head }) => equalBytes(signedHash(head), hash))) return [];
+    const newest = kept.at(-1)?.head;
     if (newest !== undefined) {
-      const sameEpoch = kept.filter((head) => head.epoch === record.epoch).length;
+      const sameEpoch = kept.filter(({ head }) => head.epoch === record.epoch).length;
       if (
         record.epoch < newest.epoch ||
         sameEpoch >= FORKS_MAX ||
@@ -176,12 +204,38 @@ export class KeptRecords {
       }
       if (sameEpoch > 0)
         this.#log.warn("head-fork", { owner, incarnation: record.incarnation, epoch: record.epoch });
-    }
-    const surplus = headsToDrop([...kept, record]);
+    } else if (!isCertified) await this.#requireRoomForLife(owner, record);
+    const receivedMs = this.#clock.wallMs();
+    const surplus = headsToDrop([...kept, { head: record, receivedMs }]);
     return [
-      ...surplus.map((head): MetaOp => ({ type: "delete", key: this.#headKey(owner, head) })),
+      ...surplus.flatMap(({ head }): MetaOp[] => [
+        { type: "delete", key: this.#headKey(owner, head) },
+        { type: "delete", key: this.#receivedKey(owner, head) },
+      ]),
       { type: "put", key: this.#headKey(owner, record), value: bytes },
+      { type: "put", key: this.#receivedKey(owner, record), value: u64be(receivedMs) },
     ];
+  }
+
+  /**
+   * A life that was not heard of before. The epochs of all lives of an owner count on from each other, so a leap is
+   * one here too; a life that the recovery key certified outranks any epoch and any number of other lives.
+   */
+  async #requireRoomForLife(owner: OwnerId, record: Signed): Promise<void> {
+    const lives = await this.#lives(owner);
+    if (lives.length >= LIVES_MAX) throw tooMany(`heads of ${LIVES_MAX} lives`);
+    let highest = 0;
+    for (const life of lives)
+      for (const head of await this.#newestHeads(owner, life)) highest = Math.max(highest, head.epoch);
+    if (record.epoch > highest + EPOCH_LEAP_MAX) throw stale("head", record.epoch, highest);
+  }
+
+  /** 0 for what was kept by a version that did not note it. */
+  async #firstHeardMs(owner: OwnerId, life: Incarnation): Promise<number> {
+    const from = concatBytes(idBytes(owner), Uint8Array.of(RECEIVED_BYTE), idBytes(life));
+    for await (const [, value] of this.#store.scan({ from, to: afterAll(from), limit: 1 }))
+      return readU64be(value) ?? 0;
+    return 0;
   }
 
   /** Every life that heads or maps are kept of; goes from one to the next without reading what lies between. */
@@ -248,6 +302,18 @@ export class KeptRecords {
     return concatBytes(this.#prefix(owner, "head"), idBytes(head.incarnation), u64be(head.epoch), fork);
   }
 
+  #receivedKey(owner: OwnerId, head: Signed): Uint8Array {
+    const key = this.#headKey(owner, head);
+    key[PUBLIC_KEY_BYTES] = RECEIVED_BYTE;
+    return key;
+  }
+
+  #keptHead(owner: OwnerId, head: Signed): KeptHead {
+    const received = this.#store.get(this.#receivedKey(owner, head));
+    const saidMs = (): number => headBody.decode(head.body).timeMs;
+    return { head, receivedMs: received === undefined ? saidMs() : (readU64be(received) ?? 0) };
+  }
+
   async #list(owner: OwnerId, type: KeptType): Promise<Signed[]> {
     const records: Signed[] = [];
     for await (const [, value] of this.#scan(this.#prefix(owner, type))) records.push(decodeSigned(value));
@@ -285,13 +351,33 @@ function stale(what: string, epoch: number, knownEpoch: number): Fault {
   return new Fault({ code: "RECORD_STALE", what, epoch, knownEpoch });
 }
 
-/** Of heads in the order of their epochs, those that are neither among the newest nor the last of a recent day. */
-function headsToDrop(heads: readonly Signed[]): Signed[] {
+function tooMany(what: string): Fault {
+  return new Fault({ code: "NOT_ALLOWED", reason: `${what} of this owner are kept already` });
+}
+
+function requireSameClass(body: MapBody, known: MapBody): void {
+  const isSame = (["k", "m", "cap", "partitions"] as const).every((field) => body[field] === known[field]);
+  if (isSame) return;
+  throw new Fault({
+    code: "FORMAT_INVALID",
+    what: "placement map",
+    reason: "a class never changes, and this one is not what it was",
+  });
+}
+
+/**
+ * Of heads in the order of their epochs, those that are neither among the newest nor the first or last that came in on a
+ * recent day. By the first, what an owner had said stays, whatever a thief of its key says in the rest of that day.
+ */
+function headsToDrop(heads: readonly KeptHead[]): KeptHead[] {
   if (heads.length <= NEWEST_HEADS) return [];
   const keep = new Set(heads.slice(-NEWEST_HEADS));
-  const lastOfDay = new Map<number, Signed>();
-  for (const head of heads) lastOfDay.set(Math.floor(headBody.decode(head.body).timeMs / DAY_MS), head);
-  const days = [...lastOfDay.keys()].sort((a, b) => b - a).slice(0, DAILY_HEADS);
-  for (const day of days) keep.add(must(lastOfDay.get(day), "head of a day"));
+  const byDay = Map.groupBy(heads, ({ receivedMs }) => Math.floor(receivedMs / DAY_MS));
+  const days = [...byDay.keys()].sort((a, b) => b - a).slice(0, DAILY_HEADS);
+  for (const day of days) {
+    const ofDay = must(byDay.get(day), "heads of a day");
+    keep.add(must(ofDay[0], "first head of a day"));
+    keep.add(must(ofDay.at(-1), "last head of a day"));
+  }
   return heads.filter((head) => !keep.has(head));
 }

@@ -23,6 +23,8 @@ import {
 } from "../placement/index.ts";
 import { type MapBody, mapBody } from "../wire/head.ts";
 
+const UNKNOWN_CLASS: PlacementClass = { k: 1, m: 0, cap: 1 };
+
 /**
  * The placement maps of this owner's lives, as recorded in the catalog; only the current one changes. A change is
  * in the catalog before anything is placed by it.
@@ -62,8 +64,9 @@ export class OwnerMaps {
     return classId;
   }
 
+  /** Of a class whose map nobody had when the repository was recovered: one that promises nothing. */
   class(incarnation: number, classId: number): PlacementClass {
-    return this.#rows(incarnation, classId).class;
+    return this.map(incarnation).classes.get(classId)?.class ?? UNKNOWN_CLASS;
   }
 
   hasClass(incarnation: number, classId: number): boolean {

@@ -1,4 +1,3 @@
-import { must } from "../base/assert.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { Catalog, SegmentRecord, SegmentRef } from "../catalog/index.ts";
 import {
@@ -48,7 +47,7 @@ export class ProtectionCensus {
   }
 
   segment(ref: SegmentRef): Survival {
-    return this.ofRecord(must(this.#catalog.segments.get(ref), "segment record"));
+    return this.ofRecord(this.#catalog.segments.orUnknown(ref));
   }
 
   ofRecord(record: SegmentRecord): Survival {
@@ -86,7 +85,7 @@ export class ProtectionCensus {
     const margins = new Map<number, number>();
     let extraNodes = Number.POSITIVE_INFINITY;
     for (const ref of segments) {
-      const record = must(this.#catalog.segments.get(ref), "segment record");
+      const record = this.#catalog.segments.orUnknown(ref);
       const of = this.#maps.class(ref.incarnation, record.class);
       const survival = this.ofRecord(record);
       standings.push({ survival, safePossible: this.#isSafePossible(of) });

@@ -20,7 +20,7 @@ export {
   withdraw,
 } from "./administer.ts";
 export type { AdministratorSet } from "./authority.ts";
-export { ROSTER_ENTRIES_MAX, type RosterBook } from "./book.ts";
+export { ROSTER_ENTRIES_MAX, type RosterBook, replayRank } from "./book.ts";
 export type { PendingChange, PendingDecision, PendingRemoval } from "./decisions.ts";
 export {
   type CertificateEntry,

@@ -1,5 +1,6 @@
 import { compareBytes, concatBytes } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
+import { MIB } from "../base/units.ts";
 import {
   PAGE_BYTES_MAX,
   PAGE_ENTRIES_MAX,
@@ -34,6 +35,11 @@ export function rosterPage(
   return { genesis: roster.genesisBytes, entries };
 }
 
+/** Pages of one roster: the largest one takes about 150. */
+const PAGES_MAX = 1024;
+/** 100,000 entries of 300 bytes are 30 MB. */
+const ROSTER_BYTES_MAX = 64 * MIB;
+
 /** All entries behind a first page. Bounded: a peer that never comes to an end is `PEER_PROTOCOL`. */
 export async function collectPages(
   peer: string,
@@ -42,9 +48,16 @@ export async function collectPages(
 ): Promise<Uint8Array[]> {
   const entries = [...first.entries];
   let { next } = first;
-  while (next !== undefined) {
+  let bytes = bytesOf(first);
+  for (let pages = 1; next !== undefined; pages++) {
     const page = await fetch({ after: next });
-    if (page.entries.length === 0 || entries.length + page.entries.length > ROSTER_ENTRIES_MAX) {
+    bytes += bytesOf(page);
+    const isEndless =
+      page.entries.length === 0 ||
+      pages >= PAGES_MAX ||
+      bytes > ROSTER_BYTES_MAX ||
+      entries.length + page.entries.length > ROSTER_ENTRIES_MAX;
+    if (isEndless) {
       throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "its roster has no end" });
     }
     entries.push(...page.entries);
@@ -54,4 +67,8 @@ export async function collectPages(
     next = page.next;
   }
   return entries;
+}
+
+function bytesOf({ entries }: RosterPage): number {
+  return entries.reduce((sum, entry) => sum + entry.length, 0);
 }

@@ -1,25 +1,32 @@
-import { must } from "../base/assert.ts";
-import { Fault } from "../base/fault.ts";
 import type { Incarnation, OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import {
   Catalog,
   catalogRootCodec,
-  decodeIndexPage,
-  indexRunCodec,
   type RepositoryState,
-  type SegmentRecord,
   type SegmentRef,
-  SegmentSet,
-  snapshotPageCodec,
+  type UnreadParts,
+  unreadOp,
 } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/index.ts";
 import type { Signed } from "../crypto/signed.ts";
 import { acknowledgementOp, OwnerMaps, type PeerClient, SegmentReader } from "../exchange/index.ts";
 import type { Clock, Compute, MetaStore, Spool } from "../ports/index.ts";
-import { ChunkReader } from "../restore/index.ts";
+import { ChunkReader, TreeReader } from "../restore/index.ts";
 import { type HeadPayload, type Locator, mapBody } from "../wire/head.ts";
+import { encodeSigned } from "../wire/signed.ts";
+import { Importer, type PlaceConflict, settleConflicts } from "./index-import.ts";
 import { noteHolders } from "./note-holders.ts";
+import {
+  isSameLine,
+  OLDER_HEADS_MAX,
+  type OlderHead,
+  type OlderOutcome,
+  type RescuedSnapshot,
+  rescueSnapshots,
+} from "./older-heads.ts";
+import { PromptPeers } from "./prompt-peers.ts";
+import { SegmentFinder } from "./segment-finder.ts";
 
 export interface ImportComponents {
   readonly store: MetaStore;
@@ -38,51 +45,165 @@ export interface ImportInit {
   /** Members that keep this head. */
   readonly keepers: readonly PeerId[];
   readonly payload: HeadPayload;
+  /** Heads that rank below the chosen one, newest first: what they list beyond it stays listed. */
+  readonly older: readonly OlderHead[];
   /** The newest map records of every life of the owner. */
   readonly maps: readonly Signed[];
+  /** Members that have answered so far: nobody else is waited for. */
+  readonly answering: ReadonlySet<PeerId>;
   /** The life that begins now; absent when nothing will be written from here. */
   readonly incarnation: Incarnation | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: { phase: "index" | "holders"; done: number; total: number }) => void;
 }
 
-/**
- * Builds the catalog of a repository anew from a head: the root, the list of snapshots, the whole index, and who says
- * that they hold which shard. Trees and data stay where they are.
- */
-export async function importCatalog(
-  components: ImportComponents,
-  init: ImportInit,
-): Promise<{ catalog: Catalog; bytesFetched: number }> {
-  const catalog = await newCatalog(components.store, init);
-  const maps = await OwnerMaps.load(catalog);
-  const reader = new SegmentReader({ ...components, catalog, maps, swarm: init.swarm, preference: () => 0 });
-  const chunks = new ChunkReader({ catalog, reader, compute: components.compute }, { keys: init.keys });
-  const importer = new Importer(catalog, maps, chunks, init.signal);
-  const root = catalogRootCodec.decode(await importer.read(init.payload.root));
-  const runs: RepositoryState["runs"] = [];
-  for (const [done, locator] of root.runs.entries()) {
-    init.onProgress({ phase: "index", done, total: root.runs.length });
-    runs.push(await importer.importRun(locator));
-  }
-  for (const locator of root.snapshots) await importer.importSnapshots(locator);
-  await catalog.update({ runs, snapshotPages: root.snapshots });
-  const refs: SegmentRef[] = [];
-  for await (const [ref] of catalog.segments.all()) refs.push(ref);
-  const { client, clock } = components;
-  await noteHolders({ catalog, maps, client, clock }, refs, init.signal, (done) =>
-    init.onProgress({ phase: "holders", done, total: refs.length }),
-  );
-  await catalog.update({});
-  return { catalog, bytesFetched: reader.bytesFetched };
+export interface Imported {
+  readonly catalog: Catalog;
+  readonly maps: OwnerMaps;
+  /** Reads through the recovery's connection; manifests are kept once they were read. */
+  readonly trees: TreeReader;
+  readonly bytesFetched: number;
+  readonly rescued: readonly RescuedSnapshot[];
+  /** Older heads of another line of lives, whose segments this catalog cannot name: to be looked at by themselves. */
+  readonly apart: readonly OlderHead[];
+  /** What could not be read for now: the daemon goes on asking. */
+  readonly unread: UnreadParts;
+  /** Segments of which fewer shards than it takes were found. */
+  readonly short: readonly SegmentRef[];
 }
 
-async function newCatalog(store: MetaStore, init: ImportInit): Promise<Catalog> {
+/**
+ * Builds the catalog of a repository anew from a head: the root, the list of snapshots, the whole index, and who says
+ * that they hold which shard. Trees and data stay where they are. What cannot be had now is noted and left out; only
+ * without the root nothing begins (`TOO_FEW_SHARDS`).
+ */
+export async function importCatalog(components: ImportComponents, init: ImportInit): Promise<Imported> {
+  return new CatalogImport(components, init).run();
+}
+
+class CatalogImport {
+  readonly #c: ImportComponents;
+  readonly #init: ImportInit;
+  readonly #client: PromptPeers;
+  #unread: UnreadParts = { runs: [], pages: [], lists: [], heads: [] };
+
+  constructor(components: ImportComponents, init: ImportInit) {
+    this.#c = components;
+    this.#init = init;
+    this.#client = new PromptPeers(components, init.answering);
+  }
+
+  async run(): Promise<Imported> {
+    const { keys, payload, signal, swarm } = this.#init;
+    const inLine = this.#init.older
+      .filter((head) => isSameLine(head.payload.incarnations, payload.incarnations))
+      .slice(0, OLDER_HEADS_MAX);
+    const catalog = await newCatalog(this.#c.store, this.#init, livesOf(payload, inLine));
+    const maps = await OwnerMaps.load(catalog);
+    const client = this.#client;
+    const preference = (peer: PeerId): number => client.preference(peer);
+    const reader = new SegmentReader({ ...this.#c, client, catalog, maps, swarm, preference });
+    const chunks = new ChunkReader({ catalog, reader, compute: this.#c.compute }, { keys });
+    const finder = new SegmentFinder({ ...this.#c, client, catalog, maps, peers: () => client.prompt() });
+    const importer = new Importer({ catalog, maps, chunks, finder, signal });
+    const root = catalogRootCodec.decode(await importer.read(payload.root));
+    await this.#importRoot(catalog, importer, root);
+    const older = await rescueSnapshots(
+      { catalog, importer, clock: this.#c.clock, log: this.#c.log },
+      { root: payload.root, lists: root.snapshots },
+      inLine,
+    );
+    await this.#noteUnread(catalog, older);
+    const short = await this.#findHolders(catalog, maps, finder, importer.conflicts);
+    return {
+      catalog,
+      maps,
+      trees: new TreeReader({ catalog, chunks }),
+      bytesFetched: reader.bytesFetched,
+      rescued: older.rescued,
+      apart: this.#init.older.filter((head) => !isSameLine(head.payload.incarnations, payload.incarnations)),
+      unread: this.#unread,
+      short,
+    };
+  }
+
+  async #importRoot(
+    catalog: Catalog,
+    importer: Importer,
+    root: { runs: readonly Locator[]; snapshots: Locator[] },
+  ): Promise<void> {
+    const runs: RepositoryState["runs"] = [];
+    for (const [done, locator] of root.runs.entries()) {
+      this.#init.onProgress({ phase: "index", done, total: root.runs.length });
+      const isRead = await importer.orUnread(async () => {
+        const { state, unread } = await importer.importRun(locator, true);
+        runs.push(state);
+        this.#unread.pages.push(...unread.map((page) => ({ run: locator.id, page })));
+      });
+      if (isRead) continue;
+      this.#unread.runs.push(locator);
+      const number = locator.segment;
+      runs.push({ locator, segments: [[locator.incarnation, [[number, 1]]]] });
+    }
+    for (const locator of root.snapshots) {
+      const isRead = await importer.orUnread(async () => {
+        const entries = await importer.readSnapshots(locator);
+        const ops = entries.map((entry) => catalog.snapshotOp(entry));
+        await catalog.store.write(ops, { sync: false });
+      });
+      if (!isRead) this.#unread.lists.push(locator);
+    }
+    await catalog.update({ runs, snapshotPages: root.snapshots });
+  }
+
+  async #noteUnread(catalog: Catalog, older: OlderOutcome): Promise<void> {
+    this.#unread.pages.push(...older.pages);
+    this.#unread.heads.push(...older.unread.map(({ signed }) => encodeSigned(signed)));
+    await catalog.store.write([unreadOp(this.#unread)], { sync: true });
+  }
+
+  /** By the maps first; of what is short then, by asking everybody. */
+  async #findHolders(
+    catalog: Catalog,
+    maps: OwnerMaps,
+    finder: SegmentFinder,
+    conflicts: readonly PlaceConflict[],
+  ): Promise<SegmentRef[]> {
+    const { signal, onProgress } = this.#init;
+    const refs: SegmentRef[] = [];
+    for await (const [ref] of catalog.segments.all()) refs.push(ref);
+    const components = { catalog, maps, client: this.#client, clock: this.#c.clock };
+    await noteHolders(components, refs, signal, (done) =>
+      onProgress({ phase: "holders", done, total: refs.length }),
+    );
+    await finder.find(await shortSegments(catalog), signal);
+    await settleConflicts(catalog, conflicts);
+    return shortSegments(catalog);
+  }
+}
+
+/** Segments of which fewer shards than it takes are said to be held. */
+export async function shortSegments(catalog: Catalog): Promise<SegmentRef[]> {
+  const short: SegmentRef[] = [];
+  for await (const [ref, record] of catalog.segments.all()) {
+    if (!record.spooled && record.slots.filter((slot) => slot !== null).length < record.k) short.push(ref);
+  }
+  return short;
+}
+
+/** The chosen head's, and what an older one of a further life goes on with: positions stay what they are. */
+function livesOf(payload: HeadPayload, older: readonly OlderHead[]): Incarnation[] {
+  let lives: readonly Incarnation[] = payload.incarnations;
+  for (const head of older) {
+    const { incarnations } = head.payload;
+    if (incarnations.length > lives.length && isSameLine(incarnations, lives)) lives = incarnations;
+  }
+  return [...lives];
+}
+
+async function newCatalog(store: MetaStore, init: ImportInit, lives: Incarnation[]): Promise<Catalog> {
   const { owner, payload, head } = init;
-  const incarnations = [
-    ...payload.incarnations,
-    ...(init.incarnation === undefined ? [] : [init.incarnation]),
-  ];
+  const incarnations = [...lives, ...(init.incarnation === undefined ? [] : [init.incarnation])];
   const catalog = await Catalog.import(store, {
     owner,
     incarnations,
@@ -102,76 +223,4 @@ async function newCatalog(store: MetaStore, init: ImportInit): Promise<Catalog> 
   const kept = acknowledgementOp(headEpoch, mapEpoch, init.keepers);
   await store.write([...ops, catalog.headOp(head), kept], { sync: true });
   return catalog;
-}
-
-class Importer {
-  readonly #catalog: Catalog;
-  readonly #maps: OwnerMaps;
-  readonly #chunks: ChunkReader;
-  readonly #signal: AbortSignal;
-
-  constructor(catalog: Catalog, maps: OwnerMaps, chunks: ChunkReader, signal: AbortSignal) {
-    this.#catalog = catalog;
-    this.#maps = maps;
-    this.#chunks = chunks;
-    this.#signal = signal;
-  }
-
-  async read(locator: Locator): Promise<Uint8Array> {
-    const ref = { incarnation: locator.incarnation, number: locator.segment };
-    await this.#knowSegment(ref, locator.class);
-    const { id, frame, offset, sealedBytes, rawBytes, compressed } = locator;
-    const place = { ...ref, frame, offset, sealedBytes, rawBytes, compressed };
-    const [bytes] = await this.#chunks.readAt([{ id, place }], this.#signal);
-    return must(bytes, "chunk of the catalog");
-  }
-
-  async importRun(locator: Locator): Promise<RepositoryState["runs"][number]> {
-    const run = indexRunCodec.decode(await this.read(locator));
-    for (const [incarnation, segments] of run.segments) {
-      for (const [number, classId] of segments) await this.#knowSegment({ incarnation, number }, classId);
-    }
-    const segments = new SegmentSet();
-    segments.add({ incarnation: locator.incarnation, number: locator.segment });
-    for (const [, page] of run.pages) {
-      segments.add({ incarnation: page.incarnation, number: page.segment });
-      const entries = decodeIndexPage(await this.read(page));
-      await this.#catalog.store.write(this.#catalog.chunks.putOps(entries, true), { sync: false });
-    }
-    return { locator, segments: segments.toRanges() };
-  }
-
-  async importSnapshots(locator: Locator): Promise<void> {
-    const { snapshots } = snapshotPageCodec.decode(await this.read(locator));
-    for (const entry of snapshots) {
-      const { incarnation, segment, class: classId } = entry.manifest;
-      await this.#knowSegment({ incarnation, number: segment }, classId);
-    }
-    await this.#catalog.store.write(
-      snapshots.map((entry) => this.#catalog.snapshotOp(entry)),
-      { sync: false },
-    );
-  }
-
-  async #knowSegment(ref: SegmentRef, classId: number): Promise<void> {
-    if (this.#catalog.segments.get(ref) !== undefined) return;
-    if (!this.#maps.hasClass(ref.incarnation, classId)) {
-      throw new Fault({
-        code: "FORMAT_INVALID",
-        what: "placement map",
-        reason: `class ${classId} is not there`,
-      });
-    }
-    const of = this.#maps.class(ref.incarnation, classId);
-    const slots = Array.from({ length: of.k + of.m }, () => null);
-    const record: SegmentRecord = {
-      class: classId,
-      k: of.k,
-      slots,
-      shardBytes: 0,
-      spooled: false,
-      createdMs: 0,
-    };
-    await this.#catalog.segments.put(ref, record, { sync: false });
-  }
 }

@@ -18,13 +18,17 @@ export {
   ownerNames,
   pathsOf,
 } from "./browse.ts";
-export { importCatalog } from "./catalog-import.ts";
+export { type Imported, importCatalog } from "./catalog-import.ts";
 export { type Founded, type FoundingComponents, foundSwarm, joinExisting } from "./founding.ts";
 export { type Identity, newIdentity } from "./identity.ts";
 export { Node, type NodeInit } from "./node.ts";
 export type { NodeStanding } from "./node-standing.ts";
+export type { OlderHead, RescuedSnapshot } from "./older-heads.ts";
 export { DEFAULT_SIZES, NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
-export { type FoundHead, type PoolFindings, pickHead, Recovery } from "./recovery.ts";
+export { type PoolFindings, Recovery, type SilentMember } from "./recovery.ts";
+export { type FoundHead, forksOf, pickHead } from "./recovery-heads.ts";
+export { type FoundSnapshot, foundSnapshots } from "./recovery-standing.ts";
+export { viewOfAnswers } from "./recovery-view.ts";
 export { Repository, type RestoreRequest, type SnapshotRequest, type SnapshotResult } from "./repository.ts";
 export { makeSlot, openSlot, type SlotContent } from "./slot.ts";
 export { type PeerStanding, peersOf, type RepositoryStanding, repositoryStanding } from "./standing.ts";

@@ -118,7 +118,7 @@ export class Node {
     const { log, clock, meta, network } = ports;
     const records = await RecordStore.open({ store: prefixed(meta, NAMESPACE.membership), roster, log });
     const swarm = roster.swarm;
-    const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log }, { swarm });
+    const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log, clock }, { swarm });
     const registry = ownerRegistry(roster, records);
     const holder = new Holder({ ...ports, records: kept, registry, clock, signer: init.signer }, { swarm });
     const view = new RosterView({ roster, records, network });

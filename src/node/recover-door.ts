@@ -91,6 +91,10 @@ async function answer(
     }
     case "pool":
       return { t: "pool", v: 1, peers: await poolOf(components, from) };
+    case "heads": {
+      const { owner } = recoveringOwner(roster, from);
+      return { t: "heads", v: 1, heads: await components.holder.headsOf(owner, request.incarnation) };
+    }
     case "submit": {
       const accepted = await submitRecovered({ roster, clock, log }, from, request.certificate);
       // From here on the old machine's writes are refused; the record spreads with the certificate.

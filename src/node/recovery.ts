@@ -1,6 +1,3 @@
-import { must } from "../base/assert.ts";
-import { toHex } from "../base/bytes.ts";
-import { mapLimit } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import {
   INCARNATION_BYTES,
@@ -8,26 +5,28 @@ import {
   idBytes,
   incarnationOf,
   type PeerId,
+  peerIdOf,
   type SwarmId,
 } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import { MINUTE_MS, SECOND_MS } from "../base/units.ts";
 import { deriveOwnerKeys, type OwnerKeys, openBox, type RecoveryKeys } from "../crypto/index.ts";
 import type { Signer } from "../crypto/sign.ts";
-import { checkSigned, NO_INCARNATION, type Signed, signedHash, signStatement } from "../crypto/signed.ts";
-import { headContext, IDLE_TIMEOUT_MS, PeerClient } from "../exchange/index.ts";
-import {
-  collectPages,
-  type RosterBook,
-  recoverCertificate,
-  verifyRoster,
-  viewOf,
-} from "../membership/index.ts";
+import { NO_INCARNATION, type Signed, signStatement } from "../crypto/signed.ts";
+import { headContext, PeerClient } from "../exchange/index.ts";
+import { type Member, type RosterBook, recoverCertificate, viewOf } from "../membership/index.ts";
 import { choosePool } from "../placement/index.ts";
 import type { Clock, Network, Rng } from "../ports/index.ts";
 import { incarnationBody } from "../wire/data.ts";
-import { type HeadBody, type HeadPayload, headBody, headPayload, mapBody } from "../wire/head.ts";
+import { type HeadPayload, headPayload, mapBody } from "../wire/head.ts";
 import { type RecoverAnswer, type RecoverRequest, recoverAnswer, recoverRequest } from "../wire/recover.ts";
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
+import { within } from "./deadline.ts";
+import type { OlderHead } from "./older-heads.ts";
+import { type FoundHead, newestMaps, rankHeads } from "./recovery-heads.ts";
+import { LifeRecords } from "./recovery-lives.ts";
+import { type Inquired, Inquiry } from "./recovery-pool.ts";
+import { bookOfSlot, collectRoster, hello, mergeEntries } from "./recovery-roster.ts";
 import { openSlot, type SlotContent } from "./slot.ts";
 
 export interface RecoveryComponents {
@@ -39,30 +38,37 @@ export interface RecoveryComponents {
   readonly log: Log;
 }
 
-/** A head that somebody showed, its signature checked. */
-export interface FoundHead {
-  /** SHA-256 of the signed head, hex. */
-  readonly id: string;
-  readonly signed: Signed;
-  readonly body: HeadBody;
-  /** The members that showed it. */
-  readonly keepers: readonly PeerId[];
+export interface SilentMember {
+  readonly peer: PeerId;
+  readonly name: string;
+  readonly site: string;
+  readonly why: string;
 }
 
 export interface PoolFindings {
   /** Who was asked, and where. */
   readonly peers: readonly { readonly peer: PeerId; readonly addresses: readonly string[] }[];
+  /** Members of the swarm besides the lost one, as all that answered know them together. */
   readonly asked: number;
   readonly answered: number;
-  /** Newest first. */
+  readonly silent: readonly SilentMember[];
+  /** Members that answered. */
+  readonly answering: ReadonlySet<PeerId>;
+  /** Newest first, older ones of each life too. */
   readonly heads: readonly FoundHead[];
+  /** Heads whose epoch is further ahead of all others than it can be: never chosen by themselves. */
+  readonly leaps: readonly FoundHead[];
   readonly maps: readonly Signed[];
   /** Everybody to whom the owner hands its heads, and how many of those answered. */
   readonly pool: { readonly members: number; readonly answered: number };
+  /** What members showed that cannot be so, in words for a person. */
+  readonly lies: readonly string[];
 }
 
-const ASK_LIMIT = 8;
-const PEERS_MAX = 128;
+/** A recovery is not kept waiting by a peer that says nothing, and others are there to be asked. */
+const IDLE_TIMEOUT_MS = 10 * SECOND_MS;
+/** For slot and roster of the first member. */
+const BEGIN_MS = 2 * MINUTE_MS;
 
 /**
  * The way back from a recovery key and one member's address: the slot, the swarm, the pool, its heads. Nothing that a
@@ -78,8 +84,10 @@ export class Recovery {
   readonly #c: RecoveryComponents;
   readonly #recovery: RecoveryKeys;
   readonly #via: PeerId;
-  readonly #nowMs: number;
-  readonly #certified: readonly Incarnation[];
+  /** The time by the clock of the first member: a new machine's own may be years off. */
+  readonly nowMs: number;
+  readonly #lives: LifeRecords;
+  readonly #lies: readonly string[];
 
   private constructor(
     components: RecoveryComponents,
@@ -90,7 +98,8 @@ export class Recovery {
       slotRecord: Uint8Array;
       book: RosterBook;
       nowMs: number;
-      certified: Incarnation[];
+      lives: LifeRecords;
+      lies: readonly string[];
     },
   ) {
     this.#c = components;
@@ -101,9 +110,14 @@ export class Recovery {
     this.book = found.book;
     this.swarm = found.slot.swarm;
     this.keys = deriveOwnerKeys(found.slot.root);
-    this.#nowMs = found.nowMs;
-    this.#certified = found.certified;
-    this.client = new PeerClient(components, { swarm: this.swarm, protocol: "recover" });
+    this.nowMs = found.nowMs;
+    this.#lives = found.lives;
+    this.#lies = found.lies;
+    this.client = new PeerClient(components, {
+      swarm: this.swarm,
+      protocol: "recover",
+      idleTimeoutMs: IDLE_TIMEOUT_MS,
+    });
   }
 
   /**
@@ -111,49 +125,70 @@ export class Recovery {
    * which the caller sees as `NOT_A_MEMBER` from `dial`.
    */
   static async begin(components: RecoveryComponents, recovery: RecoveryKeys, via: PeerId): Promise<Recovery> {
-    const ask = (request: RecoverRequest): Promise<RecoverAnswer> =>
-      askMember(components.network, via, request);
-    const welcome = await hello(ask, via, {});
-    const opened = openNewestSlot(recovery, welcome.slots, via);
-    const entries = await collectPages(via, welcome.page, async (page) => (await hello(ask, via, page)).page);
-    const book = verifyRoster(welcome.page.genesis, entries, (candidate) => {
-      if (candidate.swarm !== opened.slot.swarm) {
-        throw new Fault({
-          code: "SIGNATURE_INVALID",
-          what: "genesis",
-          reason: "it is of another swarm than the slot",
-        });
-      }
+    const bounds = { peer: via, afterMs: BEGIN_MS };
+    return within(components.clock, bounds, async (signal) => {
+      const ask = (request: RecoverRequest): Promise<RecoverAnswer> =>
+        askMember(components.network, via, request, signal);
+      const welcome = await hello(via, ask, {});
+      const opened = openNewestSlot(recovery, welcome.slots, via);
+      const { genesis, entries } = await collectRoster(via, ask, welcome);
+      const book = bookOfSlot(genesis, opened.slot);
+      const { refused } = mergeEntries(book, genesis, entries);
+      const lies =
+        refused === 0
+          ? []
+          : [
+              `${via} showed ${refused} roster entries that are not signed as they must be; they were left out.`,
+            ];
+      const lives = new LifeRecords(recovery, opened.slot);
+      lives.add(welcome.incarnations);
+      return new Recovery(components, recovery, via, { ...opened, book, nowMs: welcome.nowMs, lives, lies });
     });
-    const certified = certifiedLives(welcome.incarnations, opened.slot, recovery);
-    return new Recovery(components, recovery, via, { ...opened, book, nowMs: welcome.nowMs, certified });
   }
 
-  /** Dials whoever may know something of this owner and collects what they keep. */
-  async askPool(onAnswer: (answered: number, asked: number) => void): Promise<PoolFindings> {
-    const answer = await askMember(this.#c.network, this.#via, { t: "pool", v: 1 });
-    if (answer.t !== "pool") throw unexpected(this.#via, answer);
-    const peers = answer.peers.slice(0, PEERS_MAX);
-    const found: { peer: PeerId; records: Signed[] }[] = [];
-    await mapLimit(peers, ASK_LIMIT, async ({ peer, addresses }) => {
-      const records = await this.#recordsOf(peer, addresses);
-      if (records !== undefined) found.push({ peer, records });
-      onAnswer(found.length, peers.length);
-    });
-    const heads = this.#headsOf(found);
+  /**
+   * Dials whoever may know something of this owner and collects what they keep; `also`: members that are dialled
+   * already. What the first member said is completed and set right by what the others say.
+   */
+  async askPool(
+    onAnswer: (answered: number, asked: number) => void,
+    also: readonly PeerId[] = [],
+  ): Promise<PoolFindings> {
+    const { network, dial, clock, log } = this.#c;
+    const ask = (peer: PeerId, request: RecoverRequest, signal: AbortSignal): Promise<RecoverAnswer> =>
+      askMember(network, peer, request, signal);
+    const components = { client: this.client, ask, dial, clock, log, book: this.book, lives: this.#lives };
+    const inquiry = new Inquiry(components, this.slot);
+    return this.#findings(await inquiry.run([...new Set([this.#via, ...also])], onAnswer));
+  }
+
+  #findings({ found, silent, targets, lies }: Inquired): PoolFindings {
+    const { members, byOwner } = viewOf(this.book, this.nowMs);
+    const lost = byOwner.get(this.slot.owner)?.peer;
+    const others = members.filter(({ peer }) => peer !== lost);
+    const answering = new Set(found.map(({ peer }) => peer));
     const maps = newestMaps(found.flatMap(({ records }) => records));
-    const members = new Set([
-      ...maps.flatMap((map) => mapBody.decode(map.body).peers),
-      ...this.#candidates(),
-    ]);
-    const answeredMembers = found.filter(({ peer }) => members.has(peer)).length;
+    // As the owner counts its pool: whoever is no member any more, or never was, will not answer.
+    const isMember = new Set(others.map(({ peer }) => peer));
+    const named = [...maps.flatMap((map) => mapBody.decode(map.body).peers), ...this.#candidates(others)];
+    const pool = new Set(named.filter((peer) => isMember.has(peer)));
     return {
-      peers,
-      asked: peers.length,
-      answered: found.length,
-      heads,
+      peers: [...targets].map(([peer, addresses]) => ({ peer, addresses })),
+      asked: others.length,
+      answered: others.filter(({ peer }) => answering.has(peer)).length,
+      silent: others
+        .filter(({ peer }) => !answering.has(peer))
+        .map(({ peer, name, site }) => ({
+          peer,
+          name,
+          site,
+          why: silent.get(peer) ?? "nobody told its address",
+        })),
+      answering,
+      ...rankHeads(found, this.#lives.certified()),
       maps,
-      pool: { members: members.size, answered: answeredMembers },
+      pool: { members: pool.size, answered: [...pool].filter((peer) => answering.has(peer)).length },
+      lies: [...this.#lies, ...lies],
     };
   }
 
@@ -161,17 +196,20 @@ export class Recovery {
    * Who keeps heads without holding shards, as the owner chose them (`HeadKeeper`). Without them a small repository,
    * of a few segments at four holders, could not be recovered once a site with two of these is gone.
    */
-  #candidates(): PeerId[] {
-    const { owner } = this.slot;
-    const { members } = viewOf(this.book, this.#nowMs);
-    const lost = members.find((member) => member.owner === owner)?.peer;
-    const nodes = members
+  #candidates(others: readonly Member[]): PeerId[] {
+    const nodes = others
       .filter(({ holder }) => holder)
       .map(({ peer, site, host, nodeNumber, capacityBytes }) => {
         const state = { reachable: true, full: false, draining: false, suspected: false };
         return { peer, site, host, nodeNumber, weight: capacityBytes, ...state };
       });
-    return choosePool(owner, nodes, lost).map(({ peer }) => peer);
+    return choosePool(this.slot.owner, nodes, undefined).map(({ peer }) => peer);
+  }
+
+  /** The node that is to be replaced; a name of its own where the roster has none any more. */
+  get lostPeer(): PeerId {
+    const { byOwner } = viewOf(this.book, this.nowMs);
+    return byOwner.get(this.slot.owner)?.peer ?? peerIdOf(this.#recovery.identity.publicKey);
   }
 
   open(head: FoundHead): HeadPayload {
@@ -180,11 +218,25 @@ export class Recovery {
     );
   }
 
+  /** Heads below the chosen one, of which each can be opened: `PoolFindings.heads` is in this order. */
+  olderThan(head: FoundHead, heads: readonly FoundHead[]): OlderHead[] {
+    const older = heads.slice(heads.findIndex(({ id }) => id === head.id) + 1);
+    return older.flatMap((one) => {
+      try {
+        return [{ id: one.id, signed: one.signed, payload: this.open(one) }];
+      } catch (error) {
+        if (!isFault(error)) throw error;
+        this.#c.log.warn("older-head-unread", { head: one.id, why: messageOf(error) });
+        return [];
+      }
+    });
+  }
+
   newIncarnation(): Incarnation {
     return incarnationOf(this.#c.rng.bytes(INCARNATION_BYTES));
   }
 
-  /** The roster as the member showed it, for `Roster.create`. */
+  /** The roster as members showed it, for `Roster.create`. */
   roster(): { genesis: Uint8Array; entries: Uint8Array[] } {
     const entries = this.book
       .entries()
@@ -202,7 +254,7 @@ export class Recovery {
     const owner = idBytes(this.slot.owner);
     const certificate = recoverCertificate(
       { book: this.book, rng },
-      { recovery: this.#recovery.identity, node, owner, nowMs: this.#nowMs, description },
+      { recovery: this.#recovery.identity, node, owner, nowMs: this.nowMs, description },
     );
     const life = signStatement(
       {
@@ -231,68 +283,20 @@ export class Recovery {
       site,
     };
   }
-
-  async #recordsOf(peer: PeerId, addresses: readonly string[]): Promise<Signed[] | undefined> {
-    const dials = peer === this.#via ? [undefined] : addresses;
-    for (const address of dials) {
-      try {
-        if (address !== undefined && (await this.#c.dial(`${address}/p2p/${peer}`)) !== peer) continue;
-        const records = await this.client.records(peer, this.slot.owner);
-        return records.filter((record) => this.#isOwners(record));
-      } catch (error) {
-        if (!isFault(error)) throw error;
-        this.#c.log.warn("pool-member-silent", { peer, address, why: messageOf(error) });
-      }
-    }
-    return undefined;
-  }
-
-  #isOwners(record: Signed): boolean {
-    if (record.type !== "head" && record.type !== "map") return false;
-    try {
-      checkSigned(record, { type: record.type, swarm: this.swarm, signer: idBytes(this.slot.owner) });
-      return true;
-    } catch (error) {
-      if (!isFault(error, "SIGNATURE_INVALID")) throw error;
-      this.#c.log.warn("record-not-owners", { type: record.type, why: messageOf(error) });
-      return false;
-    }
-  }
-
-  /** Lives that the recovery key certified come before others, later ones first; within a life the highest epoch. */
-  #headsOf(found: readonly { peer: PeerId; records: readonly Signed[] }[]): FoundHead[] {
-    const byId = new Map<string, FoundHead>();
-    for (const { peer, records } of found) {
-      for (const record of records) {
-        if (record.type !== "head") continue;
-        const id = toHex(signedHash(record));
-        const keepers = [...(byId.get(id)?.keepers ?? []), peer];
-        byId.set(id, { id, signed: record, body: headBody.decode(record.body), keepers });
-      }
-    }
-    const rank = ({ signed }: FoundHead): number => this.#certified.indexOf(signed.incarnation);
-    return [...byId.values()].sort(
-      (a, b) => rank(b) - rank(a) || b.signed.epoch - a.signed.epoch || (a.id < b.id ? -1 : 1),
-    );
-  }
 }
 
-async function askMember(network: Network, via: PeerId, request: RecoverRequest): Promise<RecoverAnswer> {
+async function askMember(
+  network: Network,
+  peer: PeerId,
+  request: RecoverRequest,
+  signal?: AbortSignal,
+): Promise<RecoverAnswer> {
   const message = { head: recoverRequest.encode(request), body: new Uint8Array(0) };
-  const reply = await network.request(via, "recover", message, { idleTimeoutMs: IDLE_TIMEOUT_MS });
+  const options = { idleTimeoutMs: IDLE_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) };
+  const reply = await network.request(peer, "recover", message, options);
   const answer = recoverAnswer.decode(reply.head);
   if (answer.t !== "refused") return answer;
-  throw new Fault({ code: "PEER_REFUSED", peer: via, refusal: answer.refusal, reason: answer.reason });
-}
-
-async function hello(
-  ask: (request: RecoverRequest) => Promise<RecoverAnswer>,
-  via: PeerId,
-  page: Extract<RecoverRequest, { t: "hello" }>["page"],
-): Promise<Extract<RecoverAnswer, { t: "welcome" }>> {
-  const answer = await ask({ t: "hello", v: 1, page });
-  if (answer.t !== "welcome") throw unexpected(via, answer);
-  return answer;
+  throw new Fault({ code: "PEER_REFUSED", peer, refusal: answer.refusal, reason: answer.reason });
 }
 
 function unexpected(via: PeerId, answer: RecoverAnswer): Fault {
@@ -314,41 +318,4 @@ function openNewestSlot(
     });
   }
   return { slot: openSlot(recovery, newest), slotRecord: newest };
-}
-
-/** Oldest first. */
-function certifiedLives(
-  records: readonly Uint8Array[],
-  slot: SlotContent,
-  recovery: RecoveryKeys,
-): Incarnation[] {
-  return records
-    .map(decodeSigned)
-    .filter((record) => {
-      checkSigned(record, { type: "incarnation", swarm: slot.swarm, signer: recovery.identity.publicKey });
-      return incarnationBody.decode(record.body).owner === slot.owner;
-    })
-    .sort((a, b) => a.epoch - b.epoch)
-    .map((record) => incarnationBody.decode(record.body).incarnation);
-}
-
-/** Of every life and class the map of the highest epoch. */
-function newestMaps(records: readonly Signed[]): Signed[] {
-  const newest = new Map<string, Signed>();
-  for (const record of records) {
-    if (record.type !== "map") continue;
-    const key = `${record.incarnation}/${mapBody.decode(record.body).class}`;
-    const known = newest.get(key);
-    if (known === undefined || known.epoch < record.epoch) newest.set(key, record);
-  }
-  return [...newest.values()];
-}
-
-/** By id or a unique beginning of it. */
-export function pickHead(heads: readonly FoundHead[], asked: string): FoundHead {
-  const matches = heads.filter((head) => head.id.startsWith(asked.toLowerCase()));
-  if (matches.length !== 1) {
-    throw new Fault({ code: "USAGE", reason: `${matches.length} of the heads found begin with "${asked}".` });
-  }
-  return must(matches[0], "head");
 }

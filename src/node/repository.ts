@@ -3,7 +3,7 @@ import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
 import { type BytePath, bytePath } from "../base/paths.ts";
 import { MINUTE_MS } from "../base/units.ts";
-import { Catalog, SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
+import { Catalog, SegmentSet, type SnapshotEntry, type UnreadParts } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/index.ts";
 import {
   type ChosenClasses,
@@ -35,6 +35,7 @@ import {
   verifySegments,
 } from "../restore/index.ts";
 import { type SnapshotOutcome, type SnapshotProgress, SnapshotRun } from "../snapshot/index.ts";
+import { Completion } from "./completion.ts";
 import { LateHolders } from "./note-holders.ts";
 import type { NodePorts, RepositorySizes } from "./ports.ts";
 
@@ -120,6 +121,8 @@ export class Repository {
   /** Of everything that writes: ended by a fence, and anew when that is lowered. */
   #writing = new AbortController();
   #publishing: Promise<void> | undefined;
+  readonly #completion: Completion;
+  #completing: Promise<void> | undefined;
 
   private constructor(
     c: RepositoryComponents,
@@ -140,6 +143,8 @@ export class Repository {
     const reader = new SegmentReader({ ...c, maps, preference, swarm: init.swarm });
     this.chunks = new ChunkReader({ ...c, reader }, init);
     this.trees = new TreeReader({ catalog: c.catalog, chunks: this.chunks });
+    const alone = <T>(task: () => Promise<T>): Promise<T> => this.#snapshots.run(task);
+    this.#completion = new Completion({ ...c, maps, chunks: this.chunks, keys: init.keys, alone });
   }
 
   static async open(c: RepositoryComponents, init: RepositoryInit): Promise<Repository> {
@@ -159,6 +164,7 @@ export class Repository {
 
   /** Begins to place what is in the spool and to hand the head to those who lack it. */
   async start(): Promise<void> {
+    this.#completing ??= this.#completion.run(this.#stopping.signal);
     if (this.catalog.state.readOnly || this.#c.fence.why !== undefined || this.#publishing !== undefined)
       return;
     await this.heads.beginLife();
@@ -170,6 +176,12 @@ export class Repository {
     this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
     await this.spool.stop();
     await this.#publishing;
+    await this.#completing;
+  }
+
+  /** What a recovery could not read yet. */
+  get unread(): UnreadParts {
+    return this.#completion.unread;
   }
 
   /** The fence was raised: ends what is under way with its reason. What was made stays, and can be looked at. */
@@ -340,6 +352,7 @@ export class Repository {
   /** Somebody came back: hand over what is waiting. */
   wake(): void {
     this.spool.wake();
+    this.#completion.wake();
     this.#isWoken = true;
     this.#wakePublisher?.();
   }

@@ -164,7 +164,7 @@ function questionsByPeer(
 ): Map<PeerId, Question[]> {
   const questions = new Map<PeerId, Question[]>();
   for (const ref of refs) {
-    const record = must(catalog.segments.get(ref), "segment record");
+    const record = catalog.segments.orUnknown(ref);
     const byMap = maps.slots(ref, record.class);
     record.slots.forEach((slot, index) => {
       const peer = slot?.peer ?? byMap[index];
@@ -204,7 +204,7 @@ function shortageOf(
   ref: SegmentRef,
   claimed: ReadonlyMap<string, ReadonlySet<number>>,
 ): SegmentShortage[] {
-  const record = must(catalog.segments.get(ref), "segment record");
+  const record = catalog.segments.orUnknown(ref);
   const have = claimed.get(refKey(ref)) ?? new Set();
   if (record.spooled || have.size >= record.k) return [];
   const byMap = maps.slots(ref, record.class);

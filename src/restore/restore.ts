@@ -135,8 +135,13 @@ export class RestoreRun {
 
   async #addSegments(entry: TreeEntry, needed: SegmentSet): Promise<void> {
     if (entry.content === undefined) return;
-    for (const piece of await this.#c.trees.pieces(entry.content, this.#init.signal)) {
-      if (piece.kind === "chunk") needed.add(this.#c.chunks.place(piece.id));
+    try {
+      for (const piece of await this.#c.trees.pieces(entry.content, this.#init.signal)) {
+        if (piece.kind === "chunk") needed.add(this.#c.chunks.place(piece.id));
+      }
+    } catch (error) {
+      // A part of the index that a recovery could not read yet: the file is reported when its turn comes.
+      if (!this.#init.partial || !isFault(error, "CHUNK_UNKNOWN")) throw error;
     }
   }
 
@@ -166,9 +171,10 @@ export class RestoreRun {
     };
     for await (const selected of this.#selector.entries(this.#init.signal)) {
       this.#init.signal.throwIfAborted();
-      const file = await this.#begin(target, selected);
-      if (file === undefined) continue;
-      await this.#orReport(selected, async () => window.add(await file));
+      await this.#orUnknown(selected, async () => {
+        const file = await this.#begin(target, selected);
+        if (file !== undefined) await this.#orReport(selected, () => window.add(file));
+      });
       if (window.pieces >= WINDOW_PIECES || window.bytes >= WINDOW_BYTES) await run();
     }
     await run();
@@ -344,6 +350,16 @@ export class RestoreRun {
     } catch (error) {
       if (!isFault(error, "TARGET_FAILED", "TARGET_UNSAFE")) throw error;
       this.#report.problem(selected.path, "entry", error.message);
+    }
+  }
+
+  /** With `--partial`, a file whose chunks no index that could be read names is left out. */
+  async #orUnknown(selected: SelectedEntry, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (!this.#init.partial || !isFault(error, "CHUNK_UNKNOWN")) throw error;
+      this.#report.problem(selected.path, "contents", error.message);
     }
   }
 

@@ -45,7 +45,7 @@ export class TreeReader {
       throw new Fault({ code: "FORMAT_INVALID", what: "manifest", reason: "it is not the snapshot's" });
     }
     const manifest = manifestCodec.decode(found);
-    await this.#catalog.store.write([this.#catalog.manifestOp(manifest)], { sync: false });
+    await this.#catalog.store.write([this.#catalog.manifestOp(manifest, snapshot.sequence)], { sync: false });
     return manifest;
   }
 

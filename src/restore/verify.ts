@@ -77,7 +77,7 @@ export async function verifySegments(
     if (peer !== undefined && isClaimed && rng.float() < chance) {
       outcome.shardsChecked++;
       const shard = { ...catalog.segmentId(ref), index };
-      const record = must(catalog.segments.get(ref), "segment record");
+      const record = catalog.segments.orUnknown(ref);
       const descriptor =
         record.descriptor === undefined ? undefined : readDescriptor(record.descriptor, init.swarm);
       try {
@@ -114,7 +114,7 @@ export async function verifySegments(
 const DEFAULT_LEAF_BYTES = 16 * 1024;
 
 function newCheck(catalog: Catalog, ref: SegmentRef): SegmentCheck {
-  const record = must(catalog.segments.get(ref), "segment record");
+  const record = catalog.segments.orUnknown(ref);
   const { incarnation } = catalog.segmentId(ref);
   return {
     ref,
@@ -133,7 +133,7 @@ function shardsOf(
   maps: OwnerMaps,
   ref: SegmentRef,
 ): { ref: SegmentRef; index: number; peer: PeerId | undefined }[] {
-  const record = must(catalog.segments.get(ref), "segment record");
+  const record = catalog.segments.orUnknown(ref);
   const byMap = maps.slots(ref, record.class);
   return record.slots.map((slot, index) => ({ ref, index, peer: slot?.peer ?? byMap[index] }));
 }

@@ -40,7 +40,9 @@ export class RestoreWindow {
     this.#partial = init.partial;
   }
 
+  /** Throws `CHUNK_UNKNOWN`, and has then begun nothing. */
   async add(file: PlannedFile): Promise<void> {
+    for (const piece of file.pieces) if (piece.kind === "chunk") this.#chunks.place(piece.id);
     for (const position of await this.#writer.begin(file)) {
       const piece = file.pieces[position];
       if (piece?.kind !== "chunk") continue;

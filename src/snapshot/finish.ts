@@ -1,5 +1,5 @@
 import { assert, must } from "../base/assert.ts";
-import { compareBytes, equalBytes } from "../base/bytes.ts";
+import { compareBytes, equalBytes, toHex } from "../base/bytes.ts";
 import { type BytePath, pathBytes } from "../base/paths.ts";
 import {
   type Catalog,
@@ -8,9 +8,11 @@ import {
   type Manifest,
   manifestCodec,
   type RepositoryState,
+  runsNotWhole,
   SegmentSet,
   type SnapshotEntry,
   snapshotPageCodec,
+  unreadParts,
 } from "../catalog/index.ts";
 import { sha256 } from "../crypto/hash.ts";
 import type { HeadKeeper } from "../exchange/index.ts";
@@ -117,13 +119,17 @@ export class Finisher {
     const known = catalog.state.runs;
     const isReliable = (run: RepositoryState["runs"][number]): boolean =>
       [...SegmentSet.fromRanges(run.segments)].every((ref) => store.isReliable(ref));
-    const anew = known.length >= INDEX_RUNS_MAX || !known.every(isReliable);
+    // What a recovery could not read yet is not in the local index: it stays as it is.
+    const lacking = new Set(runsNotWhole(unreadParts(catalog.store)).map(toHex));
+    const kept = known.filter(({ locator }) => lacking.has(toHex(locator.id)));
+    const whole = known.filter((run) => !kept.includes(run));
+    const anew = whole.length >= INDEX_RUNS_MAX || !whole.every(isReliable);
     const listed = anew ? fresh.whole() : fresh.unlisted();
     const init = { chunkIdKey: this.#init.chunkIdKey, pageEntries: store.pages.indexEntries };
     const run = await writeIndexRun({ catalog, compute, end }, init, mergeEntries(listed, own));
     if (run === undefined) return known;
     const added = { locator: run.locator, segments: run.segments.toRanges() };
-    return anew ? [added] : [...known, added];
+    return anew ? [...kept, added] : [...known, added];
   }
 
   async #writeManifest(
@@ -213,7 +219,8 @@ export class Finisher {
     const { catalog, store } = this.#c;
     const gone = new Set(replaced.map(({ sequence }) => sequence));
     const all = [...(await catalog.snapshots()).filter(({ sequence }) => !gone.has(sequence)), entry];
-    const pages: (Locator | PreparedChunk)[] = [];
+    // Pages that a recovery could not read yet: what they list is not among `all`.
+    const pages: (Locator | PreparedChunk)[] = [...unreadParts(catalog.store).lists];
     for (let at = 0; at < all.length; at += store.pages.snapshots) {
       const snapshots = all.slice(at, at + store.pages.snapshots);
       const chunk = await this.#prepare(snapshotPageCodec.encode({ v: 1, snapshots }));

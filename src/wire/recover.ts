@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { bytesUpTo, codec, count, ownerId, peerId, textUpTo } from "./codec.ts";
+import { bytesUpTo, codec, count, incarnation, ownerId, peerId, textUpTo } from "./codec.ts";
+import { RECORDS_MAX } from "./data.ts";
 import {
   ADDRESS_CHARACTERS_MAX,
   ADDRESSES_MAX,
@@ -10,6 +11,8 @@ import {
 } from "./membership.ts";
 
 const record = bytesUpTo(64 * 1024);
+/** A head's sealed part is at most 64 KiB; the rest of it is small. */
+const signedHead = bytesUpTo(128 * 1024);
 const version = z.literal(1);
 
 /** Peers in one `pool` answer. */
@@ -28,6 +31,8 @@ const request = z.discriminatedUnion("t", [
   z.object({ t: z.literal("hello"), v: version, page: rosterPageRequestSchema }).strict(),
   /** Answer: `pool`. The member asks the DHT on the guest's behalf. */
   z.object({ t: z.literal("pool"), v: version }).strict(),
+  /** Every head that the member keeps of one life, older ones too. Answer: `heads`. */
+  z.object({ t: z.literal("heads"), v: version, incarnation }).strict(),
   /** A certificate for the owner's new node, and the life that it begins. Answer: `accepted`. */
   z
     .object({ t: z.literal("submit"), v: version, certificate: certificateBytes, incarnation: record })
@@ -58,6 +63,8 @@ const answer = z.discriminatedUnion("t", [
       peers: z.array(knownPeer).max(POOL_PEERS_MAX),
     })
     .strict(),
+  /** Newest first, as many as one answer takes. */
+  z.object({ t: z.literal("heads"), v: version, heads: z.array(signedHead).max(RECORDS_MAX) }).strict(),
   z.object({ t: z.literal("accepted"), v: version, accepted: acceptedSchema }).strict(),
   z.object({ t: z.literal("refused"), v: version, refusal: textUpTo(40), reason: textUpTo(500) }).strict(),
 ]);

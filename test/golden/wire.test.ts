@@ -26,7 +26,7 @@ import {
 } from "../../src/wire/data.ts";
 import { descriptorCodec, readDescriptor } from "../../src/wire/descriptor.ts";
 import { headBody, headPayload, mapBody } from "../../src/wire/head.ts";
-import { recoverAnswer, recoverRequest } from "../../src/wire/recover.ts";
+import { type RecoverAnswer, type RecoverRequest, recoverAnswer, recoverRequest } from "../../src/wire/recover.ts";
 import { decodeSigned, encodeSigned } from "../../src/wire/signed.ts";
 import { ownerKeys } from "../support/segments.ts";
 import { signer } from "../unit/membership/world.ts";
@@ -215,6 +215,16 @@ describe("records and messages, version 1", () => {
 
   it("are the pinned bytes", () => {
     expect(hex).toEqual(pinned);
+  });
+
+  it("are the pinned bytes where a recovery asks for the older heads of a life", () => {
+    const request: RecoverRequest = { t: "heads", v: 1, incarnation };
+    const answer: RecoverAnswer = { t: "heads", v: 1, heads: [records.head] };
+    const bytes = { "recover heads": recoverRequest.encode(request), "recover headed": recoverAnswer.encode(answer) };
+    const older = Object.fromEntries(Object.entries(bytes).map(([name, one]) => [name, toHex(one)]));
+    expect(older).toEqual(goldenJson("v1/wire/older-heads.json", older));
+    expect(recoverRequest.decode(bytes["recover heads"])).toEqual(request);
+    expect(recoverAnswer.decode(bytes["recover headed"])).toEqual(answer);
   });
 
   it("can be read back", () => {

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { formatBytes } from "../../base/units.ts";
+import { formatBytes, formatDuration } from "../../base/units.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { RecoverReport } from "../local-operations.ts";
 import { readRecoveryKey } from "../recovery-key.ts";
-import { counted, printable, shortId, shortTime } from "../text.ts";
+import { counted, printable, shortId, shortTime, table } from "../text.ts";
 import { repeated, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
@@ -32,9 +32,12 @@ export const recoverCommand: AddCommand = (program, bind) => {
       .option("--site <name>", "the site this machine is at, if it is another than before")
       .option("--read-only", "only look and restore; the old machine goes on")
       .option("--head <id>", "go back to an older state of the repository")
-      .option("--accept-head <id>", "go on although less than half of the peers answered"),
+      .option(
+        "--accept-head <id>",
+        "go on from this state although not more than half of the peers answered",
+      ),
   );
-  bind(command, options, [0, 1, 2, 6, 11, 12, 130], async (session, given) => {
+  bind(command, options, [0, 1, 2, 4, 6, 11, 12, 130], async (session, given) => {
     if (given.peer.length === 0 && given.token === undefined)
       throw usage("Say how to reach the swarm: --peer ADDR of any member, or --token TOKEN.");
     const words = await readRecoveryKey(given.recoveryKey, session.world);
@@ -50,7 +53,7 @@ export const recoverCommand: AddCommand = (program, bind) => {
     });
     await session.result({ type: "summary", ...report }, () => recoverText(report));
     if (!session.json) for (const warning of report.warnings) session.note(`Warning: ${printable(warning)}`);
-    return EXIT.done;
+    return report.readOnlyBecause === "majority" ? EXIT.belowPolicy : EXIT.done;
   });
   return command;
 };
@@ -64,16 +67,83 @@ function chosen({ token, site, head, acceptHead }: Options) {
   };
 }
 
+const HEADS_SHOWN = 8;
+const SNAPSHOTS_SHOWN = 20;
+
 function recoverText(report: RecoverReport): string {
-  const { members, head } = report;
+  const { members, head, silent } = report;
   const lines = [
-    `Found repository ${shortId(report.ownerId)}: ${members.answered} of ${counted(members.asked, "member")} answered.`,
-    `Newest state ${shortId(head.id)} of ${shortTime(head.time)} UTC, ${counted(report.snapshots, "snapshot")}, ` +
-      `${formatBytes(report.bytesFetched)} fetched.`,
+    `Repository ${shortId(report.ownerId)}: ${members.answered} of ${members.asked} answered, newest head ${formatDuration(head.ageMs)} old.`,
+    ...silent
+      .slice(0, HEADS_SHOWN)
+      .map(
+        ({ name, site, reason }) =>
+          `  no answer from ${printable(name)} at ${printable(site)}: ${printable(reason)}`,
+      ),
+    ...(silent.length > HEADS_SHOWN
+      ? [`  and from ${silent.length - HEADS_SHOWN} more; --json lists them`]
+      : []),
+    "",
+    headsText(report),
+    snapshotsText(report),
+    `${counted(report.snapshots, "snapshot")} found, ${formatBytes(report.bytesFetched)} fetched.`,
     report.readOnly
       ? "Read-only: the old machine, if it lives, goes on."
       : "This machine has it now; the old one may not write any more.",
     `Start the node with "cairn daemon", then "cairn restore latest --target DIR".`,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** Older heads of one life follow from each other: what is shown is what somebody may have to choose from. */
+function headsText({ heads }: RecoverReport): string {
+  const lives = new Set<string>();
+  const notable = heads.filter(({ incarnation, chosen, fork, tooFarAhead }) => {
+    const isFirst = !lives.has(incarnation);
+    lives.add(incarnation);
+    return isFirst || chosen || fork || tooFarAhead;
+  });
+  const rows = (notable.length < 2 ? heads : notable)
+    .slice(0, HEADS_SHOWN)
+    .map((head) => [
+      shortId(head.id),
+      shortTime(head.time),
+      `${formatDuration(head.ageMs)} old`,
+      shortId(head.incarnation),
+      String(head.epoch),
+      String(head.shownBy),
+      [
+        head.chosen ? "chosen" : "",
+        head.certified ? "certified" : "",
+        head.fork ? "fork" : "",
+        head.tooFarAhead ? "too far ahead" : "",
+      ]
+        .filter((note) => note !== "")
+        .join(", "),
+    ]);
+  const more = heads.length - rows.length;
+  const header = ["HEAD", "TIME (UTC)", "AGE", "LIFE", "EPOCH", "SHOWN BY", "NOTE"];
+  const rest = more > 0 ? `and ${counted(more, "older head")}; --json lists them\n` : "";
+  return `${table(header, rows, ["EPOCH", "SHOWN BY"])}${rest}`;
+}
+
+function snapshotsText({ snapshotList }: RecoverReport): string {
+  const rows = snapshotList
+    .slice(0, SNAPSHOTS_SHOWN)
+    .map((snapshot) => [
+      shortId(snapshot.snapshotId),
+      shortTime(snapshot.time),
+      snapshot.state ?? "-",
+      snapshot.segmentsMissing === undefined || snapshot.segmentsMissing === 0
+        ? ""
+        : `${counted(snapshot.segmentsMissing, "segment")} out of reach`,
+      String(snapshot.files),
+      formatBytes(snapshot.bytes),
+      snapshot.paths.join(" "),
+      snapshot.fromHead === undefined ? "" : `from head ${shortId(snapshot.fromHead)}`,
+    ]);
+  const more = snapshotList.length - rows.length;
+  const header = ["SNAPSHOT", "TIME (UTC)", "STATE", "MISSING", "FILES", "SIZE", "PATHS", "NOTE"];
+  const rest = more > 0 ? `and ${counted(more, "older snapshot")}; --json lists them\n` : "";
+  return rows.length === 0 ? "" : `${table(header, rows, ["FILES", "SIZE"])}${rest}`;
 }

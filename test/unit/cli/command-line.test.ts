@@ -530,6 +530,19 @@ describe("commands without a daemon", () => {
     await expect(stat(file)).rejects.toMatchObject({ code: "ENOENT" });
   });
 
+  const RECOVERED_HEAD = {
+    id: "ee".repeat(32),
+    time: TIME,
+    ageMs: 7_200_000,
+    incarnation: "ef".repeat(16),
+    certified: true,
+    epoch: 9,
+    shownBy: 3,
+    chosen: true,
+    fork: false,
+    tooFarAhead: false,
+  };
+
   const recover = async (argv: readonly string[], stdin: string) => {
     let options: RecoverOptions | undefined;
     const ran = await runCairn(["recover", ...argv], {
@@ -542,8 +555,26 @@ describe("commands without a daemon", () => {
             peerId: "12D3Koo",
             site: "north",
             members: { asked: 5, answered: 4 },
-            head: { id: "ee".repeat(32), time: TIME, incarnation: "ef".repeat(16), epoch: 9 },
+            pool: { members: 5, answered: 4 },
+            silent: [{ peerId: "12D3Kaa", name: "till\x1b[2J", site: "south", reason: "no connection" }],
+            head: RECOVERED_HEAD,
+            heads: [RECOVERED_HEAD, { ...RECOVERED_HEAD, id: "dd".repeat(32), chosen: false, fork: true }],
             snapshots: 3,
+            snapshotList: [
+              {
+                snapshotId: "aa".repeat(32),
+                time: TIME,
+                host: "h",
+                paths: ["/srv"],
+                tags: [],
+                files: 2,
+                bytes: 2048,
+                state: "pending",
+                segmentsMissing: 1,
+                fromHead: "bb".repeat(32),
+              },
+            ],
+            missing: { indexRuns: 0, indexPages: 1, snapshotPages: 0, olderHeads: 0, segments: 1 },
             readOnly: false,
             warnings: ["An older state has more."],
             bytesFetched: 1024,
@@ -564,7 +595,12 @@ describe("commands without a daemon", () => {
       readOnly: false,
       name: "host-1",
     });
-    expect(ran.stdout).toContain("4 of 5 members answered.");
+    expect(ran.stdout).toContain("4 of 5 answered, newest head 2 h 0 min old.");
+    expect(ran.stdout).toContain("no answer from till\\x1b[2J at south: no connection");
+    expect(ran.stdout).toMatch(/eeeeeeeeeeee .* 9 +3 +chosen, certified\n *dddddddddddd .*fork/);
+    expect(ran.stdout).toMatch(
+      /aaaaaaaaaaaa .*pending +1 segment out of reach .*\/srv +from head bbbbbbbbbbbb/,
+    );
     expect(ran.stderr).toBe("Warning: An older state has more.\n");
     await writeFile(join(folder, "key"), WORDS.join(" "));
     const fromFile = await recover(

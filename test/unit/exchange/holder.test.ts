@@ -16,7 +16,7 @@ import {
   swarmIdOf,
 } from "../../../src/base/ids.ts";
 import { SILENT_LOG } from "../../../src/base/log.ts";
-import { GIB, MIB } from "../../../src/base/units.ts";
+import { DAY_MS, GIB, MIB } from "../../../src/base/units.ts";
 import { sha256 } from "../../../src/crypto/hash.ts";
 import { checkSigned, signStatement } from "../../../src/crypto/signed.ts";
 import { createReferenceCodec, shardRoot } from "../../../src/erasure/index.ts";
@@ -51,9 +51,10 @@ let records: KeptRecords;
 let metaDisk: SimMetaDisk;
 let certified: Incarnation | undefined;
 let quotaBytes: number | undefined;
+let clock: VirtualClock;
 
 beforeEach(() => {
-  const clock = new VirtualClock();
+  clock = new VirtualClock();
   const rng = new SeededRng("holder");
   disk = new SimDisk({ clock, rng, totalBytes: GIB });
   shardDisk = new SimShardDisk(disk, { capacityBytes: MIB });
@@ -77,7 +78,7 @@ beforeEach(() => {
 });
 
 function openRecords(): KeptRecords {
-  return new KeptRecords({ store: metaDisk.open(), log: SILENT_LOG }, { swarm });
+  return new KeptRecords({ store: metaDisk.open(), log: SILENT_LOG, clock }, { swarm });
 }
 
 function descriptorOf(bytes: readonly Uint8Array[], by = keys, number = 5, incarnation = life): Uint8Array {
@@ -287,18 +288,80 @@ describe("records that a holder keeps", () => {
     expect(await kept()).toEqual([]);
   });
 
-  it("are thinned out: the newest, and the last of each day", async () => {
-    for (let epoch = 1; epoch <= 40; epoch++)
-      await keep(headOf(epoch, keys, epoch <= 4 ? epoch * 86_400_000 : 5e8));
+  it("are thinned out: the newest, and the first and last that came in on each day", async () => {
+    for (let epoch = 1; epoch <= 46; epoch++) {
+      await keep(headOf(epoch));
+      if (epoch % 3 === 0 && epoch <= 12) await clock.advance(DAY_MS);
+    }
     const epochs = (await records.heads(keys.owner)).map((head) => head.epoch);
-    expect(epochs).toEqual([1, 2, 3, 4, ...Array.from({ length: 32 }, (_, i) => i + 9)]);
-    expect(await kept()).toEqual(["head 40"]);
+    expect(epochs).toEqual([1, 3, 4, 6, 7, 9, 10, 12, 13, ...Array.from({ length: 32 }, (_, i) => i + 15)]);
+    expect(await kept()).toEqual(["head 46"]);
+  });
+
+  it("stay, whatever a thief of the owner's key signs in a day and whatever time it writes", async () => {
+    for (let epoch = 1; epoch <= 3; epoch++) {
+      await keep(headOf(epoch));
+      await clock.advance(DAY_MS);
+    }
+    await keep(headOf(4));
+    for (let epoch = 5; epoch <= 300; epoch++) await keep(headOf(epoch, keys, (epoch - 150) ** 2 * DAY_MS));
+    const epochs = (await records.heads(keys.owner)).map((head) => head.epoch);
+    expect(epochs.slice(0, 4)).toEqual([1, 2, 3, 4]);
+    expect(epochs.length).toBeLessThan(40);
+  });
+
+  it("of a life that the recovery key certified find room, whatever was there before", async () => {
+    const lives = Array.from({ length: 256 }, (_, i) => incarnationOf(new Uint8Array(16).fill(i)));
+    for (const [i, incarnation] of lives.entries())
+      expect(await refusal(keep(headOf(i, keys, 0, 0, incarnation)))).toBe("kept");
+    const next = incarnationOf(Uint8Array.from({ length: 16 }, (_, i) => i));
+    expect(await refusal(keep(headOf(500, keys, 0, 0, next)))).toBe("not-allowed");
+    certified = next;
+    expect(await refusal(keep(headOf(500, keys, 0, 0, next)))).toBe("kept");
+    const { answer } = await ask({ t: "records", v: 1, owner: keys.owner });
+    if (answer.t !== "records") throw new Error(`a ${answer.t}`);
+    expect(decodeSigned(must(answer.records[0], "first record")).incarnation).toBe(next);
+  });
+
+  it("of a life that was not heard of do not leap ahead of all others, unless it was certified", async () => {
+    await keep(headOf(3));
+    const far = headOf(3 + 2 ** 32 + 1, keys, 0, 0, otherLife);
+    expect(await refusal(keep(far))).toBe("stale");
+    certified = otherLife;
+    expect(await refusal(keep(far))).toBe("kept");
+  });
+
+  it("are told as far as one answer takes them, those first that came first", async () => {
+    await keep(headOf(1), mapOf(1));
+    const large = (incarnation: Incarnation): Uint8Array => {
+      const body = headBody.encode({ v: 1, timeMs: 0, nextSegment: 0, payload: new Uint8Array(60_000) });
+      return encodeSigned(signStatement({ type: "head", swarm, incarnation, epoch: 2, body }, keys.signer));
+    };
+    await clock.advance(1);
+    for (let i = 100; i < 250; i++) await keep(large(incarnationOf(new Uint8Array(16).fill(i))));
+    const told = await kept();
+    expect(told.slice(0, 2)).toEqual(["head 1", "map 1"]);
+    expect(told.length).toBeLessThan(145);
+  });
+
+  it("name classes that never change: no map takes the place of one with another shape", async () => {
+    await keep(mapOf(1));
+    expect(await refusal(keep(mapOf(2, 32)))).toBe("invalid");
+    expect(await refusal(keep(mapOf(2)))).toBe("kept");
+  });
+
+  it("are shown to the recovery of one life with all older heads", async () => {
+    for (const epoch of [1, 2, 3]) await keep(headOf(epoch));
+    await keep(headOf(9, keys, 0, 0, otherLife));
+    const older = await holder.headsOf(keys.owner, life);
+    expect(older.map(decodeSigned).map(({ epoch }) => epoch)).toEqual([3, 2, 1]);
   });
 
   it("of hundreds of lives that a thief made do not hide those of the life that counts, and fit an answer", async () => {
     await keep(headOf(7), mapOf(5), mapOf(6, 16, life, 1));
     for (let made = 2; made <= 240; made++) {
       const thief = incarnationOf(new Uint8Array(16).fill(made));
+      await clock.advance(1);
       await keep(headOf(made, keys, 1e12 + made, 0, thief), mapOf(made, 16, thief));
     }
     certified = life;
@@ -312,7 +375,7 @@ describe("records that a holder keeps", () => {
       [5, life],
       [6, life],
     ]);
-    // Of the others, the newest come first.
-    expect(said[1]).toMatchObject({ type: "head", epoch: 240 });
+    // Of the others, those that were heard of first: times are a thief's to choose.
+    expect(said.find(({ incarnation }) => incarnation !== life)).toMatchObject({ type: "head", epoch: 2 });
   });
 });

@@ -1,0 +1,144 @@
+import { toHex } from "../base/bytes.ts";
+import { displayPath } from "../base/paths.ts";
+import {
+  type FoundHead,
+  type FoundSnapshot,
+  forksOf,
+  type Imported,
+  type PoolFindings,
+  pathsOf,
+} from "../node/index.ts";
+import type { RecoverHead, RecoverReport, RecoverSnapshot } from "./local-operations.ts";
+
+/** What a recovery has found, as everybody is told it. */
+export function findingsOf(
+  pool: PoolFindings,
+  chosen: FoundHead,
+  imported: Imported,
+  snapshots: readonly FoundSnapshot[],
+  nowMs: number,
+): Pick<
+  RecoverReport,
+  "members" | "pool" | "silent" | "head" | "heads" | "snapshots" | "snapshotList" | "missing" | "warnings"
+> {
+  const describe = (head: FoundHead): RecoverHead => describeHead(head, pool, chosen, nowMs);
+  const { unread, short } = imported;
+  return {
+    members: { asked: pool.asked, answered: pool.answered },
+    pool: pool.pool,
+    silent: pool.silent.map(({ peer, name, site, why }) => ({ peerId: peer, name, site, reason: why })),
+    head: describe(chosen),
+    heads: [...pool.heads, ...pool.leaps].map(describe),
+    snapshots: snapshots.length,
+    snapshotList: snapshots.map(describeSnapshot),
+    missing: {
+      indexRuns: unread.runs.length,
+      indexPages: unread.pages.length,
+      snapshotPages: unread.lists.length,
+      olderHeads: unread.heads.length,
+      segments: short.length,
+    },
+    warnings: warningsOf(pool, chosen, imported, snapshots),
+  };
+}
+
+function describeHead(head: FoundHead, pool: PoolFindings, chosen: FoundHead, nowMs: number): RecoverHead {
+  const { incarnation, epoch } = head.signed;
+  return {
+    id: head.id,
+    time: isoOf(head.body.timeMs),
+    ageMs: Math.max(0, nowMs - head.body.timeMs),
+    incarnation,
+    certified: head.isCertified,
+    epoch,
+    shownBy: head.keepers.length,
+    chosen: head.id === chosen.id,
+    fork: forksOf(pool.heads, head).length > 0,
+    tooFarAhead: pool.leaps.includes(head),
+  };
+}
+
+function describeSnapshot({ entry, state, segmentsMissing, fromHead }: FoundSnapshot): RecoverSnapshot {
+  return {
+    snapshotId: toHex(entry.id),
+    time: isoOf(entry.timeMs),
+    host: entry.host,
+    paths: pathsOf(entry).map(displayPath),
+    tags: entry.tags,
+    files: entry.files,
+    bytes: entry.bytes,
+    ...(state === undefined ? {} : { state }),
+    ...(segmentsMissing === undefined ? {} : { segmentsMissing }),
+    ...(fromHead === undefined ? {} : { fromHead }),
+  };
+}
+
+function warningsOf(
+  pool: PoolFindings,
+  chosen: FoundHead,
+  imported: Imported,
+  snapshots: readonly FoundSnapshot[],
+): string[] {
+  const warnings = [...pool.lies];
+  if (pool.answered < pool.asked)
+    warnings.push(`${pool.asked - pool.answered} of ${pool.asked} members did not answer.`);
+  const above = pool.heads.slice(
+    0,
+    Math.max(
+      0,
+      pool.heads.findIndex(({ id }) => id === chosen.id),
+    ),
+  );
+  if (above.length > 0) {
+    warnings.push(
+      `${above.length} head(s) found are newer than the one chosen: snapshots that only they list are left out.`,
+    );
+  }
+  const rescued = snapshots.filter(({ fromHead }) => fromHead !== undefined);
+  if (rescued.length > 0) {
+    warnings.push(
+      `The head chosen leaves out ${rescued.length} snapshot(s) that older heads list. They stay listed and can be restored. ` +
+        "If you did not make that head, somebody has the key of this repository: " +
+        `"--head ${shortHead(rescued[0]?.fromHead)}" goes back to before it.`,
+    );
+  }
+  for (const head of pool.leaps) {
+    warnings.push(
+      `Head ${shortHead(head.id)} was left out: its epoch ${head.signed.epoch} is further ahead of all others than it can be.`,
+    );
+  }
+  if (forksOf(pool.heads, chosen).length > 0) {
+    warnings.push(
+      "There are two different states of the same moment: the repository was forked. Both are in the list of heads.",
+    );
+  }
+  if (imported.apart.length > 0) {
+    const [first] = imported.apart;
+    warnings.push(
+      `${imported.apart.length} head(s) of another line of this repository's lives were not looked at; ` +
+        `"--read-only --head ${shortHead(first?.id)}" shows and restores what they list.`,
+    );
+  }
+  const { runs, pages, lists, heads } = imported.unread;
+  if (runs.length + pages.length + lists.length + heads.length > 0) {
+    warnings.push(
+      `Not all of the repository could be read: ${runs.length + pages.length} part(s) of the index, ${lists.length} of the ` +
+        `list of snapshots, ${heads.length} older head(s). The daemon goes on asking as members come back.`,
+    );
+  }
+  const cannot = snapshots.filter(({ segmentsMissing }) => (segmentsMissing ?? 0) > 0);
+  if (cannot.length > 0) {
+    warnings.push(
+      `${cannot.length} snapshot(s) cannot be restored whole right now: segments of them have too few shards at the ` +
+        'members that answered. "cairn restore --partial" restores what can be had.',
+    );
+  }
+  return warnings;
+}
+
+const shortHead = (id: string | undefined): string => (id ?? "").slice(0, 12);
+
+/** Dates end in the year 275760: a thief's number beyond that must not throw. */
+function isoOf(ms: number): string {
+  return new Date(Math.min(ms, 8.64e15)).toISOString();
+}
