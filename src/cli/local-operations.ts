@@ -8,6 +8,9 @@ export interface LocalOperations {
   initHome(options: InitOptions): Promise<InitReport>;
   joinHome(options: JoinOptions): Promise<JoinReport>;
   recoverHome(options: RecoverOptions): Promise<RecoverReport>;
+  adoptHome(options: AdoptOptions): Promise<AdoptReport>;
+  /** When the recovery key of an adopted home has been handed over: it is kept no longer. */
+  completeAdoption(home: string): Promise<void>;
   /** Resolves after a clean stop, which `signal` asks for. */
   runDaemon(options: DaemonOptions): Promise<void>;
 }
@@ -45,6 +48,15 @@ export interface JoinOptions extends Omit<InitOptions, "site"> {
 export interface JoinReport extends InitReport {
   readonly members: number;
 }
+
+export interface AdoptOptions {
+  readonly home: string;
+  readonly token: string;
+  /** Snapshots of this home that are whole nowhere else are given up. */
+  readonly discardPending: boolean;
+}
+
+export type AdoptReport = JoinReport;
 
 export interface RecoverOptions extends Omit<InitOptions, "site"> {
   /** The 24 words. */

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { Fault } from "../base/fault.ts";
 import { DaemonFailure, faultToJson } from "../control/index.ts";
 import { adminCommand } from "./commands/admin.ts";
+import { adoptCommand } from "./commands/adopt.ts";
 import { catCommand } from "./commands/cat.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { diffCommand } from "./commands/diff.ts";
@@ -47,6 +48,7 @@ const COMMANDS = [
   catCommand,
   restoreCommand,
   recoverCommand,
+  adoptCommand,
   verifyCommand,
 ];
 

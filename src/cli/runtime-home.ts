@@ -43,7 +43,10 @@ export interface HomeKeys {
   readonly slot: Uint8Array;
 }
 
-const FILES = {
+/** The directory of an adoption that was begun and not finished: the home is nobody's until it is. */
+export const ADOPTING = "adopting";
+
+export const HOME_FILES = {
   settings: "settings.json",
   nodeSeed: "keys/node.key",
   root: "keys/owner.key",
@@ -87,39 +90,61 @@ export async function completeHome(
   content: { settings: HomeSettings; keys: HomeKeys },
 ): Promise<void> {
   const { nodeSeed, root, administratorSeed, slot } = content.keys;
-  await writeSynced(home, FILES.nodeSeed, nodeSeed);
-  await writeSynced(home, FILES.root, root);
-  if (administratorSeed !== undefined) await writeSynced(home, FILES.administratorSeed, administratorSeed);
-  await writeSynced(home, FILES.slot, slot);
+  await writeSynced(home, HOME_FILES.nodeSeed, nodeSeed);
+  await writeSynced(home, HOME_FILES.root, root);
+  if (administratorSeed !== undefined)
+    await writeSynced(home, HOME_FILES.administratorSeed, administratorSeed);
+  await writeSynced(home, HOME_FILES.slot, slot);
   await writeSettings(home, content.settings);
   markHome(home);
 }
 
 export async function writeSettings(home: string, value: HomeSettings): Promise<void> {
-  await writeSynced(home, FILES.settings, Buffer.from(`${JSON.stringify(settings.parse(value), null, 2)}\n`));
+  await writeSynced(
+    home,
+    HOME_FILES.settings,
+    Buffer.from(`${JSON.stringify(settings.parse(value), null, 2)}\n`),
+  );
 }
 
-/** Throws `HOME_MISSING`, `FORMAT_INVALID`. */
+/** Throws `HOME_MISSING`, `FORMAT_INVALID`, and `NOT_ALLOWED` where an adoption was begun. */
 export function readHome(home: string): { settings: HomeSettings; keys: HomeKeys } {
   if (!existsSync(home) || !isCairnHome(home)) throw new Fault({ code: "HOME_MISSING", home });
-  const administrator = join(home, FILES.administratorSeed);
+  if (existsSync(join(home, ADOPTING))) {
+    const reason =
+      'this home began to become a node of its own and has not finished; run "cairn adopt TOKEN" again';
+    throw new Fault({ code: "NOT_ALLOWED", reason });
+  }
+  const administrator = join(home, HOME_FILES.administratorSeed);
   return {
     settings: readSettings(home),
     keys: {
-      nodeSeed: readKey(home, FILES.nodeSeed),
-      root: readKey(home, FILES.root),
-      slot: readFile(home, FILES.slot),
-      ...(existsSync(administrator) ? { administratorSeed: readKey(home, FILES.administratorSeed) } : {}),
+      nodeSeed: readKey(home, HOME_FILES.nodeSeed),
+      root: readKey(home, HOME_FILES.root),
+      slot: readFile(home, HOME_FILES.slot),
+      ...(existsSync(administrator)
+        ? { administratorSeed: readKey(home, HOME_FILES.administratorSeed) }
+        : {}),
     },
   };
 }
 
+/** What `cairn adopt` keeps of a home. Throws `HOME_MISSING`, `FORMAT_INVALID`. */
+export function readHomeToAdopt(home: string): { settings: HomeSettings; nodeSeed: Uint8Array } {
+  if (!existsSync(home) || !isCairnHome(home)) throw new Fault({ code: "HOME_MISSING", home });
+  return { settings: readSettings(home), nodeSeed: readKey(home, HOME_FILES.nodeSeed) };
+}
+
 function readSettings(home: string): HomeSettings {
   try {
-    return settings.parse(JSON.parse(readFile(home, FILES.settings).toString("utf8")));
+    return settings.parse(JSON.parse(readFile(home, HOME_FILES.settings).toString("utf8")));
   } catch (error) {
     if (error instanceof Fault) throw error;
-    throw new Fault({ code: "FORMAT_INVALID", what: join(home, FILES.settings), reason: messageOf(error) });
+    throw new Fault({
+      code: "FORMAT_INVALID",
+      what: join(home, HOME_FILES.settings),
+      reason: messageOf(error),
+    });
   }
 }
 
@@ -144,7 +169,7 @@ function readFile(home: string, name: string): Buffer {
   }
 }
 
-async function writeSynced(home: string, name: string, bytes: Uint8Array): Promise<void> {
+export async function writeSynced(home: string, name: string, bytes: Uint8Array): Promise<void> {
   const path = join(home, name);
   const temporary = `${path}.${randomUUID()}`;
   const file = await open(temporary, "wx", 0o600);
@@ -155,7 +180,11 @@ async function writeSynced(home: string, name: string, bytes: Uint8Array): Promi
     await file.close();
   }
   await rename(temporary, path);
-  const directory = await open(dirname(path), "r");
+  await syncDirectory(dirname(path));
+}
+
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
   await directory.sync().finally(() => directory.close());
 }
 

@@ -1,11 +1,10 @@
 import { hostname } from "node:os";
 import { type HomeLock, lockHome } from "../adapters/home/index.ts";
-import { createGuest, type Guest } from "../adapters/libp2p/index.ts";
+import { createGuest } from "../adapters/libp2p/index.ts";
 import { openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
-import { Fault, isFault } from "../base/fault.ts";
-import type { PeerId } from "../base/ids.ts";
+import { Fault } from "../base/fault.ts";
 import { SILENT_LOG } from "../base/log.ts";
 import { deriveRecoveryKeys, parseRecoveryKey } from "../crypto/index.ts";
 import { guestSeed, parseToken, type TokenContent } from "../membership/index.ts";
@@ -26,6 +25,7 @@ import type {
   RecoverOptions,
   RecoverReport,
 } from "./local-operations.ts";
+import { dialAny } from "./runtime-dial.ts";
 import {
   clearLeftovers,
   completeHome,
@@ -38,6 +38,7 @@ import {
 import { chooseListen } from "./runtime-listen.ts";
 import { recoverInto } from "./runtime-recover.ts";
 
+export { adoptHome, completeAdoption } from "./runtime-adopt.ts";
 export { runDaemon } from "./runtime-daemon.ts";
 
 /** A new swarm with this machine's node as its first member. */
@@ -183,18 +184,4 @@ function reportOf(identity: Identity, founded: Founded, settings: HomeSettings):
 
 function addressesOf(token: TokenContent): string[] {
   return token.addresses.map(({ peer, address }) => `${address}/p2p/${peer}`);
-}
-
-/** The first member that answers. */
-async function dialAny(guest: Guest, addresses: readonly string[]): Promise<PeerId> {
-  let last: unknown;
-  for (const address of addresses) {
-    try {
-      return await guest.dial(address);
-    } catch (error) {
-      if (!isFault(error)) throw error;
-      last = error;
-    }
-  }
-  throw last ?? new Fault({ code: "USAGE", reason: "There is no address of any member to dial." });
 }

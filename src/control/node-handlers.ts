@@ -13,6 +13,7 @@ import {
 } from "../node/index.ts";
 import type { CommandContext, ControlHandlers } from "./api.ts";
 import { adminHandlers, pendingJson } from "./node-admin.ts";
+import { asFarAsHere } from "./node-fenced.ts";
 import {
   alertsOf,
   differenceJson,
@@ -54,10 +55,10 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
       }
       return { snapshots };
     },
-    ls: (request, context) => lsHandler(node, request, context),
-    find: (request, context) => findHandler(node, request, context),
-    diff: (request, context) => diffHandler(node, request, context),
-    cat: (request, context) => catHandler(node, request, context),
+    ls: (request, context) => asFarAsHere(node, lsHandler(node, request, context)),
+    find: (request, context) => asFarAsHere(node, findHandler(node, request, context)),
+    diff: (request, context) => asFarAsHere(node, diffHandler(node, request, context)),
+    cat: (request, context) => asFarAsHere(node, catHandler(node, request, context)),
     restore: (request, context) => restoreHandler(node, request, context),
     verify: (request, context) => verifyHandler(node, request, context),
     async shutdown() {

@@ -50,6 +50,15 @@ export function acknowledgementOp(epoch: number, mapEpoch: number, peers: readon
   return { type: "put", key: ACKNOWLEDGED_KEY, value };
 }
 
+/** Whether anybody has acknowledged the newest head of a catalog; true where there is none. */
+export function isHeadKept(catalog: Catalog): boolean {
+  const stored = catalog.store.get(ACKNOWLEDGED_KEY);
+  if (catalog.head === undefined) return true;
+  if (stored === undefined) return false;
+  const { epoch, peers } = acknowledgement.decode(stored);
+  return epoch === catalog.state.headEpoch && peers.length > 0;
+}
+
 /** Peers that are handed the head at the same time. */
 const PUBLISH_LIMIT = 8;
 

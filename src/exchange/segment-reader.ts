@@ -230,8 +230,9 @@ export class SegmentReader {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     if (signal?.aborted === true) return;
-    // Nobody is asked by a life that was fenced: it is not the holders that fail.
-    if (!isFault(error) || isFault(error, "FENCED", "REMOVED")) throw error;
+    if (!isFault(error)) throw error;
+    // Nobody was asked: it is this node that may not.
+    if (isFault(error, "FENCED", "REMOVED")) return;
     const fields = { peer, segment: segmentKey(shard), index: shard.index, why: messageOf(error) };
     if (error.code === "SHARD_CORRUPT") this.#c.log.error("shard-corrupt", fields);
     else this.#c.log.warn("fetch-failed", fields);

@@ -75,10 +75,10 @@ function index(
   const joinGuests = new Map<PeerId, DelegationEntry>();
   const recoveryGuests = new Map<PeerId, Member | FormerMember>();
   winners.sort((a, b) => compareBytes(a.hash, b.hash));
+  const newest = newestOfPeers(winners);
   for (const entry of winners) {
     const member = memberOf(entry);
-    // One node key under two owners: only the node itself can have signed both, so the choice may be arbitrary.
-    if (byPeer.has(member.peer)) {
+    if (newest.get(member.peer) !== entry) {
       former.push({ ...member, state: "replaced" });
       continue;
     }
@@ -100,6 +100,19 @@ function index(
     recoveryGuests,
     joinGuests,
   };
+}
+
+/**
+ * One node key under two owners: only the node itself can have signed both, when it became a node of its own again.
+ * Some may not have heard yet why it had to.
+ */
+function newestOfPeers(winners: readonly CertificateEntry[]): Map<PeerId, CertificateEntry> {
+  const newest = new Map<PeerId, CertificateEntry>();
+  for (const entry of winners) {
+    const known = newest.get(entry.body.peer);
+    if (known === undefined || known.body.issuedMs < entry.body.issuedMs) newest.set(entry.body.peer, entry);
+  }
+  return newest;
 }
 
 function memberOf({ body, hash }: CertificateEntry): Member {

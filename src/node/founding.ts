@@ -81,14 +81,14 @@ export async function joinExisting(
   };
 }
 
-async function newRepository({ meta, rng }: FoundingComponents, identity: Identity): Promise<void> {
+export async function newRepository({ meta, rng }: FoundingComponents, identity: Identity): Promise<void> {
   const store = prefixed(meta, NAMESPACE.catalog);
   if (Catalog.open(store) !== undefined) return;
   const incarnation = incarnationOf(rng.bytes(INCARNATION_BYTES));
   await Catalog.create(store, { owner: identity.keys.owner, incarnation });
 }
 
-function slotFor(
+export function slotFor(
   { rng, clock }: FoundingComponents,
   identity: Identity,
   swarm: SwarmId,

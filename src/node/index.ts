@@ -9,6 +9,7 @@ export type { PendingDecision } from "../membership/index.ts";
 export { parseProfile, type Survival } from "../placement/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
 export { Administration, type Cancelled, type Decided } from "./administration.ts";
+export { joinAgain, joinedAgain, pendingSnapshots, replaceRepository } from "./adoption.ts";
 export {
   catFile,
   diffSnapshots,
@@ -20,7 +21,13 @@ export {
 } from "./browse.ts";
 export { type Imported, importCatalog } from "./catalog-import.ts";
 export { type Founded, type FoundingComponents, foundSwarm, joinExisting } from "./founding.ts";
-export { type Identity, newIdentity } from "./identity.ts";
+export {
+  type Identity,
+  type IdentitySecrets,
+  identityOf,
+  newIdentity,
+  newOwnerSecrets,
+} from "./identity.ts";
 export { Node, type NodeInit } from "./node.ts";
 export type { NodeStanding } from "./node-standing.ts";
 export type { OlderHead, RescuedSnapshot } from "./older-heads.ts";

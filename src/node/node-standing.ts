@@ -25,7 +25,7 @@ export interface StandingInit {
 }
 
 export interface StandingEvidence {
-  readonly roster: Pick<Roster, "member" | "memberOfOwner" | "former" | "sortedEntries">;
+  readonly roster: Pick<Roster, "member" | "memberOfOwner" | "former" | "sortedEntries" | "isWithdrawn">;
   /** What the owner's recovery identity certified last. */
   readonly certified: { readonly incarnation: Incarnation; readonly timeMs: number } | undefined;
   /** As what connected members answer this node. */
@@ -72,9 +72,9 @@ export function faultOfStanding(standing: NodeStanding, owner: OwnerId): Fault |
   }
 }
 
-/** The first that names this owner up to its generation. */
+/** The first that stands of those that name this owner up to its generation. */
 function removalOf(
-  roster: Pick<Roster, "sortedEntries">,
+  roster: Pick<Roster, "sortedEntries" | "isWithdrawn">,
   owner: OwnerId,
   generation: number,
 ): RemovalEntry | undefined {
@@ -82,6 +82,7 @@ function removalOf(
     .sortedEntries()
     .filter((entry) => entry.type === "removal")
     .filter(({ body }) => body.owner === owner && body.generation >= generation)
+    .filter(({ hash }) => !roster.isWithdrawn(toHex(hash)))
     .sort((a, b) => a.body.issuedMs - b.body.issuedMs)[0];
 }
 

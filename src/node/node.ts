@@ -194,6 +194,11 @@ export class Node {
     return this.#fence.why !== undefined;
   }
 
+  /** Throws what says why this node is read-only; returns where it is not. */
+  requireUnfenced(): void {
+    this.#fence.check();
+  }
+
   get isGuest(): boolean {
     return this.#init.guest === true;
   }
@@ -212,6 +217,7 @@ export class Node {
     uses: number;
     quotaBytes?: number;
   }): Promise<{ token: string; expiresAtMs: number }> {
+    this.#fence.check();
     const administrator = this.administration.key();
     const { clock, rng, directory, network } = this.ports;
     const own = directory.ownAddresses().slice(0, 2);

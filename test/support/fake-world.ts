@@ -83,6 +83,8 @@ const unexpected = (): never => {
 const noLocalOperations: LocalOperations = {
   initHome: unexpected,
   joinHome: unexpected,
+  adoptHome: unexpected,
+  completeAdoption: unexpected,
   recoverHome: unexpected,
   runDaemon: unexpected,
 };

@@ -1,0 +1,17 @@
+import type { Guest } from "../adapters/libp2p/index.ts";
+import { Fault, isFault } from "../base/fault.ts";
+import type { PeerId } from "../base/ids.ts";
+
+/** The first member that answers. */
+export async function dialAny(guest: Guest, addresses: readonly string[]): Promise<PeerId> {
+  let last: unknown;
+  for (const address of addresses) {
+    try {
+      return await guest.dial(address);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      last = error;
+    }
+  }
+  throw last ?? new Fault({ code: "USAGE", reason: "There is no address of any member to dial." });
+}
