@@ -67,6 +67,32 @@ describe("trees", () => {
     for (const page of now) expect(page.length).toBeLessThan(16 * KIB);
   });
 
+  it.each<[string, (i: number) => string]>([
+    ["numbered", (i) => `IMG_${String(i).padStart(6, "0")}.JPG`],
+    ["in steps of a power of two", (i) => `f${(i * 256).toString(16).padStart(8, "0")}`],
+    ["of a mail directory", (i) => `${1_700_000_000 + i * 37}.M${i}P${1000 + (i % 7)}.host,S=${i % 100}:2,S`],
+  ])(
+    "a hundred thousand entries with names %s: pages of the format's size, one new name changes two",
+    (_, nameOf) => {
+      const full = pageSizesFor(4 * MIB);
+      const before = Array.from({ length: 100_000 }, (__, i) => file(nameOf(i)));
+      const pages = pagesOfTree(before, full);
+      for (const page of pages.slice(0, -1)) {
+        expect(page.length).toBeGreaterThan(full.treeBytesMin / 4);
+        expect(page.length).toBeLessThan(full.treeBytesMax);
+      }
+      // 64 KiB of entries, and 256 more until a name ends the page: about a hundred pages, not a thousand or ten.
+      expect(pages.length).toBeGreaterThan(60);
+      expect(pages.length).toBeLessThan(300);
+      const old = new Set(pages.map((page) => toHex(sha256(page))));
+      for (const at of [1, 33_333, 99_999]) {
+        const after = before.toSpliced(at, 0, file(`${nameOf(at - 1)}~`));
+        const changed = pagesOfTree(after, full).filter((page) => !old.has(toHex(sha256(page))));
+        expect(changed.length).toBeLessThanOrEqual(2);
+      }
+    },
+  );
+
   it("names out of order, twice, or no names at all are refused", () => {
     expect(() => pagesOfTree([file("b"), file("a")], SMALL)).toThrow();
     const page = pagesOfTree([file("a"), file("b")], SMALL)[0] ?? new Uint8Array(0);
