@@ -120,11 +120,18 @@ describe("the launcher", () => {
     const ran = await run(launcher, ["a b", "", "*", "--version"], path);
     expect(ran).toMatchObject({ status: 42, stderr: "" });
     // Options for Node itself come first, then the program and its arguments.
-    const [program] = ran.stdout.split(join(folder, "a checkout/src/cli/main.ts"), 1);
-    expect(program).toMatch(/^(<--[a-z-]+=\d+>)*<$/);
-    expect(ran.stdout.slice(program?.length)).toBe(
-      `${join(folder, "a checkout/src/cli/main.ts")}><a b><><*><--version>`,
-    );
+    const program = join(folder, "a checkout/src/cli/main.ts");
+    const [before, after] = ran.stdout.split(`<${program}>`);
+    expect(after).toBe("<a b><><*><--version>");
+    const options = [...(before ?? "").matchAll(/<([^<>]*)>/g)].map(([, option]) => option ?? "");
+    expect(options.map((option) => `<${option}>`).join("")).toBe(before);
+    expect(options).toContainEqual(expect.stringMatching(/^--max-semi-space-size=\d+$/));
+    // Each is one that the Node of the checkout takes, and that it does not take for the program's name.
+    expect(await run(process.execPath, [...options, "--eval", "console.log(process.argv.length)"])).toEqual({
+      status: 0,
+      stdout: "1\n",
+      stderr: "",
+    });
   });
 });
 

@@ -42,10 +42,22 @@ describe("Packer", () => {
   it("puts small arrays together, so that each does not cost a buffer, and none drags a pool along", () => {
     const packer = new Packer();
     const ids = Array.from({ length: 1000 }, (_, i) => Buffer.from(`id ${i}`.padEnd(32)));
-    const arrived = moved(packer, ids.map(packer.give));
+    const packed = ids.map(packer.give);
+    const sizes = packer.transfer.map((buffer) => buffer.byteLength);
+    const arrived = moved(packer, packed);
     expect(arrived.map((bytes) => Buffer.from(bytes).toString())).toEqual(ids.map((id) => id.toString()));
-    // 1, 2, 4, 8, 16 and 32 KiB.
-    expect(packer.transfer).toHaveLength(6);
+    expect(sizes).toEqual(sizes.map((_, i) => KIB * 2 ** i));
+    const total = sizes.reduce((a, b) => a + b);
+    expect(total).toBeGreaterThanOrEqual(32_000);
+    expect(total).toBeLessThanOrEqual(2 * 32_000 + KIB);
+  });
+
+  it("makes buffers of 64 KiB for many small arrays, and none larger: the receiver may keep one array of each", () => {
+    const packer = new Packer();
+    for (let i = 0; i < 100_000; i++) packer.give(Buffer.from(`id ${i}`.padEnd(32)));
+    const sizes = packer.transfer.map((buffer) => buffer.byteLength);
+    expect(Math.max(...sizes)).toBe(64 * KIB);
+    expect(sizes.length).toBeLessThanOrEqual(Math.ceil((100_000 * 32) / (64 * KIB)) + 6);
   });
 
   it("makes a short message cost no more than a short buffer, since the receiver may keep it for long", () => {
