@@ -6,7 +6,14 @@ import { SILENT_LOG } from "../../src/base/log.ts";
 import type { RecoveryKeys } from "../../src/crypto/index.ts";
 import { createWasmCodec } from "../../src/erasure/index.ts";
 import { RecordStore, Roster } from "../../src/membership/index.ts";
-import { importCatalog, NAMESPACE, type PoolFindings, Recovery } from "../../src/node/index.ts";
+import {
+  type Imported,
+  importCatalog,
+  NAMESPACE,
+  type PoolFindings,
+  pickHead,
+  Recovery,
+} from "../../src/node/index.ts";
 import { prefixed } from "../../src/ports/index.ts";
 import type { Machine } from "./swarm.ts";
 
@@ -32,13 +39,14 @@ export async function recoverOnto(
   onto: Machine,
   lost: Machine,
   via: Machine,
-): Promise<{ pool: PoolFindings; bytesFetched: number }> {
+  headId?: string,
+): Promise<{ recovery: Recovery; pool: PoolFindings; imported: Imported; bytesFetched: number }> {
   const { clock } = onto.swarm;
   const { recovery, pool } = await beginRecovery(onto, lost.identity.recovery, via);
-  const head = must(pool.heads[0], "head");
+  const head = headId === undefined ? must(pool.heads[0], "head") : pickHead(pool.heads, headId);
   const incarnation = recovery.newIncarnation();
   const meta = onto.metaDisk.open();
-  const { bytesFetched } = await importCatalog(
+  const imported = await importCatalog(
     {
       store: prefixed(meta, NAMESPACE.catalog),
       client: recovery.client,
@@ -73,5 +81,5 @@ export async function recoverOnto(
   await onto.start();
   onto.swarm.members.push(onto);
   await onto.swarm.settle();
-  return { pool, bytesFetched };
+  return { recovery, pool, imported, bytesFetched: imported.bytesFetched };
 }

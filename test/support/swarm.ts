@@ -28,7 +28,15 @@ import {
   type SnapshotRequest,
   type SnapshotResult,
 } from "../../src/node/index.ts";
-import { type FileOpener, type FileTree, type PeerRole, prefixed } from "../../src/ports/index.ts";
+import {
+  type FileOpener,
+  type FileTree,
+  type NetMessage,
+  type Network,
+  type PeerRole,
+  type Protocol,
+  prefixed,
+} from "../../src/ports/index.ts";
 import { type Life, mortal } from "./mortal.ts";
 import { quiet, SteeredClock } from "./steered-clock.ts";
 
@@ -43,6 +51,13 @@ export interface LogLine {
   readonly event: string;
   readonly fields: Readonly<Record<string, unknown>>;
 }
+
+export type Lie = (asked: {
+  readonly protocol: Protocol;
+  readonly from: PeerId;
+  readonly message: NetMessage;
+  readonly honest: () => Promise<NetMessage>;
+}) => Promise<NetMessage>;
 
 export interface SwarmInit {
   /** Site of each node; the first one founds the swarm. */
@@ -138,6 +153,8 @@ export class Machine {
   /** Wraps what reads files, for files that fail or change. */
   wrapOpener: (opener: FileOpener) => FileOpener = (opener) => opener;
   wrapTree: (tree: FileTree) => FileTree = (tree) => tree;
+  /** Answers in place of the node, which says what it would have said when `honest` is called; `undefined` ends it. */
+  lie: Lie | undefined;
   identity: Identity;
   #founded: Pick<Founded, "slot" | "administratorSeed"> | undefined;
   #sim: SimNode | undefined;
@@ -229,7 +246,7 @@ export class Machine {
       {
         clock: mortal(clock, life),
         rng: this.rng.fork(`life ${++this.#starts}`),
-        network: mortal(this.#sim.network, life),
+        network: mortal(this.#lying(this.#sim.network), life),
         directory: this.#sim.directory,
         meta,
         shards: mortal(this.shardDisk.open(), life),
@@ -310,6 +327,15 @@ export class Machine {
       ...changes,
       snapshot,
     });
+  }
+
+  #lying(network: Network): Network {
+    const handle: Network["handle"] = (protocol, handler) =>
+      network.handle(protocol, async (from, message) => {
+        const honest = async (): Promise<NetMessage> => handler(from, message);
+        return this.lie === undefined ? honest() : this.lie({ protocol, from, message, honest });
+      });
+    return { ...network, handle };
   }
 
   #countingOpener(): FileOpener {
