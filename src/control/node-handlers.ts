@@ -19,6 +19,7 @@ import {
   differenceJson,
   entryJson,
   iso,
+  recoveryUsesJson,
   snapshotInfoJson,
   standingJson,
   survivesJson,
@@ -142,6 +143,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
       bytes: repository.spool.bytes,
       maxBytes: Math.floor(spoolMax),
     },
+    recoveryUses: recoveryUsesJson(node),
     alerts: alertsOf(node, standing),
   };
 }

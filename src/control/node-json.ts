@@ -13,7 +13,7 @@ import type {
   Survival,
 } from "../node/index.ts";
 import { showPath } from "./paths-json.ts";
-import type * as results from "./results.ts";
+import * as results from "./results.ts";
 
 export function iso(ms: number): string {
   return new Date(ms).toISOString();
@@ -85,6 +85,29 @@ export function standingJson(standing: NodeStanding): results.Standing {
   return { state, since: iso(standing.sinceMs), ...(standing.by === undefined ? {} : { by: standing.by }) };
 }
 
+export function recoveryUsesJson(node: Node): results.StatusResult["recoveryUses"] {
+  return node.recoveryWatch
+    .uses()
+    .slice(0, results.LISTED_MAX)
+    .map(({ member, firstMs, lastMs, hellos, reads, submits }) => {
+      const name = node.roster.member(member)?.name;
+      const common = { first: iso(firstMs), last: iso(lastMs), hellos, reads, submits };
+      return { member, ...(name === undefined ? {} : { name }), ...common };
+    });
+}
+
+function recoveryAlert(node: Node): results.Alert | undefined {
+  const uses = recoveryUsesJson(node);
+  const [last] = uses;
+  if (last === undefined) return undefined;
+  const submits = uses.reduce((sum, use) => sum + use.submits, 0);
+  const moved = submits === 0 ? "" : `, ${submits} time(s) to bring it to a new node`;
+  return {
+    code: "recovery-identity-used",
+    text: `This repository's recovery key was used at ${uses.length} member(s) in the last 30 days${moved}, last at ${last.name ?? last.member} at ${last.last}. If that was nobody of yours, somebody else has the 24 words.`,
+  };
+}
+
 const ADOPT =
   'Nothing is written from here. To make this machine a node of its own again, stop the daemon and run "cairn adopt TOKEN".';
 
@@ -116,6 +139,8 @@ export function alertsOf(node: Node, standing: RepositoryStanding): results.Aler
   const alerts: results.Alert[] = [];
   const ended = standingAlert(node.standing);
   if (ended !== undefined) alerts.push(ended);
+  const used = recoveryAlert(node);
+  if (used !== undefined) alerts.push(used);
   if (node.administration.isAdministrator && node.roster.administrators().keys.length === 1) {
     alerts.push({
       code: "single-administrator",

@@ -102,6 +102,21 @@ export const statusResult = z.object({
   /** What this node keeps for others. */
   storage: z.object({ capacityBytes: count, usedBytes: count, freeBytes: count, shards: count }),
   spool: z.object({ segments: count, bytes: count, maxBytes: count }),
+  /**
+   * Uses of this owner's recovery key in the last 30 days, as the members say at which it was used, the last first:
+   * how often it asked for the slot, began to read, and brought the owner to a new node.
+   */
+  recoveryUses: listed(
+    z.object({
+      member: z.string(),
+      name: z.string().optional(),
+      first: isoTime,
+      last: isoTime,
+      hellos: count,
+      reads: count,
+      submits: count,
+    }),
+  ),
   /** The oldest byte held here that was not re-read since, once there is a scrub. */
   scrub: z.object({ oldestUnverifiedMs: count, corrupt: count }).optional(),
   /** Segments waiting for repair, once there is one. */

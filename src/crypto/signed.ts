@@ -18,6 +18,7 @@ export type SignedType =
   | "status"
   | "slot"
   | "incarnation"
+  | "recovery-use"
   | "descriptor"
   | "map"
   | "head"

@@ -1,17 +1,20 @@
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
-import { ownerIdOf, peerIdOf } from "../base/ids.ts";
+import { idBytes, ownerIdOf, peerIdOf } from "../base/ids.ts";
 import { KIB, MIB } from "../base/units.ts";
 import { NO_INCARNATION, type Signed, type SignedType } from "../crypto/signed.ts";
 import { incarnationBody } from "../wire/data.ts";
 import { nodeStatusCodec } from "../wire/membership.ts";
+import { RECOVERY_USE_KEPT_MS, recoveryUseBody } from "../wire/recovery-use.ts";
 import type { Roster } from "./roster.ts";
+import { CLOCK_SKEW_MS } from "./rules.ts";
 
 /** Signed statements of which a newer one takes the place of an older one. */
 export const RECORD_TYPES = [
   "status",
   "slot",
   "incarnation",
+  "recovery-use",
   "head",
   "map",
   "live-set",
@@ -34,6 +37,8 @@ export interface RecordRule {
   subkey(body: Uint8Array): Uint8Array;
   /** Throws `FORMAT_INVALID` for a body that is not one of this type. */
   check(record: Signed): void;
+  /** From when to when it is taken and kept. @default always */
+  lifetime?(body: Uint8Array): { readonly fromMs: number; readonly untilMs: number };
 }
 
 export type RecordRules = Readonly<Record<RecordType, RecordRule>>;
@@ -100,6 +105,20 @@ export const DEFAULT_RECORD_RULES: RecordRules = {
     subkey: noSubkey,
     // Every put and every head of the owner asks it which life is the one: one that nobody can read would stop them all.
     check: ({ body }) => void incarnationBody.decode(body),
+  },
+  // One of each owner whose recovery identity was at this member in a month: more are a drill of the whole swarm.
+  "recovery-use": {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: KIB,
+    keysPerSignerMax: 256,
+    mayBeSignedBy: byNode,
+    subkey: (body) => idBytes(recoveryUseBody.decode(body).owner),
+    check: checkNoIncarnation,
+    lifetime: (body) => {
+      const { lastMs } = recoveryUseBody.decode(body);
+      return { fromMs: lastMs - CLOCK_SKEW_MS, untilMs: lastMs + RECOVERY_USE_KEPT_MS };
+    },
   },
   head: { ...ofOwner, bodyBytesMax: 4 * MIB, keysPerSignerMax: 256 },
   // 256 partitions of up to 64 classes and lives.

@@ -7,7 +7,7 @@ import { type Incarnation, idBytes } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { sha256 } from "../crypto/hash.ts";
 import { checkSigned, NO_INCARNATION, type Signed, signedHash } from "../crypto/signed.ts";
-import type { MetaOp, MetaStore } from "../ports/index.ts";
+import type { Clock, MetaOp, MetaStore } from "../ports/index.ts";
 import { bytesUpTo, codec } from "../wire/codec.ts";
 import { decodeSigned, encodeSigned, SIGNED_BODY_BYTES_MAX } from "../wire/signed.ts";
 import { ITEM_KEY_BYTES, type SetItem } from "./item-set.ts";
@@ -58,6 +58,8 @@ export interface RecordComponents {
   /** Keys below `record/` and `fork/` are the records'. */
   readonly store: MetaStore;
   readonly roster: Roster;
+  /** For what expires; without one nothing does. */
+  readonly clock?: Pick<Clock, "wallMs">;
   readonly log: Log;
 }
 
@@ -84,6 +86,7 @@ export function recordKeyBytes({ type, signer, incarnation, subkey }: RecordKey)
 export class RecordStore {
   readonly #store: MetaStore;
   readonly #roster: Roster;
+  readonly #clock: Pick<Clock, "wallMs"> | undefined;
   readonly #log: Log;
   readonly #rules: RecordRules;
   readonly #writing = new Semaphore(1);
@@ -94,7 +97,8 @@ export class RecordStore {
   readonly #listeners = new Set<(change: RecordChange) => void>();
   #batch = new RecordBatch();
 
-  private constructor({ store, roster, log }: RecordComponents, rules: RecordRules) {
+  private constructor({ store, roster, clock, log }: RecordComponents, rules: RecordRules) {
+    this.#clock = clock;
     this.#store = store;
     this.#roster = roster;
     this.#log = log;
@@ -207,11 +211,12 @@ export class RecordStore {
     return view;
   }
 
-  /** Drops what its signer no longer may say (the status of a removed node). */
+  /** Drops what its signer no longer may say (the status of a removed node), and what has expired. */
   async prune(): Promise<void> {
     await this.#writing.run(async () => {
       const gone = [...this.#known.values()].filter(
-        (known) => !this.#rules[known.type].mayBeSignedBy(known.signer, this.#roster),
+        (known) =>
+          !this.#rules[known.type].mayBeSignedBy(known.signer, this.#roster) || this.#hasExpired(known),
       );
       if (gone.length === 0) return;
       await this.#store.write(
@@ -288,6 +293,24 @@ export class RecordStore {
     }
     checkSigned(record, { type: known.type, swarm: this.#roster.swarm });
     rule.check(record);
+    this.#checkLifetime(record, rule);
+  }
+
+  #checkLifetime({ type, body, epoch }: Signed, { lifetime }: RecordRule): void {
+    const nowMs = this.#clock?.wallMs();
+    if (lifetime === undefined || nowMs === undefined) return;
+    const { fromMs, untilMs } = lifetime(body);
+    if (nowMs < fromMs)
+      throw new Fault({ code: "NOT_ALLOWED", reason: `the time of a ${type} is to come yet` });
+    if (nowMs >= untilMs)
+      throw new Fault({ code: "RECORD_STALE", what: type, epoch, knownEpoch: Math.floor(nowMs / 1000) });
+  }
+
+  #hasExpired(known: KnownRecord): boolean {
+    const { lifetime } = this.#rules[known.type];
+    const nowMs = this.#clock?.wallMs();
+    if (lifetime === undefined || nowMs === undefined) return false;
+    return this.#read(known).every(({ body }) => nowMs >= lifetime(body).untilMs);
   }
 
   #keep(record: Signed, before: KnownRecord, hash: Uint8Array): "added" | "forked" {
@@ -368,6 +391,7 @@ function rulesWith(changes: Readonly<Partial<Record<RecordType, Partial<RecordRu
     status: of("status"),
     slot: of("slot"),
     incarnation: of("incarnation"),
+    "recovery-use": of("recovery-use"),
     head: of("head"),
     map: of("map"),
     "live-set": of("live-set"),

@@ -51,6 +51,8 @@ const REFUSED_MAX = 4096;
 const PASSED_ON_MAX = 16;
 /** A machine that comes back after long should not take half a minute to hear what became of it. */
 const FIRST_ROUND_MS = 5 * SECOND_MS;
+/** About an hour: what expires is looked for so often. */
+const PRUNE_EVERY_ROUNDS = 120;
 
 /**
  * Spreads roster entries and gossiped records: news at once to connected members, who pass on what was new to
@@ -288,6 +290,7 @@ export class SyncService {
     const { clock, rng, roster } = this.#components;
     const { signal } = this.#stopping;
     let waitMs = Math.min(FIRST_ROUND_MS, this.#intervalMs);
+    let rounds = 0;
     while (!signal.aborted) {
       try {
         await clock.sleep(waitMs * (0.75 + rng.float() / 2), signal);
@@ -297,6 +300,7 @@ export class SyncService {
       }
       waitMs = this.#intervalMs;
       roster.tick();
+      if (++rounds % PRUNE_EVERY_ROUNDS === 0) this.#run(this.#prune());
       for (const peer of this.#sample(this.#neighbours)) this.#waiting.add(peer);
       this.#startSessions();
     }

@@ -12,6 +12,8 @@ import { DecisionWatch } from "./decision-watch.ts";
 import type { NodeStanding } from "./node-standing.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 import { recoverDoor } from "./recover-door.ts";
+import { RecoveryUses } from "./recovery-uses.ts";
+import { RecoveryWatch } from "./recovery-watch.ts";
 import { Repository } from "./repository.ts";
 import { publishSlot } from "./slot.ts";
 import { StandingKeeper } from "./standing-keeper.ts";
@@ -54,6 +56,8 @@ export class Node {
   readonly #holder: Holder;
   readonly #sync: SyncService;
   readonly #beat: StatusBeat;
+  readonly #recoveryUses: RecoveryUses;
+  readonly recoveryWatch: RecoveryWatch;
   readonly #standing: StandingKeeper | undefined;
   readonly #fence: Fence;
   /** Role of everybody who has one for good, as it was when the roster last changed. */
@@ -88,6 +92,11 @@ export class Node {
       { ...ports, ...parts, signer: init.signer },
       { programVersion: init.program },
     );
+    this.#recoveryUses = new RecoveryUses({ ...ports, ...parts, signer: init.signer });
+    this.recoveryWatch = new RecoveryWatch(
+      { ...ports, ...parts, store: prefixed(ports.meta, NAMESPACE.told) },
+      { owner: this.repository.catalog.owner },
+    );
     this.#fence = parts.fence;
     this.#standing = this.isGuest ? undefined : this.#standingKeeper();
   }
@@ -116,7 +125,12 @@ export class Node {
   /** `roster` was opened before the network was: it decides whom the network lets in. */
   static async open(ports: NodePorts, roster: Roster, init: NodeInit): Promise<Node> {
     const { log, clock, meta, network } = ports;
-    const records = await RecordStore.open({ store: prefixed(meta, NAMESPACE.membership), roster, log });
+    const records = await RecordStore.open({
+      store: prefixed(meta, NAMESPACE.membership),
+      roster,
+      clock,
+      log,
+    });
     const swarm = roster.swarm;
     const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log, clock }, { swarm });
     const registry = ownerRegistry(roster, records);
@@ -158,6 +172,7 @@ export class Node {
         holder: this.#holder,
         self: network.self,
         ownAddresses: () => this.ports.directory.ownAddresses(),
+        uses: this.#recoveryUses,
         clock,
         log,
       }),
@@ -172,6 +187,7 @@ export class Node {
       new DecisionWatch({ roster: this.roster, log }).start(),
     );
     this.#standing?.begin();
+    this.#unsubscribe.push(this.recoveryWatch.start());
     this.#sync.start();
     await this.#beat.start();
     if (this.standing.state === "member") await this.#holder.announceKept();
@@ -186,6 +202,8 @@ export class Node {
     await this.#standing?.idle();
     await this.repository.stop();
     await this.#beat.stop();
+    await this.#recoveryUses.stop();
+    await this.recoveryWatch.idle();
     await this.#sync.stop();
   }
 

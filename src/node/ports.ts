@@ -50,4 +50,5 @@ export const NAMESPACE = {
   kept: Uint8Array.of(0x4b), // K
   shards: Uint8Array.of(0x53), // S
   catalog: Uint8Array.of(0x43), // C
+  told: Uint8Array.of(0x54), // T
 } as const;

@@ -20,6 +20,7 @@ import {
   recoverRequest,
 } from "../wire/recover.ts";
 import { encodeSigned } from "../wire/signed.ts";
+import type { RecoveryUses } from "./recovery-uses.ts";
 import { statusOf } from "./swarm-view.ts";
 
 export interface RecoverDoorComponents {
@@ -29,6 +30,8 @@ export interface RecoverDoorComponents {
   readonly holder: Holder;
   readonly self: PeerId;
   readonly ownAddresses: () => readonly string[];
+  /** Tells the owner. */
+  readonly uses: Pick<RecoveryUses, "note">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -47,6 +50,7 @@ export function recoverDoor(
     if (own !== undefined)
       return { head: recoverAnswer.encode(await answerOrRefuse(components, from, own)), body: EMPTY };
     const owner = recoveringOwner(components.roster, from).owner;
+    components.uses.note(owner, publicKeyOfPeer(from), "read");
     return components.holder.answer(owner, dataRequest.decode(message.head), message.body, false);
   };
 }
@@ -79,12 +83,16 @@ async function answer(
   from: PeerId,
   request: RecoverRequest,
 ): Promise<RecoverAnswer> {
-  const { roster, records, clock, log } = components;
+  const { roster, records, clock, log, uses } = components;
   switch (request.t) {
     case "hello": {
       const { owner, nowMs, page } = recoverHello({ roster, clock }, from, request.page);
       const identity = publicKeyOfPeer(from);
-      log.warn("recovery-identity-used", { owner: owner.owner, guest: from });
+      // The pages that follow the first are the same hello.
+      if (request.page.after === undefined) {
+        log.warn("recovery-identity-served", { owner: owner.owner, guest: from });
+        uses.note(owner.owner, identity, "hello");
+      }
       const slots = records.versions({ type: "slot", signer: identity }).map(encodeSigned);
       const incarnations = [...records.ofType("incarnation", identity)].map(encodeSigned);
       return { t: "welcome", v: 1, owner: owner.owner, nowMs, page, slots, incarnations };
@@ -99,6 +107,7 @@ async function answer(
       const accepted = await submitRecovered({ roster, clock, log }, from, request.certificate);
       // From here on the old machine's writes are refused; the record spreads with the certificate.
       await records.put(request.incarnation);
+      uses.note(recoveringOwner(roster, from).owner, publicKeyOfPeer(from), "submit");
       return { t: "accepted", v: 1, accepted };
     }
   }

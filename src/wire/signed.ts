@@ -12,6 +12,7 @@ const SIGNED_TYPES = [
   "status",
   "slot",
   "incarnation",
+  "recovery-use",
   "descriptor",
   "map",
   "head",

@@ -85,6 +85,7 @@ export function verifyResult(changes: Partial<VerifyResult> = {}): VerifyResult 
 export function statusResult(changes: Partial<StatusResult> = {}): StatusResult {
   return {
     standing: { state: "member" },
+    recoveryUses: [],
     node: {
       peerId: "12D3KooWQf8AL8c1gCLEhJ3fkTk7sVdRrJE6tUuoBZpRzpXbTnRk",
       name: "till-3",

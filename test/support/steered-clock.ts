@@ -57,6 +57,16 @@ export class SteeredClock implements Clock {
     await quiet();
   }
 
+  /** So much time is gone at once, as after a suspended machine: every sleeper that was due meanwhile wakes once. */
+  async jump(ms: number): Promise<void> {
+    const due = [...this.#sleepers].filter(({ atMs }) => atMs <= this.wallMs() + ms);
+    this.#skippedMs += ms;
+    for (const sleeper of due.sort((a, b) => a.atMs - b.atMs)) {
+      if (this.#sleepers.has(sleeper)) this.#wake(sleeper);
+      await quiet();
+    }
+  }
+
   /** Skips whatever is slept for until the promise settles; fails when that would take longer than `withinMs`. */
   async during<T>(promise: Promise<T>, withinMs = 600_000): Promise<T> {
     let settled = false;
