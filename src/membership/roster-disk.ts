@@ -8,7 +8,7 @@ import { compareForReplay, type KnownEntry, RosterBook } from "./book.ts";
 import { decodeEntry, type RosterEntry } from "./entry.ts";
 
 const storedSchema = z.object({ v: z.literal(1), seenMs: count, entry: bytesUpTo(ENTRY_BYTES_MAX) }).strict();
-const storedCodec = codec("stored roster entry", storedSchema);
+export const storedEntryCodec = codec("stored roster entry", storedSchema);
 
 const PREFIX = utf8("roster/");
 const PREFIX_END = utf8("roster0");
@@ -22,10 +22,15 @@ export async function writeEntries(
   store: MetaStore,
   puts: readonly KnownEntry[],
   drops: readonly RosterEntry[],
+  /** Written with them. */
+  others: readonly MetaOp[] = [],
 ): Promise<void> {
-  const ops: MetaOp[] = drops.map((entry) => ({ type: "delete", key: storeKey(entry) }));
+  const ops: MetaOp[] = [
+    ...others,
+    ...drops.map((entry): MetaOp => ({ type: "delete", key: storeKey(entry) })),
+  ];
   for (const { entry, seenMs } of puts) {
-    const value = storedCodec.encode({ v: 1, seenMs, entry: entry.bytes });
+    const value = storedEntryCodec.encode({ v: 1, seenMs, entry: entry.bytes });
     ops.push({ type: "put", key: storeKey(entry), value });
   }
   await store.write(ops, { sync: true });
@@ -35,7 +40,7 @@ export async function writeEntries(
 export async function readBook(store: MetaStore): Promise<RosterBook | undefined> {
   const stored: KnownEntry[] = [];
   for await (const [key, value] of store.scan({ from: PREFIX, to: PREFIX_END })) {
-    const { seenMs, entry: bytes } = storedCodec.decode(value);
+    const { seenMs, entry: bytes } = storedEntryCodec.decode(value);
     const entry = decodeEntry(bytes);
     if (toHex(storeKey(entry)) !== toHex(key)) {
       throw new Fault({

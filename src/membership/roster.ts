@@ -8,6 +8,7 @@ import type { GenesisBody } from "../wire/membership.ts";
 import type { AdministratorSet } from "./authority.ts";
 import { compareForReplay, type KnownEntry, RosterBook, replayRank } from "./book.ts";
 import type { PendingDecision } from "./decisions.ts";
+import { Displaced } from "./displaced.ts";
 import { type CertificateEntry, type DelegationEntry, decodeEntry, type RosterEntry } from "./entry.ts";
 import { ITEM_KEY_BYTES, ItemSet, type SetItem } from "./item-set.ts";
 import { readBook, writeEntries } from "./roster-disk.ts";
@@ -46,6 +47,7 @@ export class Roster {
   readonly #writing = new Semaphore(1);
   readonly #listeners = new Set<(change: RosterChange) => void>();
   readonly #items = new ItemSet();
+  readonly #displaced: Displaced;
   #book: RosterBook;
   #view: RosterView | undefined;
   #timeChanged = false;
@@ -53,7 +55,8 @@ export class Roster {
     | { readonly of: readonly FormerMember[]; readonly byPeer: ReadonlyMap<PeerId, FormerMember> }
     | undefined;
 
-  private constructor({ store, clock }: RosterComponents, book: RosterBook) {
+  private constructor({ store, clock }: RosterComponents, book: RosterBook, displaced: Displaced) {
+    this.#displaced = displaced;
     this.#store = store;
     this.#clock = clock;
     this.#book = book;
@@ -79,7 +82,7 @@ export class Roster {
     if (known !== undefined && known.swarm !== book.swarm) {
       throw new Fault({ code: "NOT_ALLOWED", reason: "this home belongs to another swarm" });
     }
-    const roster = known ?? new Roster(components, book);
+    const roster = known ?? new Roster(components, book, new Displaced());
     if (known === undefined) await writeEntries(components.store, book.entries(), []);
     const outcomes = await roster.applyAll(init.entries ?? [], { replay: true });
     for (const outcome of outcomes) if (outcome instanceof Fault) throw outcome;
@@ -89,7 +92,8 @@ export class Roster {
   /** `undefined` when the store has none. Throws `FORMAT_INVALID` when what it has was damaged. */
   static async open(components: RosterComponents): Promise<Roster | undefined> {
     const book = await readBook(components.store);
-    return book === undefined ? undefined : new Roster(components, book);
+    if (book === undefined) return undefined;
+    return new Roster(components, book, await Displaced.open(components.store));
   }
 
   get swarm(): SwarmId {
@@ -145,14 +149,18 @@ export class Roster {
       if (added.size === 0) return outcomes;
       const puts = [...added.values()];
       const drops = [...dropped.values()];
+      const displaced = drops.flatMap((entry) => {
+        return entry.type === "certificate" ? [{ entry, seenMs: this.#clock.wallMs() }] : [];
+      });
       try {
-        await writeEntries(this.#store, puts, drops);
+        await writeEntries(this.#store, puts, drops, this.#displaced.opsFor(displaced));
       } catch (error) {
         // Memory must not be ahead of the disk: what was not written was not applied.
         this.#book = must(await readBook(this.#store), "the roster on disk");
         this.#view = undefined;
         throw error;
       }
+      this.#displaced.note(displaced);
       for (const entry of drops) this.#items.remove(itemOf(entry));
       for (const { entry } of puts) this.#items.put(itemOf(entry));
       this.#notify({ added: puts.map(({ entry }) => entry), dropped: drops });
@@ -178,6 +186,16 @@ export class Roster {
       this.#formerBy = { of: former, byPeer };
     }
     return this.#formerBy.byPeer.get(peer);
+  }
+
+  /**
+   * Of a node that was a member here until another use of its token turned out to count: the certificate that does.
+   * `undefined` for everybody else, and for one that has become a member again.
+   */
+  displacedBy(peer: PeerId): CertificateEntry | undefined {
+    const own = this.#displaced.certificateOf(peer);
+    if (own === undefined || this.member(peer) !== undefined) return undefined;
+    return own.body.by === "delegation" ? this.#book.useOf(own.body.delegation) : undefined;
   }
 
   member(peer: PeerId): Member | undefined {
@@ -209,7 +227,8 @@ export class Roster {
     const delegation = view.joinGuests.get(peer);
     if (delegation !== undefined && this.#clock.wallMs() <= delegation.body.expiresMs + CLOCK_SKEW_MS)
       return "join-guest";
-    return this.formerMember(peer) === undefined ? "stranger" : "former";
+    const wasMember = this.formerMember(peer) ?? this.#displaced.certificateOf(peer);
+    return wasMember === undefined ? "stranger" : "former";
   }
 
   /** The delegation that lets this guest in, expired or not. */

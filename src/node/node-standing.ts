@@ -11,7 +11,7 @@ import type { RemovalEntry, Roster } from "../membership/index.ts";
 export type NodeStanding =
   | { readonly state: "member" | "guest" | "unlisted" }
   | {
-      readonly state: "fenced" | "removed";
+      readonly state: "fenced" | "removed" | "unlisted";
       /** The date of what ended it. */
       readonly sinceMs: number;
       /** The peer id of the node that took its place, or the public key of the administrator who signed. */
@@ -25,7 +25,10 @@ export interface StandingInit {
 }
 
 export interface StandingEvidence {
-  readonly roster: Pick<Roster, "member" | "memberOfOwner" | "former" | "sortedEntries" | "isWithdrawn">;
+  readonly roster: Pick<
+    Roster,
+    "member" | "memberOfOwner" | "former" | "sortedEntries" | "isWithdrawn" | "displacedBy"
+  >;
   /** What the owner's recovery identity certified last. */
   readonly certified: { readonly incarnation: Incarnation; readonly timeMs: number } | undefined;
   /** As what connected members answer this node. */
@@ -48,6 +51,8 @@ export function standingOf(
     return removal !== undefined && isOut ? removedBy(removal) : { state: "member" };
   }
   const own = roster.former().find((one) => one.peer === peer && one.owner === owner);
+  const winner = roster.displacedBy(peer);
+  if (winner !== undefined) return { state: "unlisted", sinceMs: winner.body.issuedMs, by: winner.body.peer };
   if (own === undefined) return { state: "unlisted" };
   if (own.state === "removed") {
     const removal = removalOf(roster, owner, own.generation);

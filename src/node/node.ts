@@ -190,8 +190,10 @@ export class Node {
     this.#unsubscribe.push(this.recoveryWatch.start());
     this.#sync.start();
     await this.#beat.start();
-    if (this.standing.state === "member") await this.#holder.announceKept();
-    if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
+    if (this.standing.state === "member") {
+      await this.#holder.announceKept();
+      if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
+    }
     if (this.roster.administrators().keys.length === 1 && this.administration.isAdministrator) {
       log.warn("single-administrator", { hint: "its key comes back with this node's recovery key only" });
     }

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { Fault } from "../../src/base/fault.ts";
+import { HOUR_MS } from "../../src/base/units.ts";
 import type { Network } from "../../src/ports/network.ts";
 import { until } from "../contract/network.ts";
 import { allConnected, areConnected, RosterSwarm, tellAddresses } from "./libp2p-rosters.ts";
@@ -42,7 +44,8 @@ test("who could not hear of a newcomer is connected to it soon after it can", as
 
 test("a member that missed the news and compares with nobody hears it at the newcomer's word", async () => {
   swarm.listed("x");
-  const a = await swarm.founder();
+  // No comparison gets ahead of the introduction.
+  const a = await swarm.founder({ intervalMs: HOUR_MS });
   let isDeaf = false;
   // Its connections stand all the time, so that nothing but an introduction tells it.
   const deafened = (network: Network): Network => ({
@@ -53,7 +56,7 @@ test("a member that missed the news and compares with nobody hears it at the new
         return await handler(from, message);
       }),
     request: async (...args) => {
-      if (args[1] === "sync") throw new Error("it compares with nobody");
+      if (args[1] === "sync") throw new Fault({ code: "PEER_TIMEOUT", peer: args[0], afterMs: 0 });
       return await network.request(...args);
     },
   });
@@ -69,4 +72,34 @@ test("a member that missed the news and compares with nobody hears it at the new
   isDeaf = false;
   await until("it is introduced", () => newcomer.events.includes("introduced"), 60_000);
   await until("they meet", () => areConnected(newcomer, x), 60_000);
+});
+
+test("a token used on both sides of a partition: one stays a member, the other hears who", async () => {
+  const { a, b, x } = await threeMembers();
+  await swarm.cut(a, x);
+  await swarm.cut(b, x);
+  const [left, right] = [swarm.admission("left", 7), swarm.admission("right", 7)];
+  await a.roster.applyAll(left);
+  await x.roster.applyAll(right);
+  const one = await swarm.node("left", { entries: [...swarm.entries, ...left] });
+  const other = await swarm.node("right", { entries: [...swarm.entries, ...right] });
+  await tellAddresses(one, a);
+  await tellAddresses(other, x);
+  await until("both are let in", () => areConnected(one, a) && areConnected(other, x), 60_000);
+  swarm.heal(a, x);
+  swarm.heal(b, x);
+  const told = () => [one, other].map(({ keys, roster }) => roster.displacedBy(keys.peer)?.body.peer);
+  await until("one of them is told", () => told().some((by) => by !== undefined), 60_000);
+  const [winner, loser] = told()[0] === undefined ? [one, other] : [other, one];
+  expect(told()).toContain(winner.keys.peer);
+  await until(
+    "all others agree",
+    () =>
+      [a, b, x, winner].every(
+        ({ roster }) =>
+          roster.member(winner.keys.peer) !== undefined && roster.member(loser.keys.peer) === undefined,
+      ),
+    60_000,
+  );
+  await until("the one that stays is connected to all", () => allConnected([a, b, x, winner]), 60_000);
 });

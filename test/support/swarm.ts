@@ -195,10 +195,16 @@ export class Machine {
   }
 
   async join(through: Machine): Promise<void> {
-    const { name, site, host, capacityBytes } = this.init;
+    const { site } = this.init;
     const { quotaBytes } = this.swarm.init;
     const quota = quotaBytes === undefined ? {} : { quotaBytes };
     const { token } = await through.node.invite({ site, expiresMs: 3_600_000, uses: 1, ...quota });
+    await this.joinWith(token, through);
+  }
+
+  /** With a token that another machine may have as well. */
+  async joinWith(token: string, through: Machine): Promise<void> {
+    const { name, host, capacityBytes } = this.init;
     const content = parseToken(token);
     const guest = this.guest(guestSigner(content, 0));
     const components = {

@@ -251,10 +251,14 @@ describe("what a roster refuses, each with its reason", () => {
     await swarm.roster.apply(low);
     expect((await faultFrom(() => swarm.roster.apply(high))).code).toBe("TOKEN_USED");
     expect(swarm.roster.roleOf(low.body.peer)).toBe("member");
-    expect(swarm.roster.roleOf(high.body.peer)).toBe("stranger");
+    // It may come to hear what became of it.
+    expect(swarm.roster.roleOf(high.body.peer)).toBe("former");
+    expect(swarm.roster.displacedBy(high.body.peer)?.body.peer).toBe(low.body.peer);
     const reopened = must(await Roster.open(swarm), "roster");
     expect(reopened.digest()).toEqual(swarm.roster.digest());
-    expect(reopened.roleOf(high.body.peer)).toBe("stranger");
+    expect(reopened.roleOf(high.body.peer)).toBe("former");
+    expect(reopened.displacedBy(high.body.peer)?.body.peer).toBe(low.body.peer);
+    expect(reopened.displacedBy(low.body.peer)).toBeUndefined();
   });
 
   it("fewer administrators than the threshold, and takes any two of three", async () => {
@@ -358,7 +362,7 @@ describe("recovering", () => {
     const recovered = recover(swarm, keysOf(name), "m");
     await swarm.roster.apply(recovered);
     await swarm.roster.apply(low);
-    expect(swarm.roster.roleOf(recovered.body.peer)).toBe("stranger");
+    expect(swarm.roster.roleOf(recovered.body.peer)).toBe("former");
     const fresh = must(await Roster.open(swarm), "roster");
     expect(fresh.digest()).toEqual(swarm.roster.digest());
   });
