@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Fault } from "../../src/base/fault.ts";
-import { HOUR_MS } from "../../src/base/units.ts";
 import type { Network } from "../../src/ports/network.ts";
+import { syncRequestCodec } from "../../src/wire/sync.ts";
 import { until } from "../contract/network.ts";
 import { allConnected, areConnected, RosterSwarm, tellAddresses } from "./libp2p-rosters.ts";
 
@@ -44,21 +44,24 @@ test("who could not hear of a newcomer is connected to it soon after it can", as
 
 test("a member that missed the news and compares with nobody hears it at the newcomer's word", async () => {
   swarm.listed("x");
-  // No comparison gets ahead of the introduction.
-  const a = await swarm.founder({ intervalMs: HOUR_MS });
-  let isDeaf = false;
-  // Its connections stand all the time, so that nothing but an introduction tells it.
-  const deafened = (network: Network): Network => ({
+  // No comparison gets ahead of the introduction, and its connections stand all the time.
+  const withoutComparing = (network: Network): Network => ({
     ...network,
+    request: async (...args) => {
+      const isComparison = args[1] === "sync" && syncRequestCodec.decode(args[2].head).kind === "compare";
+      if (isComparison) throw new Fault({ code: "PEER_TIMEOUT", peer: args[0], afterMs: 0 });
+      return await network.request(...args);
+    },
+  });
+  const a = await swarm.founder({ wrap: withoutComparing });
+  let isDeaf = false;
+  const deafened = (network: Network): Network => ({
+    ...withoutComparing(network),
     handle: (protocol, handler) =>
       network.handle(protocol, async (from, message) => {
         if (isDeaf) throw new Error("the news is lost");
         return await handler(from, message);
       }),
-    request: async (...args) => {
-      if (args[1] === "sync") throw new Fault({ code: "PEER_TIMEOUT", peer: args[0], afterMs: 0 });
-      return await network.request(...args);
-    },
   });
   const x = await swarm.node("x", { wrap: deafened });
   await tellAddresses(x, a);

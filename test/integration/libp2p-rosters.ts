@@ -33,8 +33,6 @@ export interface RosterNodeInit {
   readonly listen?: string;
   readonly announce?: readonly string[];
   readonly limits?: Partial<Libp2pLimits>;
-  /** Mean time between comparisons. */
-  readonly intervalMs?: number;
   readonly wrap?: (network: Network) => Network;
 }
 
@@ -119,7 +117,7 @@ export class RosterSwarm {
     const network = init.wrap === undefined ? libp2p.network : init.wrap(libp2p.network);
     const { directory } = libp2p;
     const common = { network, directory, roster, records, clock: CLOCK, rng: systemRng, log };
-    const sync = new SyncService(common, init.intervalMs === undefined ? {} : { intervalMs: init.intervalMs });
+    const sync = new SyncService(common);
     const space = async () => ({ capacityBytes: 1e9, usedBytes: 0, freeBytes: 1e9 });
     const beat = new StatusBeat(
       { ...common, shards: { space }, signer: keys.node },
