@@ -26,7 +26,7 @@ import {
   stageAdoption,
   stagedAdoption,
 } from "./runtime-adoption.ts";
-import { dialAny } from "./runtime-dial.ts";
+import { addressesOf, dialAny } from "./runtime-dial.ts";
 import { type HomeSettings, homePaths, readHomeToAdopt, writeSettings } from "./runtime-home.ts";
 
 /** Answers after which the swarm surely has not taken the certificate. */
@@ -119,10 +119,7 @@ async function enterAgain(
 ): Promise<Founded> {
   const guest = await createGuest({ seed: guestSeed(token, 0), log: SILENT_LOG });
   try {
-    const via = await dialAny(
-      guest,
-      token.addresses.map(({ peer, address }) => `${address}/p2p/${peer}`),
-    );
+    const via = await dialAny(guest, addressesOf(token));
     if (isFirst) await stageAdoption(home, { root: identity.root, entropy: identity.entropy });
     const { name, host, capacityBytes } = settings;
     const founded = await joinAgain(

@@ -1,6 +1,7 @@
 import type { Guest } from "../adapters/libp2p/index.ts";
 import { Fault, isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
+import type { TokenContent } from "../membership/index.ts";
 
 /** The first member that answers. */
 export async function dialAny(guest: Guest, addresses: readonly string[]): Promise<PeerId> {
@@ -14,4 +15,9 @@ export async function dialAny(guest: Guest, addresses: readonly string[]): Promi
     }
   }
   throw last ?? new Fault({ code: "USAGE", reason: "There is no address of any member to dial." });
+}
+
+/** Of the members that a token names, as a guest dials them. */
+export function addressesOf(token: TokenContent): string[] {
+  return token.addresses.map(({ peer, address }) => `${address}/p2p/${peer}`);
 }

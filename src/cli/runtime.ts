@@ -7,7 +7,7 @@ import { createWorkerCompute } from "../adapters/workers/index.ts";
 import { Fault } from "../base/fault.ts";
 import { SILENT_LOG } from "../base/log.ts";
 import { deriveRecoveryKeys, parseRecoveryKey } from "../crypto/index.ts";
-import { guestSeed, parseToken, type TokenContent } from "../membership/index.ts";
+import { guestSeed, parseToken } from "../membership/index.ts";
 import {
   type Founded,
   foundSwarm,
@@ -25,7 +25,7 @@ import type {
   RecoverOptions,
   RecoverReport,
 } from "./local-operations.ts";
-import { dialAny } from "./runtime-dial.ts";
+import { addressesOf, dialAny } from "./runtime-dial.ts";
 import {
   clearLeftovers,
   completeHome,
@@ -180,8 +180,4 @@ function reportOf(identity: Identity, founded: Founded, settings: HomeSettings):
     listen: settings.listen,
     capacityBytes: settings.capacityBytes,
   };
-}
-
-function addressesOf(token: TokenContent): string[] {
-  return token.addresses.map(({ peer, address }) => `${address}/p2p/${peer}`);
 }

@@ -113,16 +113,11 @@ export class PeerClient {
     known: Descriptor | undefined,
     signal?: AbortSignal,
   ): Promise<ShardBytes> {
-    const { answer, body } = await this.#get(peer, shard, 0, 0, signal);
-    const descriptor = known ?? this.#descriptorOf(shard, answer.descriptor);
-    const root = descriptor.roots[shard.index];
-    const intact =
-      root !== undefined &&
-      body.length === descriptor.shardBytes &&
-      equalBytes(root, shardRoot(body, shard.index, descriptor.leafBytes));
-    if (!intact)
-      throw new Fault({ code: "SHARD_CORRUPT", shard, peer, reason: "its root is not the descriptor's" });
-    return { bytes: body, descriptor, envelope: answer.descriptor };
+    return this.#getIntact(peer, { shard, offset: 0, length: 0, known }, signal, {
+      isIntact: (body, root, { shardBytes, leafBytes }) =>
+        body.length === shardBytes && equalBytes(root, shardRoot(body, shard.index, leafBytes)),
+      otherwise: "its root is not the descriptor's",
+    });
   }
 
   /** A range that begins and ends at leaves (or at the shard's end), its Merkle proof checked. */
@@ -134,24 +129,37 @@ export class PeerClient {
     length: number,
     signal?: AbortSignal,
   ): Promise<ShardBytes> {
+    return this.#getIntact(peer, { shard, offset, length, known }, signal, {
+      isIntact: (bytes, root, { shardBytes, leafBytes }, proof) =>
+        bytes.length === Math.min(length, shardBytes - offset) &&
+        verifyRange({
+          root,
+          index: shard.index,
+          shardBytes,
+          leafBytes,
+          firstLeaf: offset / leafBytes,
+          bytes,
+          proof,
+        }),
+      otherwise: "its range does not match the root",
+    });
+  }
+
+  async #getIntact(
+    peer: PeerId,
+    asked: { shard: ShardId; offset: number; length: number; known: Descriptor | undefined },
+    signal: AbortSignal | undefined,
+    check: {
+      isIntact: (body: Uint8Array, root: Uint8Array, of: Descriptor, proof: Uint8Array[]) => boolean;
+      otherwise: string;
+    },
+  ): Promise<ShardBytes> {
+    const { shard, offset, length } = asked;
     const { answer, body } = await this.#get(peer, shard, offset, length, signal);
-    const descriptor = known ?? this.#descriptorOf(shard, answer.descriptor);
+    const descriptor = asked.known ?? this.#descriptorOf(shard, answer.descriptor);
     const root = descriptor.roots[shard.index];
-    const { leafBytes, shardBytes } = descriptor;
-    const intact =
-      root !== undefined &&
-      body.length === Math.min(length, shardBytes - offset) &&
-      verifyRange({
-        root,
-        index: shard.index,
-        shardBytes,
-        leafBytes,
-        firstLeaf: offset / leafBytes,
-        bytes: body,
-        proof: answer.proof,
-      });
-    if (!intact)
-      throw new Fault({ code: "SHARD_CORRUPT", shard, peer, reason: "its range does not match the root" });
+    if (root === undefined || !check.isIntact(body, root, descriptor, answer.proof))
+      throw new Fault({ code: "SHARD_CORRUPT", shard, peer, reason: check.otherwise });
     return { bytes: body, descriptor, envelope: answer.descriptor };
   }
 

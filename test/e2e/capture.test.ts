@@ -25,7 +25,6 @@ const IS_ROOT = process.getuid?.() === 0;
 
 let swarm: DaemonSwarm;
 let owner: TestNode;
-let targets = 0;
 
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
@@ -36,7 +35,7 @@ afterAll(() => swarm?.dispose());
 const snapshot = (...args: readonly Argument[]) => owner.ask(snapshotResult, "snapshot", ...args);
 
 async function restore(what: string, ...args: readonly Argument[]): Promise<string> {
-  const target = join(swarm.directory, `target-${targets++}`);
+  const target = swarm.newTarget();
   const restored = await owner.ask(restoreResult, "restore", what, "--target", target, ...args);
   expect(restored).toMatchObject({ status: 0, problemCount: 0, verified: true });
   return target;

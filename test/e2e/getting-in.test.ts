@@ -3,12 +3,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
-import { noise } from "@libp2p/noise";
-import { tcp } from "@libp2p/tcp";
-import { yamux } from "@libp2p/yamux";
 import { multiaddr } from "@multiformats/multiaddr";
-import { createLibp2p } from "libp2p";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createGuest } from "../../src/adapters/libp2p/index.ts";
 import { must } from "../../src/base/assert.ts";
@@ -17,6 +12,8 @@ import { SILENT_LOG } from "../../src/base/log.ts";
 import { encodeToken, guestSeed, parseToken } from "../../src/membership/token.ts";
 import { cairn, errorOf } from "../support/cli.ts";
 import { DaemonSwarm, type TestNode } from "../support/daemons.ts";
+
+import { createRawLibp2p } from "../support/raw-libp2p.ts";
 
 let swarm: DaemonSwarm;
 let member: TestNode;
@@ -53,13 +50,7 @@ const LIBP2P_PROTOCOLS = ["/cairn/kad/1", "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0
 
 /** The protocols on which a daemon sends anything back to a node with this key. */
 async function answeredTo(seed: Uint8Array): Promise<string[]> {
-  const libp2p = await createLibp2p({
-    privateKey: await generateKeyPairFromSeed("Ed25519", seed),
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    connectionMonitor: { enabled: false },
-  });
+  const libp2p = await createRawLibp2p(seed);
   const answers = async (protocol: string): Promise<boolean> => {
     try {
       const connection = await libp2p.dial(multiaddr(member.address));

@@ -1,17 +1,16 @@
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { restoreResult, snapshotResult } from "../../src/control/results.ts";
+import { snapshotResult } from "../../src/control/results.ts";
 import { errorOf, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
+import { restoreWhole } from "../support/restore-whole.ts";
 import { shardsHeld } from "../support/shard-files.ts";
-import { differences, makeTree } from "../support/trees.ts";
+import { makeTree } from "../support/trees.ts";
 
 // What holders do to a snapshot: die in the middle of it, be away, come back.
 
 const TREE = { files: 60, averageBytes: 800_000 };
 let swarm: DaemonSwarm;
 let owner: TestNode;
-let targets = 0;
 
 beforeAll(async () => {
   // Five nodes at three sites: 2+2, and every one of the four holders is needed for `full`.
@@ -22,12 +21,7 @@ afterAll(() => swarm?.dispose());
 
 const newTree = (seed: string): string => makeTree(swarm.scratch(seed), { seed, ...TREE });
 
-async function expectRestores(tree: string): Promise<void> {
-  const target = join(swarm.directory, `target-${targets++}`);
-  const restored = await owner.ask(restoreResult, "restore", "latest", "--target", target);
-  expect(restored).toMatchObject({ status: 0, verified: true });
-  expect(differences(tree, target + tree)).toEqual([]);
-}
+const expectRestores = (tree: string) => restoreWhole(swarm, owner, "latest", tree);
 
 const stateNow = async () => (await owner.status()).repository.newest?.state;
 

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { z } from "zod";
 import { must } from "../../src/base/assert.ts";
 import { restoreResult, snapshotResult, verifyResult } from "../../src/control/results.ts";
 import { errorOf } from "../support/cli.ts";
 import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
+import { restoreWhole } from "../support/restore-whole.ts";
 import { bySegment, flipBit, shardsHeld } from "../support/shard-files.ts";
 import { differences, makeTree } from "../support/trees.ts";
 
@@ -14,7 +14,6 @@ import { differences, makeTree } from "../support/trees.ts";
 let swarm: DaemonSwarm;
 let owner: TestNode;
 let tree: string;
-let targets = 0;
 
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "a", "a", "b", "b", "b", "c", "c", "c"] });
@@ -24,15 +23,7 @@ beforeAll(async () => {
 beforeEach(bringBack, 60_000);
 afterAll(() => swarm?.dispose());
 
-const newTarget = (): string => join(swarm.directory, `target-${targets++}`);
-
-async function restoresAll(): Promise<z.output<typeof restoreResult>> {
-  const target = newTarget();
-  const restored = await owner.ask(restoreResult, "restore", "latest", "--target", target);
-  expect(restored).toMatchObject({ status: 0, verified: true, problemCount: 0 });
-  expect(differences(tree, target + tree)).toEqual([]);
-  return restored;
-}
+const restoresAll = () => restoreWhole(swarm, owner, "latest", tree);
 
 async function kill(nodes: readonly TestNode[]): Promise<void> {
   await Promise.all(nodes.map((node) => node.kill()));
@@ -117,7 +108,7 @@ it("says which segments and peers are missing when m + 1 are killed, and writes 
   await kill(lost);
   expect((await owner.cli("status")).status).toBe(0);
   expect((await owner.cli("snapshots")).status).toBe(0);
-  const target = newTarget();
+  const target = swarm.newTarget();
   const refused = errorOf(await owner.cli("restore", "latest", "--target", target, "--json"));
   expect(refused).toMatchObject({ status: 11, code: "TOO_FEW_SHARDS" });
   const { shortages } = shortageDetail.parse(refused.detail);

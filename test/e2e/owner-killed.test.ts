@@ -1,20 +1,15 @@
 import { lstatSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { SeededRng } from "../../sim/rng.ts";
 import { must } from "../../src/base/assert.ts";
-import {
-  restoreResult,
-  type SnapshotResult,
-  snapshotInfo,
-  snapshotResult,
-} from "../../src/control/results.ts";
+import { type SnapshotResult, snapshotInfo, snapshotResult } from "../../src/control/results.ts";
 import { errorOf, type Running, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, type TestNode } from "../support/daemons.ts";
+import { restoreWhole } from "../support/restore-whole.ts";
 import { shardsHeld } from "../support/shard-files.ts";
-import { differences, makeTree } from "../support/trees.ts";
+import { makeTree } from "../support/trees.ts";
 
 // The owner's daemon dies by kill -9 in the middle of snapshots. CAIRN_TEST_SEED plays the same moments again.
 
@@ -25,7 +20,6 @@ const TREE = { files: 40, averageBytes: 800_000 };
 let swarm: DaemonSwarm;
 let owner: TestNode;
 let full: SnapshotResult;
-let targets = 0;
 /** Snapshots that were acknowledged, and the trees they are of. */
 const acknowledged: { snapshotId: string; tree: string }[] = [];
 
@@ -35,12 +29,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => swarm?.dispose());
 
-async function expectRestores(snapshotId: string, tree: string): Promise<void> {
-  const target = join(swarm.directory, `target-${targets++}`);
-  const restored = await owner.ask(restoreResult, "restore", snapshotId, "--target", target);
-  expect(restored).toMatchObject({ status: 0, verified: true });
-  expect(differences(tree, target + tree)).toEqual([]);
-}
+const expectRestores = (snapshotId: string, tree: string) => restoreWhole(swarm, owner, snapshotId, tree);
 
 it("measures an undisturbed snapshot first", async () => {
   const tree = makeTree(swarm.scratch("tree"), { seed: "undisturbed", ...TREE });

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { must } from "../../src/base/assert.ts";
-import { peersResult, restoreResult, snapshotInfo, snapshotResult } from "../../src/control/results.ts";
+import { peersResult, snapshotInfo, snapshotResult } from "../../src/control/results.ts";
 import { cairn, errorOf, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, eventually, TestNode } from "../support/daemons.ts";
+import { restoreWhole } from "../support/restore-whole.ts";
 import { bySegment, shardsHeld } from "../support/shard-files.ts";
-import { differences, makeTree } from "../support/trees.ts";
+import { makeTree } from "../support/trees.ts";
 
 // A machine burns down. What is left of it: its recovery key, and the peers.
 
@@ -15,7 +16,6 @@ let swarm: DaemonSwarm;
 let owner: TestNode;
 let tree: string;
 let recovered: TestNode;
-let targets = 0;
 
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "a", "b", "b", "b", "c", "c", "c"] });
@@ -47,12 +47,7 @@ function recover(home: string, ...args: string[]) {
   return cairn(["--home", home, "recover", ...key, ...args]);
 }
 
-async function expectRestores(node: TestNode, snapshotId: string): Promise<void> {
-  const target = join(swarm.directory, `target-${targets++}`);
-  const restored = await node.ask(restoreResult, "restore", snapshotId, "--target", target);
-  expect(restored).toMatchObject({ status: 0, verified: true, problemCount: 0 });
-  expect(differences(tree, target + tree)).toEqual([]);
-}
+const expectRestores = (node: TestNode, snapshotId: string) => restoreWhole(swarm, node, snapshotId, tree);
 
 it("the owner saves, and a member joins that holds nothing of it", async () => {
   const first = await owner.ask(snapshotResult, "snapshot", tree, "--tag", "first");
@@ -153,7 +148,7 @@ it("the old machine learns within a minute that it was recovered elsewhere, turn
   expect((await owner.cli("snapshots")).status).toBe(0);
   expect((await owner.cli("ls", "latest", "--recursive")).status).toBe(0);
   expect([0, 6]).toContain((await owner.cli("cat", `latest:${firstFile(tree)}`)).status);
-  const target = join(swarm.directory, `target-${targets++}`);
+  const target = swarm.newTarget();
   expect((await owner.cli("restore", "latest", "--target", target)).status).toBe(6);
 }, 90_000);
 

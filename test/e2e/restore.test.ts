@@ -22,7 +22,6 @@ let swarm: DaemonSwarm;
 let owner: TestNode;
 let tree: string;
 let saved: string;
-let targets = 0;
 
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
@@ -34,13 +33,12 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => swarm?.dispose());
 
-const newTarget = (): string => join(swarm.directory, `target-${targets++}`);
 const restore = (target: string, ...args: string[]) =>
   owner.ask(restoreResult, "restore", ...args, "--target", target);
 
 /** The whole tree in a target of its own, its contents directly in it. */
 async function restored(): Promise<string> {
-  const target = newTarget();
+  const target = swarm.newTarget();
   expect(await restore(target, `latest:${tree}`)).toMatchObject({ status: 0, files: 80 });
   return target;
 }
@@ -51,12 +49,12 @@ function below(expected: string, target: string): string[] {
 }
 
 it("puts a subtree's contents into the target, and one file", async () => {
-  const target = newTarget();
+  const target = swarm.newTarget();
   const part = await restore(target, `latest:${tree}/d0`);
   expect(part).toMatchObject({ status: 0, verified: true });
   expect(below(join(tree, "d0"), target)).toEqual([]);
 
-  const single = newTarget();
+  const single = swarm.newTarget();
   const one = await restore(single, `latest:${tree}/d1/f1`);
   expect(one).toMatchObject({ status: 0, files: 1, directories: 0 });
   expect(readFileSync(join(single, "f1")).equals(readFileSync(join(tree, "d1/f1")))).toBe(true);
@@ -71,7 +69,7 @@ it("puts a subtree's contents into the target, and one file", async () => {
 });
 
 it("restores what --include names and not what --exclude names", async () => {
-  const target = newTarget();
+  const target = swarm.newTarget();
   expect(await restore(target, "latest", "--include", "d2/**", "--exclude", "deep")).toMatchObject({
     status: 0,
   });
@@ -114,14 +112,14 @@ it("--delete removes what the snapshot does not have, and only below what is res
   expect(wiped).toMatchObject({ status: 0, deleted: dry.deleted });
   expect(below(tree, target)).toEqual([]);
   // Beside the restored path nothing is touched.
-  const wide = newTarget();
+  const wide = swarm.newTarget();
   mkdirSync(join(wide, "mine"), { recursive: true });
   expect(await restore(wide, "latest", "--delete", "--include", "d0/**")).toMatchObject({ status: 0 });
   expect(existsSync(join(wide, "mine"))).toBe(true);
 });
 
 it("--dry-run writes nothing", async () => {
-  const target = newTarget();
+  const target = swarm.newTarget();
   expect(await restore(target, "latest", "--dry-run")).toMatchObject({
     status: 0,
     dryRun: true,
@@ -133,7 +131,7 @@ it("--dry-run writes nothing", async () => {
 
 it("does not follow a symbolic link that somebody planted in the target", async () => {
   const outside = swarm.scratch("outside");
-  const target = newTarget();
+  const target = swarm.newTarget();
   mkdirSync(target);
   symlinkSync(outside, join(target, "d0"));
   const ran = await owner.cli("restore", `latest:${tree}`, "--target", target, "--json");
@@ -160,8 +158,8 @@ it("goes on after kill -9 of the daemon in the middle, and does not fetch again 
     averageBytes: 1_200_000,
   });
   const { snapshotId, bytesRead } = await owner.ask(snapshotResult, "snapshot", large);
-  const whole = await restore(newTarget(), snapshotId);
-  const target = newTarget();
+  const whole = await restore(swarm.newTarget(), snapshotId);
+  const target = swarm.newTarget();
   const running = owner.startCli("restore", snapshotId, "--target", target, "--json");
   while (running.isRunning && bytesIn(target) < 0.6 * bytesRead) await sleep(5);
   await owner.kill();
@@ -176,7 +174,7 @@ it("goes on after kill -9 of the daemon in the middle, and does not fetch again 
 }, 120_000);
 
 it("interrupted at the terminal it ends with 130 and leaves no half files", async () => {
-  const target = newTarget();
+  const target = swarm.newTarget();
   const running = owner.startCli("restore", saved, "--target", target, "--json");
   while (running.isRunning && filesIn(target).length < 10) await sleep(2);
   running.kill("SIGINT");

@@ -2,12 +2,7 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
-import { noise } from "@libp2p/noise";
-import { tcp } from "@libp2p/tcp";
-import { yamux } from "@libp2p/yamux";
 import { multiaddr } from "@multiformats/multiaddr";
-import { createLibp2p } from "libp2p";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Libp2pNode } from "../../src/adapters/libp2p/index.ts";
 import { must } from "../../src/base/assert.ts";
@@ -15,6 +10,7 @@ import { type PeerId, parsePeerId, peerIdOf } from "../../src/base/ids.ts";
 import { MIB } from "../../src/base/units.ts";
 import { signerFromSeed } from "../../src/crypto/sign.ts";
 import { codeOf, until } from "../contract/network.ts";
+import { createRawLibp2p } from "../support/raw-libp2p.ts";
 import { addressOf, IDLE, introduce, isConnected, message, portOf, TestSwarm } from "./libp2p-swarm.ts";
 
 let swarm: TestSwarm;
@@ -168,13 +164,7 @@ test("20 requests of 5 MiB both ways at once stay within the budgets of both end
 /** A peer that sends what it likes. */
 async function rawStream(node: Libp2pNode, protocol: string) {
   const seed = randomBytes(32);
-  const raw = await createLibp2p({
-    privateKey: await generateKeyPairFromSeed("Ed25519", seed),
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    connectionMonitor: { enabled: false },
-  });
+  const raw = await createRawLibp2p(seed);
   swarm.onStop(async () => raw.stop());
   const self = must(parsePeerId(raw.peerId.toString()), "peer id");
   const open = async () => {

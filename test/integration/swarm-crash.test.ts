@@ -8,10 +8,9 @@ import { recoverOnto } from "../support/recover.ts";
 import { describeTree, expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree } from "../support/source-tree.ts";
-import { type Machine, Swarm, type SwarmInit } from "../support/swarm.ts";
+import { type Machine, NINE_AT_THREE, Swarm, type SwarmInit } from "../support/swarm.ts";
 
 const scratch = scratchDirectories();
-const NINE = ["a", "a", "a", "b", "b", "b", "c", "c", "c"];
 
 /** The machine loses its power when its `count`-th request with a body is delivered. */
 function crashAtRequest(swarm: Swarm, machine: Machine, count: number): Promise<void> {
@@ -45,7 +44,7 @@ async function interrupted(
 describe("an owner that loses its power in the middle of a snapshot", () => {
   for (const requests of [1, 9, 20, 35, 48, 60, 66, 70, 74, 78]) {
     it(`at request ${requests} goes on from what was safe`, async () => {
-      const { swarm, owner, source } = await interrupted({ sites: NINE }, requests);
+      const { swarm, owner, source } = await interrupted({ sites: NINE_AT_THREE }, requests);
       if (!owner.isRunning) await owner.start();
       await swarm.settle();
       for (const entry of await owner.node.repository.snapshots()) expect(entry.partial).toBe(false);
@@ -73,7 +72,7 @@ describe("checkpoints", () => {
   const checkpoint = { everyMs: 1e9, everyBytes: 100 * KIB };
 
   it("leave a partial snapshot that can be restored, and the next full one replaces it", async () => {
-    const { swarm, owner, source } = await interrupted({ sites: NINE, checkpoint }, 80);
+    const { swarm, owner, source } = await interrupted({ sites: NINE_AT_THREE, checkpoint }, 80);
     expect(owner.isRunning).toBe(false);
     await owner.start();
     await swarm.settle();
@@ -98,7 +97,7 @@ describe("checkpoints", () => {
   });
 
   it("leave nothing behind in a snapshot that comes to its end", async () => {
-    const swarm = await Swarm.create({ sites: NINE, checkpoint });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE, checkpoint });
     const owner = swarm.member(0);
     const source = buildPlainTree(join(scratch(), "src"), swarm.rng, 60);
     const made = await swarm.clock.during(owner.snapshot([source]));

@@ -10,10 +10,9 @@ import { dataRequest } from "../../src/wire/data.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree, put } from "../support/source-tree.ts";
-import { type Machine, Swarm, type SwarmInit } from "../support/swarm.ts";
+import { type Machine, NINE_AT_THREE, Swarm, type SwarmInit } from "../support/swarm.ts";
 
 const scratch = scratchDirectories();
-const NINE = ["a", "a", "a", "b", "b", "b", "c", "c", "c"];
 
 async function swarmWithSnapshot(
   init: SwarmInit,
@@ -73,7 +72,7 @@ const holdersOfEverything = (owner: Machine): PeerId[] => owner.node.repository.
 
 describe("profiles", () => {
   const cases: [string, SwarmInit, string, string][] = [
-    ["nine nodes at three sites", { sites: NINE }, "3+3", "full"],
+    ["nine nodes at three sites", { sites: NINE_AT_THREE }, "3+3", "full"],
     ["three nodes at three sites", { sites: ["a", "b", "c"] }, "1+1", "full"],
     ["five nodes at one site", { sites: ["a", "a", "a", "a", "a"] }, "", "placed"],
     ["three nodes at one site", { sites: ["a", "a", "a"] }, "1+1", "placed"],
@@ -101,7 +100,7 @@ describe("profiles", () => {
 
   it("explicit: as asked, and refused before anything is read where there are too few holders", async () => {
     const { swarm, owner, source, made } = await swarmWithSnapshot(
-      { sites: NINE, hosts: ["h0", "h0", "h1", "h2", "h2", "h3", "h4", "h4", "h5"] },
+      { sites: NINE_AT_THREE, hosts: ["h0", "h0", "h1", "h2", "h2", "h3", "h4", "h4", "h5"] },
       { profile: { k: 4, m: 4 } },
     );
     expect(made.classes.profile).toBe("4+4");
@@ -121,7 +120,7 @@ describe("profiles", () => {
 
 describe("with holders gone", () => {
   it("m of them: everything comes back; one more: nothing is begun, and it is said who is needed", async () => {
-    const { swarm, owner, source, made } = await swarmWithSnapshot({ sites: NINE });
+    const { swarm, owner, source, made } = await swarmWithSnapshot({ sites: NINE_AT_THREE });
     const holders = holdersOfEverything(owner);
     for (const peer of holders.slice(0, 3)) swarm.byPeer(peer).crash();
     await expectRestores(swarm, owner, source);
@@ -144,14 +143,14 @@ describe("with holders gone", () => {
   });
 
   it("a whole site: everything comes back", async () => {
-    const { swarm, owner, source } = await swarmWithSnapshot({ sites: NINE });
+    const { swarm, owner, source } = await swarmWithSnapshot({ sites: NINE_AT_THREE });
     for (const machine of swarm.members) if (machine.init.site === "b") machine.crash();
     await expectRestores(swarm, owner, source);
     await swarm.stop();
   });
 
   it("with --partial what can be had comes back, the rest is named", async () => {
-    const { swarm, owner } = await swarmWithSnapshot({ sites: NINE });
+    const { swarm, owner } = await swarmWithSnapshot({ sites: NINE_AT_THREE });
     for (const peer of holdersOfEverything(owner).slice(0, 5)) swarm.byPeer(peer).crash();
     const { report } = await swarm.clock.during(owner.restore(scratch(), { partial: true }));
     expect(report.problemCount).toBeGreaterThan(0);
@@ -160,7 +159,7 @@ describe("with holders gone", () => {
   });
 
   it("some hang: nobody waits for their time-out, neither before the restore nor for each segment", async () => {
-    const { swarm, owner, source, made } = await swarmWithSnapshot({ sites: NINE });
+    const { swarm, owner, source, made } = await swarmWithSnapshot({ sites: NINE_AT_THREE });
     expect(made.segments).toBeGreaterThan(8);
     const hung = holdersOfEverything(owner).slice(0, 2);
     for (const peer of hung) swarm.networks.hang(peer, true);
@@ -185,7 +184,7 @@ describe("with holders gone", () => {
   });
 
   it("one hangs in the middle: that costs a wait, and not one for each segment", async () => {
-    const swarm = await Swarm.create({ sites: NINE });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE });
     const owner = swarm.member(0);
     const source = buildPlainTree(join(scratch(), "src"), swarm.rng, 60);
     const made = await swarm.clock.during(owner.snapshot([source]));
@@ -209,7 +208,7 @@ describe("with holders gone", () => {
   });
 
   it("too many hang: all are waited for before it is said who is needed", async () => {
-    const { swarm, owner, made } = await swarmWithSnapshot({ sites: NINE });
+    const { swarm, owner, made } = await swarmWithSnapshot({ sites: NINE_AT_THREE });
     const hung = holdersOfEverything(owner).slice(0, 5);
     for (const peer of hung) swarm.networks.hang(peer, true);
     const placed = await placements(owner, made.entry);
@@ -227,7 +226,7 @@ describe("with holders gone", () => {
 
 describe("a holder's disk", () => {
   it("turns bits over: the restore is right and says who", async () => {
-    const { swarm, owner, source } = await swarmWithSnapshot({ sites: NINE });
+    const { swarm, owner, source } = await swarmWithSnapshot({ sites: NINE_AT_THREE });
     const bad = swarm.byPeer(must(holdersOfEverything(owner)[0], "holder"));
     let flipped = 0;
     for (const { id } of await bad.shardDisk.open().list(undefined, 1000)) {
@@ -250,7 +249,7 @@ describe("a holder's disk", () => {
   });
 
   it("loses files: the restore is right", async () => {
-    const { swarm, owner, source } = await swarmWithSnapshot({ sites: NINE });
+    const { swarm, owner, source } = await swarmWithSnapshot({ sites: NINE_AT_THREE });
     const bad = swarm.byPeer(must(holdersOfEverything(owner)[0], "holder"));
     for (const { id } of await bad.shardDisk.open().list(undefined, 1000)) bad.shardDisk.loseFile(id);
     await expectRestores(swarm, owner, source);
@@ -258,7 +257,7 @@ describe("a holder's disk", () => {
   });
 
   it("is full: the next candidate takes its place in a new generation", async () => {
-    const swarm = await Swarm.create({ sites: NINE });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE });
     const owner = swarm.member(0);
     const source = buildPlainTree(join(scratch(), "src"), swarm.rng);
     const full = swarm.member(4);
@@ -286,7 +285,7 @@ async function expectMapIsTrue(owner: Machine, entry: SnapshotEntry): Promise<vo
 
 describe("the spool", () => {
   it("keeps what nobody takes, over a restart, and the daemon places it when they are back", async () => {
-    const swarm = await Swarm.create({ sites: NINE });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE });
     const owner = swarm.member(0);
     const source = buildPlainTree(join(scratch(), "src"), swarm.rng, 40);
     const away = swarm.members.filter((machine) => ["b", "c"].includes(machine.init.site));
@@ -320,7 +319,7 @@ describe("the spool", () => {
   });
 
   it("with later segments placed meanwhile, the map is right about both", async () => {
-    const swarm = await Swarm.create({ sites: NINE });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE });
     const owner = swarm.member(0);
     const root = scratch();
     const first = buildPlainTree(join(root, "first"), swarm.rng, 60);

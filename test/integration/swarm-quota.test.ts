@@ -6,10 +6,9 @@ import { repositoryStanding } from "../../src/node/index.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { put } from "../support/source-tree.ts";
-import { type Machine, Swarm } from "../support/swarm.ts";
+import { type Machine, NINE_AT_THREE, Swarm } from "../support/swarm.ts";
 
 const scratch = scratchDirectories();
-const NINE = ["a", "a", "a", "b", "b", "b", "c", "c", "c"];
 const QUOTA = 2000 * KIB;
 
 async function heldOf(swarm: Swarm, owner: Machine): Promise<number> {
@@ -22,7 +21,7 @@ async function heldOf(swarm: Swarm, owner: Machine): Promise<number> {
 }
 
 it("an owner stores as much as its quota says and no more; what it has stays restorable", async () => {
-  const swarm = await Swarm.create({ sites: NINE, quotaBytes: QUOTA });
+  const swarm = await Swarm.create({ sites: NINE_AT_THREE, quotaBytes: QUOTA });
   const owner = swarm.member(1);
   const source = join(scratch(), "src");
   put(source, "first", swarm.rng.bytes(300 * KIB));
@@ -55,7 +54,7 @@ it("an owner stores as much as its quota says and no more; what it has stays res
 });
 
 it("an owner that does not keep to it is refused by its holders", async () => {
-  const swarm = await Swarm.create({ sites: NINE, quotaBytes: QUOTA });
+  const swarm = await Swarm.create({ sites: NINE_AT_THREE, quotaBytes: QUOTA });
   const owner = swarm.member(1);
   const { repository, view } = owner.node;
   Object.defineProperty(view, "ownQuotaBytes", { value: () => undefined });

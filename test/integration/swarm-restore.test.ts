@@ -19,10 +19,9 @@ import { diffTrees, findInSnapshot, listSnapshot } from "../../src/restore/index
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree, put } from "../support/source-tree.ts";
-import { type Machine, Swarm } from "../support/swarm.ts";
+import { type Machine, NINE_AT_THREE, Swarm } from "../support/swarm.ts";
 
 const scratch = scratchDirectories();
-const NINE = ["a", "a", "a", "b", "b", "b", "c", "c", "c"];
 const p = bytePathOf;
 
 async function saved(
@@ -57,7 +56,7 @@ describe("a part of a snapshot", () => {
       (root, { rng }) => {
         for (let i = 0; i < 60; i++) put(root, `data/${i}`, rng.bytes(1_000_000));
       },
-      { sites: NINE, sizes: DEFAULT_SIZES },
+      { sites: NINE_AT_THREE, sizes: DEFAULT_SIZES },
     );
     const target = scratch();
     const path = p(join(source, "data/7"));
@@ -219,7 +218,9 @@ describe("looking inside", () => {
   });
 
   it("verify proves every shard, and finds what is wrong, missing or silent", async () => {
-    const { swarm, owner } = await saved((root, { rng }) => buildPlainTree(root, rng), { sites: NINE });
+    const { swarm, owner } = await saved((root, { rng }) => buildPlainTree(root, rng), {
+      sites: NINE_AT_THREE,
+    });
     const { repository } = owner.node;
     const entries = await repository.snapshots();
     const verify = (readData: boolean) =>
@@ -256,7 +257,7 @@ describe("looking inside", () => {
 
 describe("a stream", () => {
   it("is saved as one file, and what it shares with files is stored once", async () => {
-    const swarm = await Swarm.create({ sites: NINE });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE });
     const owner = swarm.member(0);
     const bytes = swarm.rng.bytes(700_000);
     const source = put(scratch(), "file", bytes);

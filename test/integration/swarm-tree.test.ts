@@ -18,10 +18,9 @@ import { DEFAULT_SIZES } from "../../src/node/index.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildHardTree, buildPlainTree, put } from "../support/source-tree.ts";
-import { Swarm } from "../support/swarm.ts";
+import { NINE_AT_THREE, Swarm } from "../support/swarm.ts";
 
 const scratch = scratchDirectories();
-const NINE = ["a", "a", "a", "b", "b", "b", "c", "c", "c"];
 const isRoot = process.geteuid?.() === 0;
 
 /** A later moment than that of any file made before: what is fresh is not trusted. */
@@ -29,7 +28,7 @@ const LATER_MS = 1000;
 
 describe("a snapshot and its restore", () => {
   it("give back everything that a file system can come up with", async () => {
-    const swarm = await Swarm.create({ sites: NINE });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE });
     const owner = swarm.member(0);
     const source = buildHardTree(join(scratch(), "src"), swarm.rng);
     const made = await swarm.clock.during(owner.snapshot([source]));
@@ -57,7 +56,7 @@ describe("a snapshot and its restore", () => {
   });
 
   it("work at the sizes of the format", async () => {
-    const swarm = await Swarm.create({ sites: NINE, sizes: DEFAULT_SIZES });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE, sizes: DEFAULT_SIZES });
     const owner = swarm.member(4);
     const source = buildHardTree(join(scratch(), "src"), swarm.rng);
     put(source, "large", swarm.rng.bytes(30 * 2 ** 20));
@@ -97,7 +96,7 @@ describe("a snapshot and its restore", () => {
 
 describe("a second snapshot", () => {
   it("of the same opens no file and stores no data", async () => {
-    const swarm = await Swarm.create({ sites: NINE });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE });
     const owner = swarm.member(0);
     const source = buildHardTree(join(scratch(), "src"), swarm.rng);
     await swarm.clock.advance(LATER_MS);
@@ -124,7 +123,7 @@ describe("a second snapshot", () => {
   });
 
   it("reads only what changed, and sees every kind of change", async () => {
-    const swarm = await Swarm.create({ sites: NINE });
+    const swarm = await Swarm.create({ sites: NINE_AT_THREE });
     const owner = swarm.member(0);
     const source = buildPlainTree(join(scratch(), "src"), swarm.rng);
     const deep = put(source, `${"n/".repeat(12)}deep`, "before");

@@ -219,6 +219,7 @@ export class DaemonSwarm {
   readonly directory: string;
   readonly nodes: TestNode[] = [];
   readonly #reaped: { forget: () => void };
+  #targets = 0;
 
   private constructor() {
     this.directory = mkdtempSync(join(tmpdir(), "cairn-e2e-"));
@@ -308,6 +309,11 @@ export class DaemonSwarm {
       }
       return true;
     });
+  }
+
+  /** A path below the swarm's directory at which nothing is yet. */
+  newTarget(): string {
+    return join(this.directory, `target-${this.#targets++}`);
   }
 
   /** An empty directory below the swarm's. */

@@ -74,6 +74,9 @@ export interface SwarmInit {
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
 }
 
+/** Sites of nine nodes, three at each of three: the shape that most tests want. */
+export const NINE_AT_THREE = ["a", "a", "a", "b", "b", "b", "c", "c", "c"];
+
 const CODEC = createWasmCodec(readReedSolomonWasm());
 const DISK_BYTES = 64 * GIB;
 

@@ -2,15 +2,14 @@ import { z } from "zod";
 import { EXIT } from "../exit-codes.ts";
 import { narrowing, parseTarget, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
-import { collect } from "./collect.ts";
+import { narrowLatest } from "./narrow-latest.ts";
 
 export const catCommand: AddCommand = (program, bind) => {
   const command = program
     .command("cat")
     .description("write one file of a snapshot to standard output")
-    .argument("<snapshot:file>", "the file, by its absolute path")
-    .option("--tag <tag>", "narrow latest to this tag; may be repeated", collect)
-    .option("--path <path>", "narrow latest to this path; may be repeated", collect);
+    .argument("<snapshot:file>", "the file, by its absolute path");
+  narrowLatest(command);
   bind(command, z.object(narrowing), [0, 1, 2, 5, 6, 10, 11, 130], async (session, given, args) => {
     const { selector, path } = parseTarget(args[0] ?? "", given, session.world);
     if (path === undefined) throw usage(`Say which file: "cairn cat ${selector.snapshot}:/path/of/file".`);

@@ -5,7 +5,7 @@ import { EXIT } from "../exit-codes.ts";
 import { counted, pathForOutput, shortId } from "../text.ts";
 import { narrowing, parseTarget, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
-import { collect } from "./collect.ts";
+import { narrowLatest } from "./narrow-latest.ts";
 
 const LETTERS: Readonly<Record<DiffEntry["change"], string>> = {
   added: "+",
@@ -22,9 +22,8 @@ export const diffCommand: AddCommand = (program, bind) => {
       "what changed between two snapshots: + added, - removed, M other contents, U only metadata, T type",
     )
     .argument("<a[:path]>", "the older snapshot")
-    .argument("<b[:path]>", "the newer snapshot")
-    .option("--tag <tag>", "narrow latest to this tag; may be repeated", collect)
-    .option("--path <path>", "narrow latest to this path; may be repeated", collect);
+    .argument("<b[:path]>", "the newer snapshot");
+  narrowLatest(command);
   bind(command, z.object(narrowing), [0, 1, 2, 5, 6, 10, 11, 130], async (session, given, args) => {
     const before = parseTarget(args[0] ?? "", given, session.world);
     const after = parseTarget(args[1] ?? "", given, session.world);

@@ -5,7 +5,7 @@ import type { Session } from "../session.ts";
 import { modeText, pathForOutput, printable, shortTime } from "../text.ts";
 import { narrowing, parseTarget } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
-import { collect } from "./collect.ts";
+import { narrowLatest } from "./narrow-latest.ts";
 
 const options = z.object({
   ...narrowing,
@@ -19,9 +19,8 @@ export const lsCommand: AddCommand = (program, bind) => {
     .description("list a snapshot: everything in it, or with PATH what is directly in that directory")
     .argument("<snapshot[:path]>", "an id, the beginning of one, or latest")
     .option("-l, --long", "mode, owner, size and time as well")
-    .option("-R, --recursive", "with PATH: also what is further down")
-    .option("--tag <tag>", "narrow latest to this tag; may be repeated", collect)
-    .option("--path <path>", "narrow latest to this path; may be repeated", collect);
+    .option("-R, --recursive", "with PATH: also what is further down");
+  narrowLatest(command);
   bind(command, options, [0, 1, 2, 5, 6, 10, 11, 130], async (session, given, args) => {
     const { selector, path } = parseTarget(args[0] ?? "", given, session.world);
     const recursive = given.recursive || path === undefined;

@@ -9,6 +9,7 @@ import { counted, listing, printable } from "../text.ts";
 import { bytesArgument, localPath, narrowing, parseTarget, repeated } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
+import { narrowLatest } from "./narrow-latest.ts";
 
 const options = z.object({
   ...narrowing,
@@ -36,9 +37,8 @@ export const restoreCommand: AddCommand = (program, bind) => {
     )
     .option("--delete", "remove from the target what the snapshot does not have")
     .option("--dry-run", "only say what would be done")
-    .option("--partial", "restore what can be had, even if not all of it can")
-    .option("--tag <tag>", "narrow latest to this tag; may be repeated", collect)
-    .option("--path <path>", "narrow latest to this path; may be repeated", collect);
+    .option("--partial", "restore what can be had, even if not all of it can");
+  narrowLatest(command);
   bind(command, options, [0, 1, 2, 3, 5, 6, 10, 11, 130], async (session, given, args) => {
     const { selector, path } = parseTarget(args[0] ?? "", given, session.world);
     const target = localPath(given.target, session.world);

@@ -5,7 +5,7 @@ import { exitStatusOfVerify } from "../exit-codes.ts";
 import { counted, listing, survivesText } from "../text.ts";
 import { narrowing, parseTarget, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
-import { collect } from "./collect.ts";
+import { narrowLatest } from "./narrow-latest.ts";
 
 const options = z.object({ ...narrowing, readData: z.boolean().default(false) });
 
@@ -14,9 +14,8 @@ export const verifyCommand: AddCommand = (program, bind) => {
     .command("verify")
     .description("check that everything a snapshot needs is held: all snapshots, or one")
     .argument("[snapshot]", "an id, the beginning of one, or latest")
-    .option("--read-data", "fetch and check every byte instead of samples")
-    .option("--tag <tag>", "narrow latest to this tag; may be repeated", collect)
-    .option("--path <path>", "narrow latest to this path; may be repeated", collect);
+    .option("--read-data", "fetch and check every byte instead of samples");
+  narrowLatest(command);
   bind(command, options, [0, 1, 2, 4, 5, 6, 10, 11, 130], async (session, given, args) => {
     const asked = args[0] === undefined ? undefined : parseTarget(args[0], given, session.world);
     if (asked?.path !== undefined) throw usage("A snapshot is verified as a whole: leave the path out.");
