@@ -41,7 +41,7 @@ export type FaultDetail =
   | { code: "TOKEN_EXPIRED"; expiredAt: string }
   | { code: "TOKEN_USED" }
   | { code: "QUOTA_EXCEEDED"; owner: OwnerId; quotaBytes: number }
-  | { code: "WRONG_KEY"; what: "recovery key" | "passphrase" }
+  | { code: "WRONG_KEY"; what: "recovery key" | "passphrase"; reason?: string }
   | { code: "FENCED"; owner: OwnerId }
   | { code: "REMOVED"; owner: OwnerId }
   | { code: "HOME_BEHIND"; peers: number }
@@ -156,6 +156,7 @@ export function describeFault(detail: FaultDetail): string {
     case "QUOTA_EXCEEDED":
       return `Owner ${detail.owner.slice(0, 12)} has used its quota of ${formatBytes(detail.quotaBytes)} at other nodes; an administrator sets it.`;
     case "WRONG_KEY":
+      if (detail.reason !== undefined) return `That is no ${detail.what}: ${detail.reason}.`;
       return detail.what === "recovery key"
         ? "That recovery key opens nothing here: check the 24 words and their order."
         : "That passphrase opens nothing here.";

@@ -11,6 +11,9 @@ export interface LocalOperations {
   adoptHome(options: AdoptOptions): Promise<AdoptReport>;
   /** When the recovery key of an adopted home has been handed over: it is kept no longer. */
   completeAdoption(home: string): Promise<void>;
+  checkKey(options: KeyCheckOptions): Promise<HomeIdentity>;
+  identityOfHome(home: string): Promise<HomeIdentity>;
+  membersOfHome(home: string): Promise<SheetMember[]>;
   /** Resolves after a clean stop, which `signal` asks for. */
   runDaemon(options: DaemonOptions): Promise<void>;
 }
@@ -143,6 +146,29 @@ export interface RecoverSnapshot {
   readonly segmentsMissing?: number;
   /** The older head that listed it, where the chosen one does not. */
   readonly fromHead?: string;
+}
+
+export interface KeyCheckOptions {
+  readonly home: string;
+  /** The words as somebody typed them. */
+  readonly text: string;
+}
+
+/** Whose home it is, by its files alone. */
+export interface HomeIdentity {
+  readonly swarmId: string;
+  readonly ownerId: string;
+  readonly peerId: string;
+  readonly name: string;
+}
+
+/** A member whose address is worth writing down. */
+export interface SheetMember {
+  readonly peerId: string;
+  readonly name: string;
+  readonly site: string;
+  readonly addresses: readonly string[];
+  readonly isAlive: boolean;
 }
 
 export interface DaemonOptions {

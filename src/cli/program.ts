@@ -10,6 +10,7 @@ import { findCommand } from "./commands/find.ts";
 import { initCommand } from "./commands/init.ts";
 import { inviteCommand } from "./commands/invite.ts";
 import { joinCommand } from "./commands/join.ts";
+import { keyCommand } from "./commands/key.ts";
 import { lsCommand } from "./commands/ls.ts";
 import { peersCommand } from "./commands/peers.ts";
 import { recoverCommand } from "./commands/recover.ts";
@@ -48,6 +49,7 @@ const COMMANDS = [
   catCommand,
   restoreCommand,
   recoverCommand,
+  keyCommand,
   adoptCommand,
   verifyCommand,
 ];

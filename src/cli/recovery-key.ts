@@ -23,21 +23,31 @@ export function recoveryKeyBlock(words: readonly string[]): string {
   return `${rows.join("\n")}\n`;
 }
 
+export function wordsOf(text: string): string[] {
+  const lines = text.toLowerCase().replace(/^\s*#.*$/gm, " ");
+  return lines.match(/[a-z]+/g) ?? [];
+}
+
 /** The words of text as people keep it: numbers, line breaks and capitals do not matter. */
 export function parseRecoveryKey(text: string): string[] {
-  const words = text.toLowerCase().match(/[a-z]+/g) ?? [];
+  const words = wordsOf(text);
   if (words.length !== WORDS) throw new Fault({ code: "WRONG_KEY", what: "recovery key" });
   return words;
 }
 
 /** From a file, or from standard input for `-`. WRONG_KEY when there are not 24 words in it. */
 export async function readRecoveryKey(source: string, world: World): Promise<string[]> {
+  return parseRecoveryKey(await readKeyText(source, world));
+}
+
+/** What was written down, as it is. */
+export async function readKeyText(source: string, world: World): Promise<string> {
   if (source !== "-") {
     const path = localPath(source, world);
     const text = await readFile(pathBytes(path), "utf8").catch((error: Error) => {
       throw usage(`The recovery key cannot be read: ${error.message}.`);
     });
-    return parseRecoveryKey(text.slice(0, KEY_FILE_BYTES_MAX));
+    return text.slice(0, KEY_FILE_BYTES_MAX);
   }
   if (world.stdin.isTTY === true) world.stderr.write("Recovery key (24 words, then Ctrl-D): ");
   let text = "";
@@ -45,7 +55,13 @@ export async function readRecoveryKey(source: string, world: World): Promise<str
     text += String(chunk);
     if (text.length > KEY_FILE_BYTES_MAX) break;
   }
-  return parseRecoveryKey(text);
+  return text;
+}
+
+export interface SecretFile extends AsyncDisposable {
+  readonly path: string;
+  /** Synced to disk when it resolves. */
+  write(text: string): Promise<void>;
 }
 
 export interface KeyFile extends AsyncDisposable {
@@ -54,8 +70,17 @@ export interface KeyFile extends AsyncDisposable {
   write(words: readonly string[]): Promise<void>;
 }
 
-/** A new file that only this user can read. USAGE when there is one already; gone again if nothing is written. */
 export async function createKeyFile(name: string, world: World): Promise<KeyFile> {
+  const file = await createSecretFile(name, world);
+  return {
+    path: file.path,
+    write: (words) => file.write(`${words.join(" ")}\n`),
+    [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
+  };
+}
+
+/** A new file that only this user can read. USAGE when there is one already; gone again if nothing is written. */
+export async function createSecretFile(name: string, world: World): Promise<SecretFile> {
   const path = pathBytes(localPath(name, world));
   const shown = displayPath(localPath(name, world));
   let handle: FileHandle;
@@ -69,8 +94,8 @@ export async function createKeyFile(name: string, world: World): Promise<KeyFile
   let written = false;
   return {
     path: shown,
-    async write(words) {
-      await handle.writeFile(`${words.join(" ")}\n`);
+    async write(text) {
+      await handle.writeFile(text);
       await handle.sync();
       written = true;
     },

@@ -40,6 +40,7 @@ import { recoverInto } from "./runtime-recover.ts";
 
 export { adoptHome, completeAdoption } from "./runtime-adopt.ts";
 export { runDaemon } from "./runtime-daemon.ts";
+export { checkKey, identityOfHome, membersOfHome } from "./runtime-key.ts";
 
 /** A new swarm with this machine's node as its first member. */
 export async function initHome(options: InitOptions): Promise<InitReport> {

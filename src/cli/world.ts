@@ -20,6 +20,7 @@ export interface World {
   readonly userId: number | undefined;
   workingDirectory(): BytePath;
   monotonicMs(): number;
+  wallMs(): number;
   /** The daemon of a home. */
   daemonOf(home: string): ControlHandlers;
   /** Loaded when needed: they bring the whole node with them. */
@@ -39,6 +40,7 @@ export function realWorld(): World {
     userId: process.getuid?.(),
     workingDirectory: () => bytePath(workingDirectoryBytes()),
     monotonicMs: () => performance.now(),
+    wallMs: () => Date.now(),
     daemonOf: controlClient,
     localOperations: async () => await import("./runtime.ts"),
     onInterrupt,

@@ -37,6 +37,6 @@ export { type FoundHead, forksOf, pickHead } from "./recovery-heads.ts";
 export { type FoundSnapshot, foundSnapshots } from "./recovery-standing.ts";
 export { viewOfAnswers } from "./recovery-view.ts";
 export { Repository, type RestoreRequest, type SnapshotRequest, type SnapshotResult } from "./repository.ts";
-export { makeSlot, openSlot, type SlotContent } from "./slot.ts";
+export { makeSlot, openSlot, readSlot, type SlotContent } from "./slot.ts";
 export { type PeerStanding, peersOf, type RepositoryStanding, repositoryStanding } from "./standing.ts";
 export { RosterView } from "./swarm-view.ts";

@@ -44,6 +44,13 @@ export function makeSlot(
   return signStatement({ type: "slot", swarm, incarnation: NO_INCARNATION, epoch, body }, recovery.identity);
 }
 
+/** What a slot says without its key: of which swarm and owner it is, and the public key of its recovery identity. */
+export function readSlot(record: Uint8Array): { swarm: SwarmId; owner: OwnerId; recovery: Uint8Array } {
+  const signed = decodeSigned(record);
+  const { swarm, owner } = slotBody.decode(signed.body);
+  return { swarm, owner, recovery: signed.signer };
+}
+
 /** Throws `SIGNATURE_INVALID` for a record that the recovery identity has not signed, `WRONG_KEY` if it does not open. */
 export function openSlot(recovery: RecoveryKeys, record: Uint8Array): SlotContent {
   const signed = decodeSigned(record);

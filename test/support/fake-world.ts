@@ -46,6 +46,7 @@ export async function runCairn(argv: readonly string[], options: RunOptions = {}
     userId: options.userId ?? 1000,
     workingDirectory: () => bytePathOf("/some/dir"),
     monotonicMs: () => (nowMs += 500),
+    wallMs: () => Date.UTC(2026, 10, 21, 3, 4),
     daemonOf: (asked) => {
       home = asked;
       return fakeHandlers(options.handlers);
@@ -86,5 +87,8 @@ const noLocalOperations: LocalOperations = {
   adoptHome: unexpected,
   completeAdoption: unexpected,
   recoverHome: unexpected,
+  checkKey: unexpected,
+  identityOfHome: unexpected,
+  membersOfHome: unexpected,
   runDaemon: unexpected,
 };
