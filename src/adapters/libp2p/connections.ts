@@ -3,6 +3,7 @@ import { isFault, messageOf } from "../../base/fault.ts";
 import type { PeerId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { MINUTE_MS, SECOND_MS } from "../../base/units.ts";
+import { crowdedOut } from "./crowding.ts";
 import type { RoleOf } from "./gate.ts";
 import { escalate } from "./last-resort.ts";
 import type { Libp2pLimits } from "./limits.ts";
@@ -152,6 +153,10 @@ export class ConnectionBook {
     this.#open.set(connection.id, open);
     this.#byPeer.set(peer, [...(this.#byPeer.get(peer) ?? []), open]);
     this.#admit(open).then(admission.resolve, admission.reject);
+    for (const other of crowdedOut(peer, this.#open.values(), this.#init.roleOf)) {
+      this.#init.log.info("connection-crowded-out", { peer: other.peer, by: peer });
+      other.connection.abort(new Error("too many connections"));
+    }
   }
 
   async #admit(open: OpenConnection): Promise<void> {

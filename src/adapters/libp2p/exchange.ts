@@ -15,11 +15,9 @@ import {
   writeRequestRest,
 } from "./framing.ts";
 import type { IdleGuard } from "./idle-guard.ts";
-import type { ProtocolLimits } from "./limits.ts";
+import { type ProtocolLimits, STREAMS_PER_CONNECTION_MAX } from "./limits.ts";
 import { endLater, StreamIo } from "./stream-io.ts";
 import { acquireBytes } from "./waiting.ts";
-
-const STREAMS_PER_CONNECTION_MAX = 64;
 
 export interface ExchangeInit {
   readonly protocolId: string;

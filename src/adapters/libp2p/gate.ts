@@ -1,7 +1,9 @@
 import type { ConnectionGater, PeerId as Libp2pPeerId } from "@libp2p/interface";
 import type { KadDHTComponents } from "@libp2p/kad-dht";
 import type { PeerId } from "../../base/ids.ts";
+import type { Log } from "../../base/log.ts";
 import type { PeerRole, Protocol } from "../../ports/network.ts";
+import { type Handshakes, sourceOf } from "./handshakes.ts";
 import { fromLibp2p } from "./peers.ts";
 import { listenForLife } from "./signs-of-life.ts";
 
@@ -32,13 +34,26 @@ export function mayOpen(role: PeerRole, protocol: Protocol): boolean {
  * Who gets past the handshake, which is what proves the peer id: whoever has a role. A stranger meets no
  * protocol at all. It cannot be refused earlier, since before there is only an IP address.
  */
-export function gaterFor(roleOf: RoleOf): ConnectionGater {
+export function gaterFor(roleOf: RoleOf, handshakes: Handshakes, log: Log): ConnectionGater {
   return {
-    ...listenForLife,
+    denyInboundConnection: (socket) => {
+      handshakes.begun(socket);
+      return false;
+    },
     // libp2p's own default refuses private addresses in some environments; ours are mostly private.
     denyDialMultiaddr: () => false,
     denyDialPeer: (peer) => roleAt(peer, roleOf) !== "member",
-    denyInboundEncryptedConnection: (peer) => roleAt(peer, roleOf) === "stranger",
+    denyInboundEncryptedConnection: (peer, socket) => {
+      const isStranger = roleAt(peer, roleOf) === "stranger";
+      if (isStranger)
+        log.info("stranger-turned-away", { source: sourceOf(socket.remoteAddr), stranger: peer.toString() });
+      return isStranger;
+    },
+    denyInboundUpgradedConnection: (_, socket) => {
+      handshakes.ended(socket);
+      return listenForLife(socket);
+    },
+    denyOutboundUpgradedConnection: (_, socket) => listenForLife(socket),
   };
 }
 

@@ -49,7 +49,11 @@ export async function createGuest(init: GuestInit): Promise<Guest> {
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [muxer()],
-    connectionGater: { ...listenForLife, denyDialMultiaddr: () => false, denyInboundConnection: () => true },
+    connectionGater: {
+      denyDialMultiaddr: () => false,
+      denyInboundConnection: () => true,
+      denyOutboundUpgradedConnection: (_, socket) => listenForLife(socket),
+    },
     connectionManager: {
       dialTimeout: limits.dialTimeoutMs,
       addressDialTimeout: limits.addressDialTimeoutMs,

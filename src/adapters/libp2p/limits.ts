@@ -54,8 +54,12 @@ export interface Libp2pLimits {
   readonly inboundPerPeer: number;
   /** Requests served for all members together. */
   readonly inboundTotal: number;
-  /** The same for all guests together: they must not take the members' places. */
-  readonly inboundGuestsTotal: number;
+  /** The same for one guest, or former member, in its protocol. */
+  readonly inboundPerGuest: number;
+  /** The same for all guests with tokens together: they must not take the places of anybody else. */
+  readonly inboundJoinersTotal: number;
+  /** The same for all recovery identities. */
+  readonly inboundRecoverersTotal: number;
   /** The same for former members, who have nothing to do here but to learn that they are. */
   readonly inboundFormersTotal: number;
   /** Connections that former members have together; the next one is closed. */
@@ -93,7 +97,7 @@ export interface Libp2pLimits {
   /** The same for a member that is there but does not know us yet: news of us may reach it any second. */
   readonly redialRefusedMaxMs: number;
   readonly connectionsMax: number;
-  /** Handshakes that have not ended yet. With the next two: 64 a second from one address, each at most 3 s, are 192. */
+  /** Handshakes that have not ended yet. Beyond, the oldest of the address that has most of them goes. */
   readonly pendingInboundMax: number;
   readonly inboundPerSecondAndHost: number;
   readonly inboundUpgradeTimeoutMs: number;
@@ -105,7 +109,9 @@ export const DEFAULT_LIMITS: Libp2pLimits = {
   outboundWaitingPerPeer: 1024,
   inboundPerPeer: 16,
   inboundTotal: 256,
-  inboundGuestsTotal: 16,
+  inboundPerGuest: 8,
+  inboundJoinersTotal: 8,
+  inboundRecoverersTotal: 16,
   inboundFormersTotal: 4,
   formerConnectionsMax: 16,
   inboundBytesMax: 64 * MIB,
@@ -150,9 +156,23 @@ export const WRITE_CHUNK_BYTES = 256 * KIB;
 export const STREAM_WINDOW_BYTES = 512 * KIB;
 export const READ_BUFFER_BYTES = 4 * MIB;
 
-/** A request that is served must arrive at this rate on average, after a start. Otherwise a drip holds its bytes for ever. */
-export const INBOUND_RATE_MIN_BYTES_PER_S = 8 * KIB;
-export const INBOUND_RATE_GRACE_MS = 2 * MINUTE_MS;
+/** A request that is served must arrive, and its answer be taken, at this rate on average, after a start. Otherwise a drip holds its bytes for ever. */
+export const RATE_MIN_BYTES_PER_S = 8 * KIB;
+export const RATE_GRACE_MS = 2 * MINUTE_MS;
+/** From the place among the requests under way to the eight bytes of lengths, which follow the opening of the stream at once. */
+export const HEADER_TIMEOUT_MS = 20 * SECOND_MS;
+
+/**
+ * Streams of one protocol in one connection: libp2p resets what is beyond. Ours answers "busy" long before, and streams that
+ * have ended linger for a round trip.
+ */
+export const STREAMS_PER_CONNECTION_MAX = 64;
+/** Streams of all protocols that the other end opens in one connection; each may fill a window before it is read. */
+export const STREAMS_INBOUND_MAX = 128;
+/** Connections of one peer: two that dial each other have two, one that lost its power has old ones. The oldest goes. */
+export const CONNECTIONS_PER_PEER_MAX = 4;
+/** Of all guests together; beyond, the oldest of the guest that has most goes. */
+export const GUEST_CONNECTIONS_MAX = 64;
 
 /** How long we remember where a peer was, and that it was: branches are closed over weeks. */
 export const ADDRESS_AGE_MAX_MS = 90 * DAY_MS;

@@ -1,5 +1,5 @@
 import { yamux } from "@libp2p/yamux";
-import { READ_BUFFER_BYTES, STREAM_WINDOW_BYTES } from "./limits.ts";
+import { READ_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_INBOUND_MAX } from "./limits.ts";
 
 /**
  * The multiplexer of nodes and guests. The initial window stays at yamux's 256 KiB: each end also takes it for
@@ -7,6 +7,7 @@ import { READ_BUFFER_BYTES, STREAM_WINDOW_BYTES } from "./limits.ts";
  */
 export function muxer(): ReturnType<typeof yamux> {
   return yamux({
+    maxInboundStreams: STREAMS_INBOUND_MAX,
     streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES, maxReadBufferLength: READ_BUFFER_BYTES },
   });
 }

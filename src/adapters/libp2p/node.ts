@@ -9,6 +9,7 @@ import { LevelDatastore } from "datastore-level";
 import { Level } from "level";
 import { createLibp2p } from "libp2p";
 import { must } from "../../base/assert.ts";
+import { calmLog } from "../../base/calm-log.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { PeerId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -22,6 +23,7 @@ import { ConnectionBook } from "./connections.ts";
 import { Dialer } from "./dialer.ts";
 import { Libp2pDirectory } from "./directory.ts";
 import { forMembersOnly, gaterFor, type RoleOf } from "./gate.ts";
+import { Handshakes } from "./handshakes.ts";
 import {
   ADDRESS_AGE_MAX_MS,
   ADDRESSES_PER_PEER_MAX,
@@ -62,6 +64,8 @@ export interface Libp2pGauges {
   /** Bytes of all streams that are queued for sending, and received but not read. */
   readonly streamBytes: { readonly queuedToSend: number; readonly unread: number };
   readonly connections: number;
+  /** Connections that have not proved yet who they are. */
+  readonly handshakes: number;
   /** Peers in kad-dht's routing table. */
   readonly routingTablePeers: number;
 }
@@ -103,8 +107,12 @@ export async function createLibp2pNode(init: Libp2pNodeInit): Promise<Libp2pNode
   }
   try {
     const addressBook = await AddressBook.open(database, init.log);
-    const libp2p = await assemble(init, limits, datastore);
-    return await connectParts(init, limits, libp2p, addressBook, () => datastore.close());
+    // Strangers and members decide how often most of it happens.
+    const log = calmLog(init.log, () => performance.now());
+    const handshakes = new Handshakes({ max: limits.pendingInboundMax, log });
+    const libp2p = await assemble({ ...init, log }, limits, datastore, handshakes);
+    const close = () => datastore.close();
+    return await connectParts({ ...init, log }, limits, libp2p, addressBook, handshakes, close);
   } catch (error) {
     await datastore.close();
     throw error;
@@ -115,8 +123,9 @@ async function assemble(
   init: Libp2pNodeInit,
   limits: Libp2pLimits,
   datastore: LevelDatastore,
+  handshakes: Handshakes,
 ): Promise<NodeLibp2p> {
-  const { roleOf } = init;
+  const { roleOf, log } = init;
   return await createLibp2p<Services>({
     start: false,
     privateKey: await privateKeyOf(init.seed),
@@ -131,7 +140,7 @@ async function assemble(
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [muxer()],
-    connectionGater: gaterFor(roleOf),
+    connectionGater: gaterFor(roleOf, handshakes, log),
     connectionManager: {
       maxConnections: limits.connectionsMax,
       maxParallelDials: 50,
@@ -141,7 +150,8 @@ async function assemble(
       // Ours come best first.
       addressSorter: () => 0,
       inboundConnectionThreshold: limits.inboundPerSecondAndHost,
-      maxIncomingPendingConnections: limits.pendingInboundMax,
+      // `Handshakes` decides who goes; libp2p would refuse whoever comes next. Those on their way out still count here.
+      maxIncomingPendingConnections: 4 * limits.pendingInboundMax,
       inboundUpgradeTimeout: limits.inboundUpgradeTimeoutMs,
       // Redial is ours; libp2p's own gives up after five tries.
       reconnectRetries: 0,
@@ -161,6 +171,8 @@ async function assemble(
           protocol: KAD_PROTOCOL,
           // Server at once: the default waits for a public address, which few have.
           clientMode: false,
+          // Of one connection; each may be sending a message of some MiB.
+          maxInboundStreams: 16,
           // The default drops private addresses.
           peerInfoMapper: passthroughMapper,
           // A hung peer costs every query this much; the defaults are 5 s, growing to a minute.
@@ -177,6 +189,7 @@ async function connectParts(
   limits: Libp2pLimits,
   libp2p: NodeLibp2p,
   addressBook: AddressBook,
+  handshakes: Handshakes,
   closeDatabase: () => Promise<void>,
 ): Promise<Libp2pNode> {
   const { roleOf, log } = init;
@@ -261,6 +274,7 @@ async function connectParts(
       answerBytesBeingRead: client.answerBytesBeingRead,
       streamBytes: streamBytes(libp2p.getConnections()),
       connections: libp2p.getConnections().length,
+      handshakes: handshakes.count,
       routingTablePeers: routingTableSize(libp2p.services.dht),
     }),
   };

@@ -23,14 +23,16 @@ import { IdleGuard } from "./idle-guard.ts";
 import { escalate } from "./last-resort.ts";
 import {
   ALL_PROTOCOLS,
+  HEADER_TIMEOUT_MS,
   HELLO_LIMITS,
   HELLO_PROTOCOL,
-  INBOUND_RATE_GRACE_MS,
-  INBOUND_RATE_MIN_BYTES_PER_S,
   type Libp2pLimits,
   PROTOCOL_IDS,
   PROTOCOL_LIMITS,
   type ProtocolLimits,
+  RATE_GRACE_MS,
+  RATE_MIN_BYTES_PER_S,
+  STREAMS_PER_CONNECTION_MAX,
 } from "./limits.ts";
 import { fromLibp2p } from "./peers.ts";
 import { endLater, StreamIo } from "./stream-io.ts";
@@ -42,13 +44,11 @@ export interface RequestServerInit {
   readonly log: Log;
 }
 
-/** libp2p resets what is beyond this; ours answers "busy" long before. */
-const STREAMS_PER_CONNECTION_MAX = 64;
 /** Signs of life that one peer may have under way. */
 const HELLOS_PER_PEER_MAX = 4;
 
 /** Whose requests are counted together: none of these takes the places of another. */
-type Crowd = "members" | "guests" | "formers";
+type Crowd = "members" | "joiners" | "recoverers" | "formers";
 
 /** One request that is being served. */
 interface Serving {
@@ -70,7 +70,8 @@ export class RequestServer {
   readonly #requestBytes: ByteBudget;
   readonly #bytesOfPeer = new Map<PeerId, { budget: ByteBudget; users: number }>();
   readonly #answers: ByteGauge;
-  readonly #underWay: Record<Crowd, number> = { members: 0, guests: 0, formers: 0 };
+  readonly #answersOfPeer = new Map<PeerId, { gauge: ByteGauge; users: number }>();
+  readonly #underWay: Record<Crowd, number> = { members: 0, joiners: 0, recoverers: 0, formers: 0 };
 
   constructor(init: RequestServerInit) {
     this.#init = init;
@@ -144,7 +145,7 @@ export class RequestServer {
     const handler = protocol === "hello" ? answerHello : this.#handlers.get(protocol);
     if (handler === undefined) return await this.#turnAway(io, STATUS.busy);
     const limits = protocol === "hello" ? HELLO_LIMITS : PROTOCOL_LIMITS[protocol];
-    const leave = this.#enter(peer, protocol, crowdOf(role));
+    const leave = this.#enter(peer, protocol, role);
     if (leave === undefined) return await this.#turnAway(io, STATUS.busy);
     try {
       await this.#serve({ peer, io, guard, limits, handler });
@@ -154,11 +155,13 @@ export class RequestServer {
   }
 
   /** A place among the requests under way, or `undefined` when there is none. */
-  #enter(peer: PeerId, protocol: Protocol | "hello", crowd: Crowd): (() => void) | undefined {
+  #enter(peer: PeerId, protocol: Protocol | "hello", role: PeerRole): (() => void) | undefined {
     const { limits } = this.#init;
+    const crowd = crowdOf(role);
+    const perPeer = role === "member" ? limits.inboundPerPeer : limits.inboundPerGuest;
     const key = `${protocol} ${peer}`;
     const served = this.#served.get(key) ?? 0;
-    if (served >= (protocol === "hello" ? HELLOS_PER_PEER_MAX : limits.inboundPerPeer)) return undefined;
+    if (served >= (protocol === "hello" ? HELLOS_PER_PEER_MAX : perPeer)) return undefined;
     // Signs of life are not counted in the total: a node with all hands full is not a dead one.
     const counts = protocol !== "hello";
     if (counts && this.#underWay[crowd] >= placesOf(crowd, limits)) return undefined;
@@ -174,14 +177,16 @@ export class RequestServer {
 
   async #serve(serving: Serving): Promise<void> {
     const { io, guard, limits } = serving;
-    const lengths = await readLengths(io);
+    // Whoever has a place has something to say: eight bytes, at once.
+    const stopHeaderClock = giveUpAfter(HEADER_TIMEOUT_MS, guard, "the header does not come");
+    const lengths = await readLengths(io).finally(stopHeaderClock);
     if (!withinLimits(lengths, limits.request)) return await this.#turnAway(io, STATUS.tooLarge);
     const bytes = lengths.headBytes + lengths.bodyBytes;
     const release = await guard.hold(() => this.#reserve(serving.peer, bytes, guard.signal));
     if (release === undefined) return await this.#turnAway(io, STATUS.busy);
     try {
       if (isAsked(lengths)) await writeStatus(io, STATUS.go);
-      const stopClock = this.#demandRate(bytes, guard);
+      const stopClock = demandRate(bytes, guard, "the request arrives too slowly");
       const message = await readMessage(io, lengths).finally(stopClock);
       await this.#answer(serving, message);
     } finally {
@@ -191,10 +196,22 @@ export class RequestServer {
 
   async #answer(serving: Serving, message: NetMessage): Promise<void> {
     const { io, guard, limits, peer } = serving;
-    if (limits.answer.bodyBytesMax > 0) {
-      const isRoom = await guard.hold(() => this.#answers.below(this.#init.limits.inboundWaitMs));
-      if (!isRoom) return await this.#turnAway(io, STATUS.busy);
+    const { gauge, leave } = this.#answersOf(peer);
+    try {
+      if (limits.answer.bodyBytesMax > 0) {
+        const waitMs = this.#init.limits.inboundWaitMs / 2;
+        const isRoom = async (): Promise<boolean> =>
+          (await gauge.below(waitMs)) && (await this.#answers.below(waitMs));
+        if (!(await guard.hold(isRoom))) return await this.#turnAway(io, STATUS.busy);
+      }
+      await this.#answerNow(serving, message, gauge);
+    } finally {
+      leave();
     }
+  }
+
+  async #answerNow(serving: Serving, message: NetMessage, gauge: ByteGauge): Promise<void> {
+    const { io, guard, limits, peer } = serving;
     const answer = await guard.hold(() => this.#run(serving, message));
     if (!withinLimits(lengthsOf(answer), limits.answer)) {
       this.#init.log.error("answer-too-large", { peer, ...lengthsOf(answer) });
@@ -202,12 +219,28 @@ export class RequestServer {
     }
     const bytes = messageBytes(answer);
     this.#answers.add(bytes);
+    gauge.add(bytes);
+    const stopClock = demandRate(bytes, guard, "the answer is taken too slowly");
     try {
       await writeAnswer(io, answer);
       await io.finish();
     } finally {
+      stopClock();
+      gauge.remove(bytes);
       this.#answers.remove(bytes);
     }
+  }
+
+  /** Of what one peer has not taken: half of the whole, so that one that takes nothing does not stop the others. */
+  #answersOf(peer: PeerId): { gauge: ByteGauge; leave: () => void } {
+    const known = this.#answersOfPeer.get(peer);
+    const share = known ?? { gauge: new ByteGauge(this.#init.limits.answersPendingBytesMax / 2), users: 0 };
+    this.#answersOfPeer.set(peer, share);
+    share.users++;
+    const leave = (): void => {
+      if (--share.users === 0) this.#answersOfPeer.delete(peer);
+    };
+    return { gauge: share.gauge, leave };
   }
 
   async #run(serving: Serving, message: NetMessage): Promise<NetMessage> {
@@ -253,30 +286,46 @@ export class RequestServer {
     return undefined;
   }
 
-  /** The idle timeout alone would let a drip of bytes hold its room for ever. */
-  #demandRate(bytes: number, guard: IdleGuard): () => void {
-    const allowedMs = INBOUND_RATE_GRACE_MS + (bytes / INBOUND_RATE_MIN_BYTES_PER_S) * SECOND_MS;
-    const timer = setTimeout(() => guard.abort(new Error("the request arrives too slowly")), allowedMs);
-    return () => clearTimeout(timer);
-  }
-
   async #turnAway(io: StreamIo, status: Status): Promise<void> {
     await writeStatus(io, status);
     await io.finish();
   }
 }
 
+/** The idle timeout alone would let a drip of bytes hold its room for ever. */
+function demandRate(bytes: number, guard: IdleGuard, reason: string): () => void {
+  const allowedMs = RATE_GRACE_MS + (bytes / RATE_MIN_BYTES_PER_S) * SECOND_MS;
+  return giveUpAfter(allowedMs, guard, reason);
+}
+
+function giveUpAfter(ms: number, guard: IdleGuard, reason: string): () => void {
+  const timer = setTimeout(() => guard.abort(new Error(reason)), ms);
+  return () => clearTimeout(timer);
+}
+
 function crowdOf(role: PeerRole): Crowd {
-  if (role === "member") return "members";
-  return role === "former" ? "formers" : "guests";
+  switch (role) {
+    case "member":
+      return "members";
+    case "join-guest":
+      return "joiners";
+    case "recovery-guest":
+      return "recoverers";
+    // Nobody else gets here.
+    case "former":
+    case "stranger":
+      return "formers";
+  }
 }
 
 function placesOf(crowd: Crowd, limits: Libp2pLimits): number {
   switch (crowd) {
     case "members":
       return limits.inboundTotal;
-    case "guests":
-      return limits.inboundGuestsTotal;
+    case "joiners":
+      return limits.inboundJoinersTotal;
+    case "recoverers":
+      return limits.inboundRecoverersTotal;
     case "formers":
       return limits.inboundFormersTotal;
   }

@@ -1,7 +1,7 @@
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from "@libp2p/interface";
 import { assert } from "../../base/assert.ts";
-import { SECOND_MS } from "../../base/units.ts";
-import { WRITE_CHUNK_BYTES } from "./limits.ts";
+import { KIB, SECOND_MS } from "../../base/units.ts";
+import { UNASKED_BYTES_MAX, WRITE_CHUNK_BYTES } from "./limits.ts";
 
 /** The other end ended the stream, or the connection under it broke. */
 export class StreamEnded extends Error {
@@ -16,6 +16,16 @@ export function endLater(stream: Stream): void {
   const timer = setTimeout(() => stream.abort(new Error("the other end did not end the stream")), LINGER_MS);
   timer.unref();
   stream.addEventListener("close", () => clearTimeout(timer), { once: true });
+}
+
+function discardRest(stream: Stream): void {
+  if (stream.status !== "open") return;
+  let bytes = 0;
+  stream.addEventListener("message", (event) => {
+    bytes += event.data.byteLength;
+    if (bytes > UNASKED_BYTES_MAX + KIB) stream.abort(new Error("more came than was announced"));
+  });
+  if (stream.readStatus === "paused") stream.resume();
 }
 
 /**
@@ -100,14 +110,19 @@ export class StreamIo {
     await this.#stream.close({ signal: this.#signal });
   }
 
-  /** Stops listening; the window bounds what may still come. A stream that both ends have finished goes away by itself. */
+  /**
+   * Stops listening. What still comes is thrown away, or each stream that was turned away would keep a window of it;
+   * whoever sends more than a request sends unasked is reset. A stream that both ends have finished goes away by itself.
+   */
   detach(): void {
-    if (this.#stream.status === "open" && this.#stream.readStatus === "readable") this.#stream.pause();
+    this.#queue.length = 0;
+    this.#queuedBytes = 0;
     this.#stream.removeEventListener("message", this.#onMessage);
     this.#stream.removeEventListener("drain", this.#onDrain);
     this.#stream.removeEventListener("remoteCloseWrite", this.#onRemoteCloseWrite);
     this.#stream.removeEventListener("close", this.#onClose);
     this.#signal.removeEventListener("abort", this.#onAbort);
+    discardRest(this.#stream);
   }
 
   reset(reason: Error): void {

@@ -1,0 +1,76 @@
+/**
+ * A node in a process of its own, to be attacked. Reads one line of JSON on stdin, then answers every line "report" with
+ * what it costs: memory, file descriptors, processor time, gauges, and how often it logged what. A data request whose
+ * head is a number is answered with so many bytes.
+ */
+import { readdirSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { createLibp2pNode, guardProcess, type Libp2pGauges } from "../../src/adapters/libp2p/index.ts";
+import { must } from "../../src/base/assert.ts";
+import { parsePeerId } from "../../src/base/ids.ts";
+import type { Log } from "../../src/base/log.ts";
+import type { PeerRole } from "../../src/ports/network.ts";
+
+export interface VictimConfiguration {
+  readonly seedHex: string;
+  readonly directory: string;
+  readonly roles: Readonly<Record<string, PeerRole>>;
+}
+
+export interface VictimReport {
+  readonly rssBytes: number;
+  readonly descriptors: number;
+  readonly cpuMs: number;
+  readonly gauges: Libp2pGauges;
+  readonly events: Readonly<Record<string, number>>;
+}
+
+const lines = createInterface({ input: process.stdin });
+// The parent holds the other end of the pipe: a test that dies takes its children along.
+lines.on("close", () => process.exit(0));
+lines.once("line", (line) => void run(JSON.parse(line) as VictimConfiguration));
+
+async function run(configuration: VictimConfiguration): Promise<void> {
+  const events: Record<string, number> = {};
+  const count = (event: string): void => {
+    events[event] = (events[event] ?? 0) + 1;
+  };
+  const log: Log = { debug: () => {}, info: count, warn: count, error: count };
+  guardProcess({
+    log,
+    onFatal: (error) => {
+      console.error(error);
+      process.exit(70);
+    },
+  });
+  const roles = new Map(
+    Object.entries(configuration.roles).map(([peer, role]) => [must(parsePeerId(peer), "peer id"), role]),
+  );
+  const node = await createLibp2pNode({
+    seed: Buffer.from(configuration.seedHex, "hex"),
+    datastoreDirectory: configuration.directory,
+    listen: ["/ip4/127.0.0.1/tcp/0"],
+    roleOf: (peer) => roles.get(peer) ?? "stranger",
+    members: () => [],
+    log,
+  });
+  for (const protocol of ["data", "sync", "join", "recover"] as const) {
+    node.network.handle(protocol, async (_, { head }) => {
+      const bytes = Number(new TextDecoder().decode(head));
+      return { head: new Uint8Array(0), body: new Uint8Array(protocol === "data" && bytes > 0 ? bytes : 0) };
+    });
+  }
+  await node.start();
+  lines.on("line", () => {
+    const { user, system } = process.cpuUsage();
+    const report: VictimReport = {
+      rssBytes: process.memoryUsage.rss(),
+      descriptors: readdirSync("/proc/self/fd").length,
+      cpuMs: (user + system) / 1000,
+      gauges: node.gauges(),
+      events,
+    };
+    console.log(JSON.stringify(report));
+  });
+  console.log(JSON.stringify({ address: node.listenAddresses()[0] }));
+}
