@@ -159,10 +159,10 @@ async function heldShards(node: Node): Promise<number> {
   return shards;
 }
 
-async function peersHandler(node: Node): Promise<results.PeersResult> {
+export async function peersHandler(node: Node): Promise<results.PeersResult> {
   const pending = Map.groupBy(node.roster.pending(), ({ owner }) => owner);
   const peers = (await peersOf(node)).map(
-    ({ member, state, lastSeenMs, addresses, capacityBytes, usedBytes }): results.PeerInfo => ({
+    ({ member, state, lastSeenMs, addresses, capacityBytes, usedBytes, apart }): results.PeerInfo => ({
       peerId: member.peer,
       name: member.name,
       site: member.site,
@@ -178,6 +178,7 @@ async function peersHandler(node: Node): Promise<results.PeersResult> {
       ...(member.quotaBytes === undefined ? {} : { quotaBytes: member.quotaBytes }),
       ...(lastSeenMs === undefined ? {} : { lastSeen: iso(lastSeenMs) }),
       addresses: [...addresses],
+      ...(apart.length === 0 ? {} : { cannotReach: [...apart] }),
     }),
   );
   return { peers };

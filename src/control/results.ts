@@ -142,6 +142,8 @@ export const peerInfo = z.object({
   /** Shard bytes that its owner may have in the whole swarm. */
   quotaBytes: count.optional(),
   lastSeen: isoTime.optional(),
+  /** Peers with which it cannot connect, as it or they say; no new row has both. */
+  cannotReach: z.array(z.string()).optional(),
   addresses: z.array(z.string()),
 });
 export type PeerInfo = z.infer<typeof peerInfo>;

@@ -1,5 +1,6 @@
 import type { OwnerId, PeerId } from "../base/ids.ts";
 import {
+  type Apart,
   type ExcludeReason,
   type PlacementClass,
   type PlacementField,
@@ -12,6 +13,8 @@ export interface SwarmView {
   readonly self: PeerId;
   /** Every member that may hold, in whatever state, with its flags of this moment. */
   nodes(): readonly PlacementNode[];
+  /** Which members cannot reach each other, as they say. */
+  apart(): Apart;
   /** Where a member is; `undefined` for one that is removed or was never known: it counts as lost. */
   placeOf(peer: PeerId): { readonly site: string; readonly host: string } | undefined;
   /** Shard bytes that this node's owner may have in the whole swarm. */
@@ -32,5 +35,6 @@ export function fieldFor(
     candidates: view.nodes(),
     ownerPeer: view.self,
     exclude,
+    apart: view.apart(),
   };
 }

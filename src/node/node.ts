@@ -19,6 +19,7 @@ import { publishSlot } from "./slot.ts";
 import { StandingKeeper } from "./standing-keeper.ts";
 import { StatusBeat } from "./status-beat.ts";
 import { RosterView } from "./swarm-view.ts";
+import { UnmetPeers } from "./unmet.ts";
 
 export interface NodeInit {
   readonly keys: OwnerKeys;
@@ -56,6 +57,7 @@ export class Node {
   readonly #holder: Holder;
   readonly #sync: SyncService;
   readonly #beat: StatusBeat;
+  readonly #unmet: UnmetPeers;
   readonly #recoveryUses: RecoveryUses;
   readonly recoveryWatch: RecoveryWatch;
   readonly #standing: StandingKeeper | undefined;
@@ -88,8 +90,12 @@ export class Node {
     this.administration = new Administration({ ...ports, ...parts, self: ports.network.self }, keys);
     this.startedMs = ports.clock.wallMs();
     this.#sync = new SyncService({ ...ports, ...parts });
+    this.#unmet = new UnmetPeers(
+      { ...ports, ...parts, reach: (peer) => this.#sync.syncWith(peer) },
+      parts.view.statusOf(ports.network.self)?.unmet ?? [],
+    );
     this.#beat = new StatusBeat(
-      { ...ports, ...parts, signer: init.signer },
+      { ...ports, ...parts, unmet: this.#unmet, signer: init.signer },
       { programVersion: init.program },
     );
     this.#recoveryUses = new RecoveryUses({ ...ports, ...parts, signer: init.signer });
@@ -204,6 +210,7 @@ export class Node {
     await this.#standing?.idle();
     await this.repository.stop();
     await this.#beat.stop();
+    this.#unmet.stop();
     await this.#recoveryUses.stop();
     await this.recoveryWatch.idle();
     await this.#sync.stop();

@@ -1,7 +1,7 @@
 import type { PeerId } from "../base/ids.ts";
 import type { SwarmView } from "../exchange/index.ts";
 import { type RosterBook, viewOf } from "../membership/index.ts";
-import type { PlacementNode } from "../placement/index.ts";
+import { NOBODY_APART, type PlacementNode } from "../placement/index.ts";
 
 /** The swarm as a recovery sees it, before there is a home: who is a member, and who has answered. */
 export function viewOfAnswers(
@@ -18,6 +18,7 @@ export function viewOfAnswers(
   return {
     self: init.self,
     nodes: () => nodes,
+    apart: () => NOBODY_APART,
     placeOf: (peer) => byPeer.get(peer),
     ownQuotaBytes: () => undefined,
   };

@@ -4,6 +4,7 @@ import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
 import type { ProtectionReport } from "../exchange/index.ts";
 import type { Member } from "../membership/index.ts";
 import { autoProfile, shapeOf } from "../placement/index.ts";
+import { apartNotes } from "./apart-notes.ts";
 import type { Node } from "./node.ts";
 
 export interface PeerStanding {
@@ -13,12 +14,15 @@ export interface PeerStanding {
   readonly addresses: readonly string[];
   readonly capacityBytes: number;
   readonly usedBytes: number | undefined;
+  /** Members with which it cannot connect, as it or they say. */
+  readonly apart: readonly PeerId[];
 }
 
 /** Every member as this node sees it. */
 export async function peersOf(node: Node): Promise<PeerStanding[]> {
   const { network, directory } = node.ports;
   const connected = new Set(network.connected());
+  const apart = node.view.apart();
   return Promise.all(
     node.roster.members().map(async (member): Promise<PeerStanding> => {
       const isSelf = member.peer === network.self;
@@ -33,6 +37,7 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
         addresses,
         capacityBytes: status?.capacityBytes ?? member.capacityBytes,
         usedBytes: status?.usedBytes,
+        apart: [...(apart.get(member.peer) ?? [])],
       };
     }),
   );
@@ -86,7 +91,7 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
     quota: quotaBytes === undefined ? undefined : { bytes: quotaBytes, usedBytes: quotaUsedBytes },
     pool,
     unreachable,
-    notes: [...awayNotes(node, pool, unreachable), ...shapeNotes(node)],
+    notes: [...awayNotes(node, pool, unreachable), ...apartNotes(node), ...shapeNotes(node)],
   };
 }
 

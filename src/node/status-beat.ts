@@ -7,12 +7,14 @@ import { NO_INCARNATION, signStatement } from "../crypto/signed.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
 import type { Clock, Directory, Rng, ShardStore } from "../ports/index.ts";
 import { ADDRESSES_MAX, type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
+import type { UnmetPeers } from "./unmet.ts";
 
 export interface StatusBeatComponents {
   readonly records: RecordStore;
   readonly roster: Roster;
   readonly directory: Pick<Directory, "ownAddresses">;
   readonly shards: Pick<ShardStore, "space">;
+  readonly unmet: Pick<UnmetPeers, "review" | "list">;
   readonly signer: Signer;
   readonly clock: Clock;
   readonly rng: Pick<Rng, "float">;
@@ -53,6 +55,7 @@ export class StatusBeat {
     while (!this.#stopping.signal.aborted) {
       try {
         await clock.sleep(CHECK_MS * (0.5 + rng.float()), this.#stopping.signal);
+        await this.#c.unmet.review();
         await this.#sayIfDue();
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
@@ -87,6 +90,7 @@ export class StatusBeat {
   async #status(): Promise<NodeStatus> {
     const { directory, shards, clock } = this.#c;
     const { capacityBytes, usedBytes, freeBytes } = await shards.space();
+    const unmet = this.#c.unmet.list();
     return {
       v: 1,
       addresses: directory.ownAddresses().slice(0, ADDRESSES_MAX),
@@ -96,6 +100,7 @@ export class StatusBeat {
       formatVersions: { reads: [1], writes: 1 },
       programVersion: this.#programVersion,
       timeMs: clock.wallMs(),
+      ...(unmet.length === 0 ? {} : { unmet }),
     };
   }
 }
@@ -103,6 +108,8 @@ export class StatusBeat {
 function isNearly(before: NodeStatus, now: NodeStatus): boolean {
   const step = now.capacityBytes * SPACE_STEP;
   return (
-    before.addresses.join() === now.addresses.join() && Math.abs(before.freeBytes - now.freeBytes) < step
+    before.unmet?.join() === now.unmet?.join() &&
+    before.addresses.join() === now.addresses.join() &&
+    Math.abs(before.freeBytes - now.freeBytes) < step
   );
 }

@@ -3,7 +3,7 @@ import { publicKeyOfPeer } from "../base/ids.ts";
 import { MIB } from "../base/units.ts";
 import type { SwarmView } from "../exchange/index.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
-import type { PlacementNode } from "../placement/index.ts";
+import { type Apart, apartOf, type PlacementNode } from "../placement/index.ts";
 import type { Network } from "../ports/index.ts";
 import { type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
 
@@ -56,6 +56,15 @@ export class RosterView implements SwarmView {
         },
       ];
     });
+  }
+
+  apart(): Apart {
+    const statements = this.#roster.members().flatMap(({ peer }) => {
+      const unmet = statusOf(this.#records, peer)?.unmet ?? [];
+      const members = unmet.filter((other) => this.#roster.member(other) !== undefined);
+      return members.length === 0 ? [] : [{ peer, unmet: members }];
+    });
+    return apartOf(statements);
   }
 
   /** The newest that a node has said of itself; a hint. */

@@ -9,6 +9,7 @@
  * It does not act: nothing is sent, stored, signed or timed here, and what a peer says about itself is judged
  * elsewhere before it becomes a flag of a `PlacementNode`.
  */
+export * from "./apart.ts";
 export * from "./auto.ts";
 export * from "./map.ts";
 export * from "./map-data.ts";

@@ -1,6 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { concatBytes, u32be, utf8 } from "../base/bytes.ts";
 import { idBytes, type OwnerId, type PeerId } from "../base/ids.ts";
+import { type Apart, apartFrom, NOBODY_APART, pickTogether } from "./apart.ts";
 import type { PlacementClass } from "./profile.ts";
 import { type Rankable, rankCandidates } from "./rendezvous.ts";
 
@@ -29,6 +30,7 @@ export type SkipReason =
   | "draining"
   | "suspected"
   | "no quota"
+  | "cannot meet another holder"
   | "site has its share";
 
 export interface Skipped {
@@ -47,6 +49,8 @@ export interface PlacementField {
   /** The owner's own node, which never holds its own shards; `undefined` only when it has none any more. */
   readonly ownerPeer: PeerId | undefined;
   readonly exclude?: ReadonlyMap<PeerId, ExcludeReason>;
+  /** Peers that cannot reach each other: two of them are not put into one row while anything else fits. */
+  readonly apart?: Apart;
 }
 
 export interface RowRequest extends PlacementField {
@@ -93,38 +97,51 @@ export function rowKey(owner: OwnerId, of: PlacementClass, partition: number): U
 }
 
 /**
- * Holders for a new generation of a row: candidates in rendezvous order, at most `cap` to a site, on different
- * hosts as far as there are any (the site rule comes first, then the fewest shards on one host, then the order).
- * A peer takes at most one slot. Slot i is the i-th peer taken.
+ * Holders for a new generation of a row: candidates in rendezvous order, at most `cap` to a site, no two that cannot
+ * reach each other, on different hosts as far as there are any (in this order: the site rule, which is never broken, all
+ * slots, peers that can meet, the fewest shards on one host, the order). A peer takes at most one slot. Slot i is the
+ * i-th peer taken.
  */
 export function chooseRow(request: RowRequest): RowChoice {
   assert(request.n >= 1, "a row has slots");
+  const ranked = rankCandidates(request.key, request.candidates);
+  const pick = (without: ReadonlySet<PeerId>) => pickRow(request, ranked, without).slots;
+  const { without } = pickTogether(pick, request.apart ?? NOBODY_APART, request.ownerPeer);
+  const { slots, skipped } = pickRow(request, ranked, without);
+  return slots.length === request.n ? { ok: true, slots } : cannot(request, slots, request.n, skipped);
+}
+
+/** As many slots as can be filled, by who is first each time. */
+function pickRow(
+  request: RowRequest,
+  ranked: readonly PlacementNode[],
+  without: ReadonlySet<PeerId>,
+): { readonly slots: readonly PeerId[]; readonly skipped: readonly Skipped[] } {
   const skipped: Skipped[] = [];
-  const picker = new Picker(request, skipped);
+  const picker = new Picker(request, ranked, skipped, without);
   const slots: PeerId[] = [];
   while (slots.length < request.n) {
     const node = picker.take();
-    if (node === undefined) {
-      picker.noteSitesAtCap();
-      return cannot(request, slots, request.n, skipped);
-    }
+    if (node === undefined) break;
     slots.push(node.peer);
   }
-  return { ok: true, slots };
+  if (slots.length < request.n) picker.noteSitesAtCap();
+  return { slots, skipped };
 }
 
 /**
  * The next candidate for one slot of a row, in the same order, keeping the site rule: after a refusal, for a full
  * or lost holder, or for a slot that nobody had. The slot's present holder is out, and so is every other holder
- * in the row. Holders that are excluded or no longer known count for no site: their slots are as good as empty.
+ * in the row. Who can reach all other holders and the owner goes before who can reach fewer of them. Holders that are excluded or no longer known count for no site: their slots are as good as empty.
  */
 export function replacementFor(row: readonly Slot[], slot: number, field: PlacementField): ReplacementChoice {
   assert(slot >= 0 && slot < row.length, "the slot is one of the row's");
   const skipped: Skipped[] = [];
-  const picker = new Picker(field, skipped);
+  const picker = new Picker(field, rankCandidates(field.key, field.candidates), skipped);
   row.forEach((peer, index) => {
     if (peer !== undefined) picker.occupy(peer, index === slot);
   });
+  if (field.ownerPeer !== undefined) picker.mustMeet(field.ownerPeer);
   const node = picker.take();
   if (node !== undefined) return { ok: true, peer: node.peer, rank: picker.rankOf(node.peer) };
   picker.noteSitesAtCap();
@@ -197,19 +214,34 @@ class Picker {
   readonly #onHost = new Map<string, number>();
   readonly #skipped: Skipped[];
   readonly #exclude: ReadonlyMap<PeerId, ExcludeReason>;
+  readonly #apart: Apart;
+  /** Who was there before anybody was taken, and has to be able to meet whoever is. */
+  readonly #present = new Set<PeerId>();
 
-  constructor(field: PlacementField, skipped: Skipped[]) {
+  constructor(
+    field: PlacementField,
+    ranked: readonly PlacementNode[],
+    skipped: Skipped[],
+    without: ReadonlySet<PeerId> = new Set(),
+  ) {
     assert(field.cap >= 1, "a site may take at least one shard");
     this.#cap = field.cap;
     this.#skipped = skipped;
     this.#exclude = field.exclude ?? new Map();
-    this.#ranked = rankCandidates(field.key, field.candidates);
+    this.#apart = field.apart ?? NOBODY_APART;
+    this.#ranked = ranked;
     this.#byPeer = new Map(field.candidates.map((node) => [node.peer, node]));
     this.#eligible = new Set(this.#ranked);
     for (const node of field.candidates) {
       const reason = reasonAgainst(node, field.ownerPeer, this.#exclude);
       if (reason !== undefined) this.#drop(node, reason);
+      else if (without.has(node.peer)) this.#drop(node, "cannot meet another holder");
     }
+  }
+
+  /** Somebody that whoever is taken should be able to meet. */
+  mustMeet(peer: PeerId): void {
+    this.#present.add(peer);
   }
 
   /** A peer that has a slot already. `leaving`: it gives that slot up, so it fills neither site nor host. */
@@ -217,19 +249,24 @@ class Picker {
     const node = this.#byPeer.get(peer);
     if (node === undefined) return;
     if (this.#eligible.has(node)) this.#drop(node, leaving ? "not wanted" : "holds another shard");
-    if (!leaving && !this.#exclude.has(peer)) this.#count(node);
+    if (leaving || this.#exclude.has(peer)) return;
+    this.mustMeet(peer);
+    this.#count(node);
   }
 
   take(): PlacementNode | undefined {
     let best: PlacementNode | undefined;
+    let bestUnmet = Number.POSITIVE_INFINITY;
     let bestOnHost = Number.POSITIVE_INFINITY;
     for (const node of this.#ranked) {
       if (!this.#eligible.has(node) || this.#siteIsFull(node)) continue;
+      const unmet = apartFrom(this.#apart, node.peer, this.#present);
       const onHost = this.#onHost.get(node.host) ?? 0;
-      if (onHost >= bestOnHost) continue;
+      if (unmet > bestUnmet || (unmet === bestUnmet && onHost >= bestOnHost)) continue;
       best = node;
+      bestUnmet = unmet;
       bestOnHost = onHost;
-      if (onHost === 0) break;
+      if (unmet === 0 && onHost === 0) break;
     }
     if (best === undefined) return undefined;
     this.#eligible.delete(best);

@@ -12,6 +12,8 @@ export const GENERATION_MAX = 2 ** 32;
 export const TOKEN_USES_MAX = 256;
 export const ADDRESSES_MAX = 8;
 export const ADDRESS_CHARACTERS_MAX = 200;
+/** Members out of a node's reach that its status names. */
+export const UNMET_MAX = 32;
 
 /** Lower-case letters and digits in groups joined by single hyphens. */
 export const SITE_PATTERN = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
@@ -164,8 +166,11 @@ const nodeStatusSchema = z
     formatVersions: z.object({ reads: z.array(count).max(16), writes: count }).strict(),
     programVersion: textUpTo(40),
     timeMs: count,
+    /** Members that it cannot reach although others hear them. */
+    unmet: z.array(peerId).max(UNMET_MAX).exactOptional(),
   })
-  .strict();
+  // Not strict: a hint, which later versions may add to, and which every node has to take from every other.
+  .strip();
 export type NodeStatus = z.output<typeof nodeStatusSchema>;
 export const nodeStatusCodec = codec("node status", nodeStatusSchema);
 

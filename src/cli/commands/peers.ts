@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { PeerInfo } from "../../control/results.ts";
 import { pendingLine } from "../decision-text.ts";
 import { EXIT } from "../exit-codes.ts";
 import { listing, optionalBytes, shortTime, table } from "../text.ts";
@@ -24,9 +25,21 @@ export const peersCommand: AddCommand = (program, bind) => {
       ]);
       const pending = peers.flatMap((peer) => peer.pending ?? []);
       const waiting = pending.length === 0 ? "" : `\n${listing("Waiting:", pending.map(pendingLine))}`;
-      return `${table(HEADER, rows, ["USED", "CAPACITY", "QUOTA"])}${waiting}`;
+      const apart = apartLines(peers);
+      const unmet = apart.length === 0 ? "" : `\n${listing("Cannot reach each other:", apart)}`;
+      return `${table(HEADER, rows, ["USED", "CAPACITY", "QUOTA"])}${waiting}${unmet}`;
     });
     return EXIT.done;
   });
   return command;
 };
+
+/** Each pair once. */
+function apartLines(peers: readonly PeerInfo[]): string[] {
+  const names = new Map(peers.map(({ peerId, name }) => [peerId, name]));
+  return peers.flatMap((peer) =>
+    (peer.cannotReach ?? []).flatMap((other) =>
+      peer.peerId < other ? [`${peer.name} and ${names.get(other) ?? other}`] : [],
+    ),
+  );
+}

@@ -1,0 +1,111 @@
+import { isFault } from "../base/fault.ts";
+import type { PeerId } from "../base/ids.ts";
+import { peerIdOf } from "../base/ids.ts";
+import { HOUR_MS, MINUTE_MS } from "../base/units.ts";
+import type { RecordStore, Roster } from "../membership/index.ts";
+import type { Clock, Network } from "../ports/index.ts";
+import { UNMET_MAX } from "../wire/membership.ts";
+
+export interface UnmetComponents {
+  readonly network: Pick<Network, "self" | "connected" | "onConnection">;
+  readonly roster: Pick<Roster, "members">;
+  readonly records: Pick<RecordStore, "onChange">;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  /** Tries to reach a member; throws a fault where it cannot. */
+  readonly reach: (peer: PeerId) => Promise<void>;
+}
+
+/** So long must a member be out of our reach while others hear it: routers restart, lines are repaired. */
+export const UNMET_AFTER_MS = 3 * HOUR_MS;
+/** A node signs its status every 5 min: one of which nothing was heard for three of them is away, for all we know. */
+const HEARD_WITHIN_MS = 15 * MINUTE_MS;
+/** After a restart what was so before is so again this soon, unless they meet. */
+const AGAIN_AFTER_MS = 10 * MINUTE_MS;
+/** One that could not be reached is tried again, in swarms too large for a connection to each. */
+const TRY_EVERY_MS = 30 * MINUTE_MS;
+
+interface Missed {
+  sinceMs: number;
+  triedMs: number;
+  isOutOfReach: boolean;
+}
+
+/**
+ * Which members this node cannot reach although they are alive: their signed status still comes, by way of others. It
+ * says so in its own status, so that owners do not put the two into one row: they could not repair it for each other.
+ */
+export class UnmetPeers {
+  readonly #c: UnmetComponents;
+  readonly #missed = new Map<PeerId, Missed>();
+  readonly #heardMs = new Map<PeerId, number>();
+  readonly #unsubscribe: (() => void)[];
+
+  /** `before` is what this node said last before it was started. */
+  constructor(components: UnmetComponents, before: readonly PeerId[]) {
+    this.#c = components;
+    const nowMs = components.clock.monotonicMs();
+    for (const peer of before) {
+      const sinceMs = nowMs - UNMET_AFTER_MS + AGAIN_AFTER_MS;
+      this.#missed.set(peer, { sinceMs, triedMs: Number.NEGATIVE_INFINITY, isOutOfReach: false });
+    }
+    this.#unsubscribe = [
+      components.network.onConnection((peer) => void this.#missed.delete(peer)),
+      components.records.onChange(({ record }) => {
+        if (record.type === "status")
+          this.#heardMs.set(peerIdOf(record.signer), components.clock.monotonicMs());
+      }),
+    ];
+  }
+
+  stop(): void {
+    for (const end of this.#unsubscribe) end();
+  }
+
+  /** The longest missed first. */
+  list(): PeerId[] {
+    return [...this.#missed]
+      .filter(([peer, missed]) => missed.isOutOfReach && this.#isHeard(peer))
+      .sort(([, a], [, b]) => a.sinceMs - b.sinceMs)
+      .slice(0, UNMET_MAX)
+      .map(([peer]) => peer);
+  }
+
+  /** To be called every few seconds; tries at most one member. */
+  async review(): Promise<void> {
+    const { network, roster, clock } = this.#c;
+    const nowMs = clock.monotonicMs();
+    const connected = new Set(network.connected());
+    const members = new Set(roster.members().map(({ peer }) => peer));
+    for (const known of [this.#missed, this.#heardMs]) {
+      for (const peer of known.keys()) if (!members.has(peer)) known.delete(peer);
+    }
+    for (const peer of members) {
+      if (peer === network.self || connected.has(peer)) this.#missed.delete(peer);
+      else if (!this.#missed.has(peer)) {
+        this.#missed.set(peer, { sinceMs: nowMs, triedMs: Number.NEGATIVE_INFINITY, isOutOfReach: false });
+      }
+    }
+    const due = [...this.#missed]
+      .filter(([peer, { sinceMs }]) => nowMs - sinceMs >= UNMET_AFTER_MS && this.#isHeard(peer))
+      .filter(([, { triedMs }]) => nowMs - triedMs >= TRY_EVERY_MS)
+      .sort(([, a], [, b]) => a.triedMs - b.triedMs || a.sinceMs - b.sinceMs)[0];
+    if (due !== undefined) await this.#try(...due);
+  }
+
+  async #try(peer: PeerId, missed: Missed): Promise<void> {
+    missed.triedMs = this.#c.clock.monotonicMs();
+    try {
+      await this.#c.reach(peer);
+      this.#missed.delete(peer);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      // Any answer at all, a refusal too, came over a connection.
+      missed.isOutOfReach = isFault(error, "PEER_UNREACHABLE", "PEER_TIMEOUT");
+    }
+  }
+
+  #isHeard(peer: PeerId): boolean {
+    const heardMs = this.#heardMs.get(peer);
+    return heardMs !== undefined && this.#c.clock.monotonicMs() - heardMs <= HEARD_WITHIN_MS;
+  }
+}
