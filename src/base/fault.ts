@@ -37,6 +37,7 @@ export type FaultDetail =
   // who may
   | { code: "NOT_A_MEMBER"; peer?: PeerId }
   | { code: "NOT_ALLOWED"; reason: string }
+  | { code: "ADMINISTRATORS_FORKED"; number: number }
   | { code: "TOKEN_INVALID"; reason: string }
   | { code: "TOKEN_EXPIRED"; expiredAt: string }
   | { code: "TOKEN_USED" }
@@ -147,6 +148,8 @@ export function describeFault(detail: FaultDetail): string {
         : `${detail.peer} is not a member of this swarm.`;
     case "NOT_ALLOWED":
       return `Refused: ${detail.reason}.`;
+    case "ADMINISTRATORS_FORKED":
+      return `Two different changes of the administrators have number ${detail.number}, and another one counts here.`;
     case "TOKEN_INVALID":
       return `The join token is not valid: ${detail.reason}.`;
     case "TOKEN_EXPIRED":

@@ -51,6 +51,7 @@ function exitStatusOfFault({ detail }: Fault): ExitStatus {
       return EXIT.noDaemon;
     case "NOT_A_MEMBER":
     case "NOT_ALLOWED":
+    case "ADMINISTRATORS_FORKED":
     case "TOKEN_INVALID":
     case "TOKEN_EXPIRED":
     case "TOKEN_USED":

@@ -14,6 +14,9 @@ export interface LocalOperations {
   checkKey(options: KeyCheckOptions): Promise<HomeIdentity>;
   identityOfHome(home: string): Promise<HomeIdentity>;
   membersOfHome(home: string): Promise<SheetMember[]>;
+  /** The key with this public half, in hex, as a line of text. Needs no lock. */
+  exportAdministratorKey(options: ExportKeyOptions): Promise<string>;
+  importAdministratorKey(options: ImportKeyOptions): Promise<ImportKeyReport>;
   /** Resolves after a clean stop, which `signal` asks for. */
   runDaemon(options: DaemonOptions): Promise<void>;
 }
@@ -169,6 +172,23 @@ export interface SheetMember {
   readonly site: string;
   readonly addresses: readonly string[];
   readonly isAlive: boolean;
+}
+
+export interface ExportKeyOptions {
+  readonly home: string;
+  readonly key: string;
+  readonly passphrase: string;
+}
+
+export interface ImportKeyOptions {
+  readonly home: string;
+  /** What export gave. */
+  readonly text: string;
+  readonly passphrase: string;
+}
+
+export interface ImportKeyReport {
+  readonly key: string;
 }
 
 export interface DaemonOptions {

@@ -99,6 +99,10 @@ export async function completeHome(
   markHome(home);
 }
 
+export async function writeAdministratorKey(home: string, seed: Uint8Array): Promise<void> {
+  await writeSynced(home, HOME_FILES.administratorSeed, seed);
+}
+
 export async function writeSettings(home: string, value: HomeSettings): Promise<void> {
   await writeSynced(
     home,

@@ -38,6 +38,7 @@ import {
 import { chooseListen } from "./runtime-listen.ts";
 import { recoverInto } from "./runtime-recover.ts";
 
+export { exportAdministratorKey, importAdministratorKey } from "./runtime-admin.ts";
 export { adoptHome, completeAdoption } from "./runtime-adopt.ts";
 export { runDaemon } from "./runtime-daemon.ts";
 export { checkKey, identityOfHome, membersOfHome } from "./runtime-key.ts";

@@ -13,7 +13,7 @@ export interface World {
   /** After the program's name; bytes that are not UTF-8 as lone surrogates. */
   readonly argv: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
-  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
   readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly hostName: string;

@@ -32,6 +32,46 @@ export type SiteMoveRequest = z.infer<typeof siteMoveRequest>;
 export const confirmRequest = z.object({ peer }).strict();
 export type ConfirmRequest = z.infer<typeof confirmRequest>;
 
+export const adminRequest = z
+  .object({
+    /** Of a member, or for removing also the beginning of an administrator's key in hex. */
+    peer,
+  })
+  .strict();
+export type AdminRequest = z.infer<typeof adminRequest>;
+
+export const adminInfo = z.object({
+  /** Public key, hex. */
+  key: z.string(),
+  since: isoTime,
+  /** Whether this node has it. */
+  self: z.boolean(),
+  /** The member that says that it has it; absent where none does. */
+  peerId: z.string().optional(),
+  name: z.string().optional(),
+  site: z.string().optional(),
+});
+export type AdminInfo = z.infer<typeof adminInfo>;
+
+export const adminListResult = z.object({
+  /** The longest-serving first. */
+  administrators: z.array(adminInfo),
+  /** How many of them must sign. */
+  threshold: count,
+  /** How often the administrators were changed. */
+  number: count,
+});
+export type AdminListResult = z.infer<typeof adminListResult>;
+
+export const adminChangeResult = z.object({
+  key: z.string(),
+  /** `known`: nothing had to be done. */
+  outcome: z.enum(["added", "removed", "known"]),
+  /** How many there are now. */
+  administrators: count,
+});
+export type AdminChangeResult = z.infer<typeof adminChangeResult>;
+
 /** What administrators have decided and what has not come into effect yet. */
 export const pendingDecision = z.object({
   /** Of the entry of the roster that says so. */
@@ -62,6 +102,8 @@ export const decisionResult = z.object({
   inEffect: z.boolean(),
   /** What is still to come. */
   pending: pendingDecision.optional(),
+  /** Of a node that is removed: the administrator's key that it has and that still counts. */
+  administratorKey: z.string().optional(),
   /** What was taken back. */
   withdrawn: z.array(pendingDecision),
 });

@@ -29,6 +29,9 @@ export interface ControlHandlers {
   remove(request: admin.RemoveRequest, context: CommandContext): Promise<admin.DecisionResult>;
   siteMove(request: admin.SiteMoveRequest, context: CommandContext): Promise<admin.DecisionResult>;
   adminConfirm(request: admin.ConfirmRequest, context: CommandContext): Promise<admin.ConfirmResult>;
+  adminList(request: requests.EmptyRequest, context: CommandContext): Promise<admin.AdminListResult>;
+  adminAdd(request: admin.AdminRequest, context: CommandContext): Promise<admin.AdminChangeResult>;
+  adminRemove(request: admin.AdminRequest, context: CommandContext): Promise<admin.AdminChangeResult>;
   snapshot(request: requests.SnapshotRequest, context: CommandContext): Promise<results.SnapshotResult>;
   /** `body` throws (and does not end) when the client went away before it had sent everything. */
   snapshotStdin(
@@ -74,6 +77,9 @@ export const COMMANDS = {
   remove: { request: admin.removeRequest, result: admin.decisionResult },
   siteMove: { request: admin.siteMoveRequest, result: admin.decisionResult },
   adminConfirm: { request: admin.confirmRequest, result: admin.confirmResult },
+  adminList: { request: requests.emptyRequest, result: admin.adminListResult },
+  adminAdd: { request: admin.adminRequest, result: admin.adminChangeResult },
+  adminRemove: { request: admin.adminRequest, result: admin.adminChangeResult },
   snapshot: { request: requests.snapshotRequest, result: results.snapshotResult },
   snapshotStdin: { request: requests.snapshotStdinRequest, result: results.snapshotResult },
   snapshots: { request: requests.snapshotsRequest, result: results.snapshotsResult },

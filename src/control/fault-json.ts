@@ -91,6 +91,7 @@ const details = [
   fault("TARGET_FAILED", { path: text, errno: text }),
   fault("NOT_A_MEMBER", { peer: z.exactOptional(peer) }),
   fault("NOT_ALLOWED", { reason: text }),
+  fault("ADMINISTRATORS_FORKED", { number }),
   fault("TOKEN_INVALID", { reason: text }),
   fault("TOKEN_EXPIRED", { expiredAt: text }),
   fault("TOKEN_USED", {}),

@@ -1,17 +1,30 @@
 import { toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
-import type { Decided, Node, PendingDecision } from "../node/index.ts";
+import type {
+  AdministratorStanding,
+  AdministratorsChanged,
+  Decided,
+  Node,
+  PendingDecision,
+} from "../node/index.ts";
 import type * as admin from "./admin-api.ts";
 import type { ControlHandlers } from "./api.ts";
 import { iso } from "./node-json.ts";
 
+type AdminHandlers = Pick<
+  ControlHandlers,
+  "remove" | "siteMove" | "adminConfirm" | "adminList" | "adminAdd" | "adminRemove"
+>;
+
 /** What administrators ask of a node. */
-export function adminHandlers(node: Node): Pick<ControlHandlers, "remove" | "siteMove" | "adminConfirm"> {
-  const { administration } = node;
+export function adminHandlers(node: Node): AdminHandlers {
+  const { administration, administrators } = node;
   return {
     async remove({ peer, reason, barsOwner, cancel }) {
       if (cancel) return cancelled(node, peer, "removal");
-      return decided(node, await administration.remove(peer, { reason, barsOwner }));
+      const removed = await administration.remove(peer, { reason, barsOwner });
+      const key = administrators.keyOf(removed.member.peer);
+      return { ...decided(node, removed), ...(key === undefined ? {} : { administratorKey: toHex(key) }) };
     },
     async siteMove({ peer, site, cancel }) {
       if (cancel) return cancelled(node, peer, "site-move");
@@ -22,7 +35,23 @@ export function adminHandlers(node: Node): Pick<ControlHandlers, "remove" | "sit
       const member = await administration.confirmHolder(peer);
       return { peerId: member.peer, name: member.name, site: member.site };
     },
+    adminList: async () => ({
+      administrators: administrators.list().map(administratorJson),
+      threshold: administrators.set.threshold,
+      number: administrators.set.number,
+    }),
+    adminAdd: async ({ peer }) => changedJson(await administrators.add(peer)),
+    adminRemove: async ({ peer }) => changedJson(await administrators.remove(peer)),
   };
+}
+
+function administratorJson({ key, sinceMs, isOwn, member }: AdministratorStanding): admin.AdminInfo {
+  const peer = member === undefined ? {} : { peerId: member.peer, name: member.name, site: member.site };
+  return { key: toHex(key), since: iso(sinceMs), self: isOwn, ...peer };
+}
+
+function changedJson({ key, outcome, administrators }: AdministratorsChanged): admin.AdminChangeResult {
+  return { key: toHex(key), outcome, administrators };
 }
 
 function decided(node: Node, { member, outcome, pending }: Decided): admin.DecisionResult {

@@ -141,7 +141,7 @@ export function alertsOf(node: Node, standing: RepositoryStanding): results.Aler
   if (ended !== undefined) alerts.push(ended);
   const used = recoveryAlert(node);
   if (used !== undefined) alerts.push(used);
-  if (node.administration.isAdministrator && node.roster.administrators().keys.length === 1) {
+  if (node.administrators.includesThisNode && node.administrators.set.keys.length === 1) {
     alerts.push({
       code: "single-administrator",
       text: "This swarm has one administrator: keep this node's recovery key where a fire here does not reach it.",

@@ -121,6 +121,9 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("invite", COMMANDS.invite.request, handlers.invite);
   once("remove", COMMANDS.remove.request, handlers.remove);
   once("siteMove", COMMANDS.siteMove.request, handlers.siteMove);
+  once("adminList", COMMANDS.adminList.request, handlers.adminList);
+  once("adminAdd", COMMANDS.adminAdd.request, handlers.adminAdd);
+  once("adminRemove", COMMANDS.adminRemove.request, handlers.adminRemove);
   once("adminConfirm", COMMANDS.adminConfirm.request, handlers.adminConfirm);
   once("snapshot", COMMANDS.snapshot.request, handlers.snapshot);
   once("snapshots", COMMANDS.snapshots.request, handlers.snapshots);

@@ -3,6 +3,7 @@
  * calls passes the randomness in. No key that is derived here seals two different messages with one nonce. Does not
  * keep keys, and does not know what a segment, a head or a slot record is.
  */
+export * from "./administrator-key.ts";
 export * from "./aead.ts";
 export * from "./box.ts";
 export * from "./hash.ts";

@@ -21,6 +21,13 @@ export interface OwnerKeys {
   /** Signs as the owner; its public key is the owner's id. */
   readonly signer: Signer;
   readonly owner: OwnerId;
+  /** Signs as an administrator of the swarm, once it is one; comes back with the root. */
+  readonly administrator: Signer;
+}
+
+/** Of the key with which an owner's node signs as an administrator; the root brings it back. */
+export function administratorSeedOf(root: Uint8Array): Uint8Array {
+  return subkey(root, "administrator-seed");
 }
 
 export function deriveOwnerKeys(root: Uint8Array): OwnerKeys {
@@ -34,5 +41,6 @@ export function deriveOwnerKeys(root: Uint8Array): OwnerKeys {
     saltKey: subkey(root, "salt-key"),
     signer,
     owner: ownerIdOf(signer.publicKey),
+    administrator: signerFromSeed(administratorSeedOf(root)),
   };
 }

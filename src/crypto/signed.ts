@@ -15,6 +15,7 @@ export type SignedType =
   | "removal"
   | "endorsement"
   | "withdrawal"
+  | "administrators"
   | "status"
   | "slot"
   | "incarnation"

@@ -2,8 +2,9 @@ import { must } from "../base/assert.ts";
 import { compareBytes, equalBytes, toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import type { OwnerId, SwarmId } from "../base/ids.ts";
-import { Authority } from "./authority.ts";
+import { Authority, checkChange, compareChanges } from "./authority.ts";
 import {
+  type AdministratorsEntry,
   type CertificateEntry,
   checkSignatures,
   type DelegationEntry,
@@ -22,8 +23,18 @@ export interface KnownEntry<Entry extends RosterEntry = RosterEntry> {
 
 export interface AddOutcome {
   readonly outcome: "added" | "known";
-  /** Entries that gave way: the other use of a delegation, old recoveries, and what was rooted in them. */
+  /**
+   * Entries that gave way: the other use of a delegation, old recoveries, and what was rooted in them; with other
+   * administrators, what nobody of them stands behind.
+   */
   readonly dropped: readonly RosterEntry[];
+}
+
+export interface AddOptions {
+  /** Leaves out the signatures: for entries of the own disk that were verified before. */
+  readonly trusted?: boolean;
+  /** Whether a change of the administrators has been known for so long that no other takes its place. */
+  readonly isFinal?: (change: KnownEntry) => boolean;
 }
 
 /** A swarm of 5,000 with ten delegations, certificates and removals for each. */
@@ -51,7 +62,8 @@ export class RosterBook {
   readonly #byOwner = new Map<OwnerId, CertificateEntry[]>();
   readonly #removals = new Map<string, RemovalEntry>();
   readonly #withdrawn = new Set<string>();
-  readonly #authority: Authority;
+  #changes: readonly AdministratorsEntry[] = [];
+  #authority: Authority;
 
   /** Throws `SIGNATURE_INVALID` or `FORMAT_INVALID` if it is no proper genesis. */
   constructor(genesis: GenesisEntry, seenMs: number) {
@@ -59,7 +71,7 @@ export class RosterBook {
     checkSignatures(genesis, this.swarm);
     checkGenesis(genesis);
     this.genesis = genesis;
-    this.#authority = new Authority(genesis);
+    this.#authority = new Authority(genesis, []);
     this.#known.set(toHex(genesis.hash), { entry: genesis, seenMs });
   }
 
@@ -97,7 +109,7 @@ export class RosterBook {
     return this.#removals.values();
   }
 
-  get authority(): Pick<Authority, "set" | "isAdministrator" | "supporters"> {
+  get authority(): Pick<Authority, "set" | "sets" | "supporters" | "isKept"> {
     return this.#authority;
   }
 
@@ -112,11 +124,10 @@ export class RosterBook {
   }
 
   /**
-   * Verifies and adds. `trusted` leaves out the signatures: for entries of the own disk that were verified before.
-   * Throws `SIGNATURE_INVALID` (forged, another swarm), `NOT_ALLOWED` (with the rule that it breaks),
-   * `TOKEN_EXPIRED`, `TOKEN_USED` or `RECORD_STALE` (a recovery older than those kept).
+   * Verifies and adds. Throws `SIGNATURE_INVALID` (forged, another swarm), `NOT_ALLOWED` (with the rule that it breaks),
+   * `TOKEN_EXPIRED`, `TOKEN_USED`, `RECORD_STALE` (a recovery older than those kept) or `ADMINISTRATORS_FORKED`.
    */
-  add(entry: RosterEntry, seenMs: number, options: { trusted?: boolean } = {}): AddOutcome {
+  add(entry: RosterEntry, seenMs: number, options: AddOptions = {}): AddOutcome {
     const name = toHex(entry.hash);
     if (entry.swarm === this.swarm && this.#known.has(name)) return { outcome: "known", dropped: [] };
     if (this.#known.size >= ROSTER_ENTRIES_MAX) refuse("the roster is full");
@@ -124,15 +135,63 @@ export class RosterBook {
     if (entry.swarm !== this.swarm) {
       throw new Fault({ code: "SIGNATURE_INVALID", what: entry.type, reason: "it is of another swarm" });
     }
-    const dropped = this.#place(entry, () => {
+    const verify = (): void => {
       if (options.trusted !== true) checkSignatures(entry, this.swarm);
-    });
+    };
+    const dropped =
+      entry.type === "administrators"
+        ? this.#placeChange(entry, verify, options.isFinal ?? (() => false))
+        : this.#place(entry, verify);
     for (const gone of dropped) this.#known.delete(toHex(gone.hash));
     this.#known.set(name, { entry, seenMs });
     return { outcome: "added", dropped };
   }
 
-  #place(entry: RosterEntry, verify: () => void): RosterEntry[] {
+  #placeChange(
+    entry: AdministratorsEntry,
+    verify: () => void,
+    isFinal: (change: KnownEntry) => boolean,
+  ): RosterEntry[] {
+    const { number, keeps } = entry.body;
+    const before = this.#authority.sets[number - 1];
+    if (before === undefined) return refuse("the administrators that it follows are not known");
+    checkChange(entry, before);
+    if (keeps.some((hash) => this.get(hash)?.entry.type !== "endorsement")) {
+      refuse("a list of what it keeps is not known");
+    }
+    verify();
+    const other = this.#changes[number - 1];
+    if (other !== undefined) {
+      const isLater = compareChanges(entry, other, before) > 0;
+      if (isLater || isFinal(must(this.get(other.hash), "known change"))) {
+        throw new Fault({ code: "ADMINISTRATORS_FORKED", number });
+      }
+    }
+    const displaced = this.#changes.slice(number - 1);
+    this.#changes = [...this.#changes.slice(0, number - 1), entry];
+    return [...displaced, ...this.#placeAnew(displaced)];
+  }
+
+  /** Under other administrators: everything again, as a new node would hear it. Returns what does not stand any more. */
+  #placeAnew(displaced: readonly RosterEntry[]): RosterEntry[] {
+    this.#authority = new Authority(this.genesis, this.#changes);
+    for (const index of [this.#delegations, this.#uses, this.#byOwner, this.#removals, this.#withdrawn]) {
+      index.clear();
+    }
+    const dropped: RosterEntry[] = [];
+    for (const { entry } of this.entries()) {
+      if (entry.type === "genesis" || entry.type === "administrators" || displaced.includes(entry)) continue;
+      try {
+        dropped.push(...this.#place(entry, () => {}));
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        dropped.push(entry);
+      }
+    }
+    return dropped;
+  }
+
+  #place(entry: Exclude<RosterEntry, AdministratorsEntry>, verify: () => void): RosterEntry[] {
     switch (entry.type) {
       case "genesis":
         return refuse("a swarm has one genesis");
@@ -256,6 +315,7 @@ export function replayRank(entry: RosterEntry): number {
   switch (entry.type) {
     case "genesis":
       return 0;
+    case "administrators":
     case "endorsement":
       return 1;
     case "delegation":
@@ -269,8 +329,14 @@ export function replayRank(entry: RosterEntry): number {
   }
 }
 
+/** Within a rank: a set of administrators, what was endorsed under it, the next set. 0 where any order will do. */
+export function replayTurn(entry: RosterEntry): number {
+  if (entry.type === "administrators") return 2 * entry.body.number;
+  return entry.type === "endorsement" ? 2 * entry.body.set + 1 : 0;
+}
+
 export function compareForReplay(a: RosterEntry, b: RosterEntry): number {
-  return replayRank(a) - replayRank(b) || compareBytes(a.hash, b.hash);
+  return replayRank(a) - replayRank(b) || replayTurn(a) - replayTurn(b) || compareBytes(a.hash, b.hash);
 }
 
 function refuse(reason: string): never {

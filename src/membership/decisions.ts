@@ -115,7 +115,8 @@ function pendingChange(
   // A recovered node is not trusted with anything before it is confirmed: its site may be put right at once.
   const isAnother = before.body.peer !== body.peer || (before.body.holder && !body.holder);
   if (!(isMove && before.body.by !== "recovery") && !isAnother) return undefined;
-  const signatures = book.authority.supporters(entry).size;
+  // What a change of the administrators kept was in effect then.
+  const signatures = book.authority.isKept(hash) ? SIGNATURES_AT_ONCE : book.authority.supporters(entry).size;
   const effectiveMs = signatures >= SIGNATURES_AT_ONCE ? 0 : delayedMs(book, entry);
   const { owner, peer, issuedMs } = body;
   const common = { hash, owner, peer, issuedMs, effectiveMs, signatures };
@@ -132,10 +133,9 @@ function delayedMs(book: RosterBook, entry: CertificateEntry | RemovalEntry): nu
 /** Two administrators who each signed a removal of their own are of one mind, too. */
 function removalSignatures(book: RosterBook, removal: RemovalEntry, alike: readonly RemovalEntry[]): number {
   const { generation, barsOwner } = removal.body;
-  const signers = alike
-    .filter(({ body }) => body.generation >= generation && (body.barsOwner || !barsOwner))
-    .flatMap((one) => [...book.authority.supporters(one)]);
-  return new Set(signers).size;
+  const same = alike.filter(({ body }) => body.generation >= generation && (body.barsOwner || !barsOwner));
+  const signers = new Set(same.flatMap((one) => [...book.authority.supporters(one)]));
+  return book.authority.isKept(removal.hash) ? Math.max(SIGNATURES_AT_ONCE, signers.size) : signers.size;
 }
 
 function removalDueMs(book: RosterBook, removal: RemovalEntry, signatures: number): number {

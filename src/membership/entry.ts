@@ -5,6 +5,8 @@ import { sha256 } from "../crypto/hash.ts";
 import type { Signer } from "../crypto/sign.ts";
 import { checkSigned, NO_INCARNATION, signStatement } from "../crypto/signed.ts";
 import {
+  type AdministratorsBody,
+  administratorsCodec,
   type CertificateBody,
   certificateCodec,
   type DelegationBody,
@@ -34,7 +36,7 @@ export interface EntrySignature {
 export interface EntryOf<Type extends EntryType, Body> {
   readonly type: Type;
   readonly swarm: SwarmId;
-  /** A certificate's generation, 0 for a genesis, `issuedMs` for the rest. */
+  /** A certificate's generation, a set's number, 0 for a genesis, `issuedMs` for the rest. */
   readonly epoch: number;
   readonly body: Body;
   readonly signatures: readonly EntrySignature[];
@@ -55,13 +57,15 @@ export type CertificateEntry = EntryOf<"certificate", CertificateBody>;
 export type RemovalEntry = EntryOf<"removal", RemovalBody>;
 export type EndorsementEntry = EntryOf<"endorsement", EndorsementBody>;
 export type WithdrawalEntry = EntryOf<"withdrawal", WithdrawalBody>;
+export type AdministratorsEntry = EntryOf<"administrators", AdministratorsBody>;
 export type RosterEntry =
   | GenesisEntry
   | DelegationEntry
   | CertificateEntry
   | RemovalEntry
   | EndorsementEntry
-  | WithdrawalEntry;
+  | WithdrawalEntry
+  | AdministratorsEntry;
 
 export function swarmIdOfGenesis(bodyBytes: Uint8Array): SwarmId {
   return swarmIdOf(sha256(utf8("cairn/1/genesis\0"), bodyBytes));
@@ -137,6 +141,15 @@ export function signWithdrawal(
   return signEntry({ type: "withdrawal", swarm, epoch: body.issuedMs }, body, bodyBytes, signers);
 }
 
+export function signAdministrators(
+  swarm: SwarmId,
+  body: AdministratorsBody,
+  signers: readonly Signer[],
+): AdministratorsEntry {
+  const bodyBytes = administratorsCodec.encode(body);
+  return signEntry({ type: "administrators", swarm, epoch: body.number }, body, bodyBytes, signers);
+}
+
 /** Shape only; `FORMAT_INVALID` otherwise. Who signed is checked by `checkSignatures` and src/membership/rules.ts. */
 export function decodeEntry(bytes: Uint8Array): RosterEntry {
   if (bytes.length > ENTRY_BYTES_MAX) {
@@ -169,6 +182,10 @@ export function decodeEntry(bytes: Uint8Array): RosterEntry {
     case "endorsement": {
       const body = endorsementCodec.decode(bodyBytes);
       return withEpoch({ ...common, type, body }, body.issuedMs);
+    }
+    case "administrators": {
+      const body = administratorsCodec.decode(bodyBytes);
+      return withEpoch({ ...common, type, body }, body.number);
     }
     case "withdrawal": {
       const body = withdrawalCodec.decode(bodyBytes);

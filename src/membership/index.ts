@@ -54,6 +54,7 @@ export { type ApplyOutcome, Roster, type RosterChange, type RosterComponents } f
 export { collectPages, rosterPage } from "./roster-pages.ts";
 export { CLOCK_SKEW_MS } from "./rules.ts";
 export { checkSiteName } from "./site.ts";
+export { changeAdministrators, type Succession } from "./succession.ts";
 export { type SyncComponents, type SyncInit, SyncService } from "./sync.ts";
 export { encodeToken, guestSeed, guestSigner, parseToken, type TokenContent, tokenId } from "./token.ts";
 export { type FormerMember, type Member, type RosterView, viewOf } from "./view.ts";

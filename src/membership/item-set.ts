@@ -7,9 +7,9 @@ import { SYNC_BUCKET_HASH_BYTES, SYNC_BUCKETS } from "../wire/sync.ts";
 export interface SetItem {
   /** 16 bytes: the same for all versions of one thing; its first byte is the bucket. */
   readonly key: Uint8Array;
-  /** Newer versions have larger ones; 0 where there is only one. */
+  /** Newer versions have larger ones. */
   readonly epoch: number;
-  /** Items of a higher rank build on those of lower ranks and are applied after them. */
+  /** Items of a higher rank, and of a rank those of a larger epoch, build on the others and are applied after them. */
   readonly rank: number;
   /** 32 bytes. */
   readonly hash: Uint8Array;

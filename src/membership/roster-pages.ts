@@ -1,4 +1,4 @@
-import { compareBytes, concatBytes } from "../base/bytes.ts";
+import { compareBytes, concatBytes, u64be } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import { MIB } from "../base/units.ts";
 import {
@@ -7,12 +7,15 @@ import {
   type RosterPage,
   type RosterPageRequest,
 } from "../wire/membership.ts";
-import { ROSTER_ENTRIES_MAX, replayRank } from "./book.ts";
+import { ROSTER_ENTRIES_MAX, replayRank, replayTurn } from "./book.ts";
 import type { RosterEntry } from "./entry.ts";
 import type { Roster } from "./roster.ts";
 
+/** In the order of `compareForReplay`. */
 function cursorOf(entry: RosterEntry): Uint8Array {
-  return concatBytes(Uint8Array.of(replayRank(entry)), entry.hash);
+  const rank = replayRank(entry);
+  const rest = rank === 1 ? concatBytes(u64be(replayTurn(entry)), entry.hash.subarray(0, 24)) : entry.hash;
+  return concatBytes(Uint8Array.of(rank), rest);
 }
 
 /** A part of the roster, behind the request's cursor, in an order in which it can be applied. */

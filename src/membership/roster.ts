@@ -3,16 +3,18 @@ import { toHex } from "../base/bytes.ts";
 import { Semaphore } from "../base/concurrency.ts";
 import { Fault } from "../base/fault.ts";
 import type { OwnerId, PeerId, SwarmId } from "../base/ids.ts";
+import { DAY_MS } from "../base/units.ts";
 import type { Clock, MetaStore, PeerRole } from "../ports/index.ts";
 import type { GenesisBody } from "../wire/membership.ts";
 import type { AdministratorSet } from "./authority.ts";
-import { compareForReplay, type KnownEntry, RosterBook, replayRank } from "./book.ts";
+import { compareForReplay, type KnownEntry, RosterBook, replayRank, replayTurn } from "./book.ts";
 import type { PendingDecision } from "./decisions.ts";
 import { Displaced } from "./displaced.ts";
 import { type CertificateEntry, type DelegationEntry, decodeEntry, type RosterEntry } from "./entry.ts";
 import { ITEM_KEY_BYTES, ItemSet, type SetItem } from "./item-set.ts";
 import { readBook, writeEntries } from "./roster-disk.ts";
 import { CLOCK_SKEW_MS } from "./rules.ts";
+import { entriesToKeep } from "./succession.ts";
 import { type FormerMember, type Member, type RosterView, viewOf } from "./view.ts";
 
 export interface RosterComponents {
@@ -31,11 +33,17 @@ export type ApplyOutcome = "added" | "known" | Fault;
 function itemOf(entry: RosterEntry): SetItem {
   return {
     key: entry.hash.subarray(0, ITEM_KEY_BYTES),
-    epoch: 0,
+    epoch: replayTurn(entry),
     rank: replayRank(entry),
     hash: entry.hash,
   };
 }
+
+/**
+ * Nodes that were cut off from each other may hear of two changes of the administrators; for so long all of them end with
+ * the same one. After that a change stays: whoever has a former administrator's key cannot rewrite what came since.
+ */
+export const CHANGE_FINAL_MS = DAY_MS;
 
 /**
  * Who is in the swarm, on this node's disk. An entry is verified once, when it comes in, and counts as applied once
@@ -110,6 +118,16 @@ export class Roster {
 
   administrators(): AdministratorSet {
     return this.#book.authority.set;
+  }
+
+  /** All sets that there were, from the genesis' to the present one. */
+  administratorSets(): readonly AdministratorSet[] {
+    return this.#book.authority.sets;
+  }
+
+  /** Entries in effect that would fall if others were administrators. */
+  entriesToKeep(next: Pick<AdministratorSet, "keys" | "threshold">): RosterEntry[] {
+    return entriesToKeep(this.#book, this.#current(), next, this.#clock.wallMs());
   }
 
   /** The hex of the keys of present administrators that stand behind an entry. */
@@ -333,7 +351,9 @@ export class Roster {
     try {
       const entry = offered instanceof Uint8Array ? decodeEntry(offered) : offered;
       const seenMs = replay ? 0 : this.#clock.wallMs();
-      const result = this.#book.add(entry, seenMs);
+      const result = this.#book.add(entry, seenMs, {
+        isFinal: (change) => !replay && this.#clock.wallMs() - change.seenMs >= CHANGE_FINAL_MS,
+      });
       if (result.outcome === "added") {
         this.#view = undefined;
         added.set(toHex(entry.hash), { entry, seenMs });

@@ -87,10 +87,7 @@ export class SyncSession {
     const theirs = await this.#list(set, buckets);
     const { refused } = this.#components;
     const wanted = theirs.filter((item) => set.wants(item) && !refused.has(toHex(item.hash)));
-    const fetched = await this.#fetch(
-      set,
-      wanted.sort((a, b) => a.rank - b.rank),
-    );
+    const fetched = await this.#fetch(set, wanted.sort(inTurn));
     const pushed = await this.#push(
       set,
       missingThere(set.items.list(buckets, undefined, LISTED_ITEMS_MAX), theirs),
@@ -190,7 +187,12 @@ function missingThere(ours: readonly SetItem[], theirs: readonly SetItem[]): Set
   }
   return ours
     .filter((item) => !hashes.has(toHex(item.hash)) && item.epoch >= (epochs.get(toHex(item.key)) ?? 0))
-    .sort((a, b) => a.rank - b.rank);
+    .sort(inTurn);
+}
+
+/** Those that build on others after them. */
+function inTurn(a: SetItem, b: SetItem): number {
+  return a.rank - b.rank || a.epoch - b.epoch;
 }
 
 function* batches(set: SyncSet, items: readonly SetItem[]): Iterable<Uint8Array[]> {

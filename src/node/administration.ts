@@ -1,10 +1,8 @@
 import { must } from "../base/assert.ts";
-import { compareBytes, toHex } from "../base/bytes.ts";
+import { toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
-import type { Log } from "../base/log.ts";
 import type { Signer } from "../crypto/sign.ts";
-import type { Fence } from "../exchange/index.ts";
 import {
   certifyAnew,
   checkSiteName,
@@ -18,15 +16,15 @@ import {
   withdraw,
 } from "../membership/index.ts";
 import type { Clock, Rng } from "../ports/index.ts";
+import type { Administrators } from "./administrators.ts";
+import { findMember } from "./find-member.ts";
 
 export interface AdministrationComponents {
   readonly roster: Roster;
   readonly self: PeerId;
-  /** A machine whose owner was recovered elsewhere decides nothing any more. */
-  readonly fence: Pick<Fence, "check">;
+  readonly administrators: Pick<Administrators, "key">;
   readonly clock: Pick<Clock, "wallMs">;
   readonly rng: Pick<Rng, "bytes">;
-  readonly log: Log;
 }
 
 /** What a decision of this node's administrator came to. */
@@ -49,30 +47,15 @@ export interface Cancelled {
  */
 export class Administration {
   readonly #c: AdministrationComponents;
-  readonly #keys: readonly Signer[];
 
-  /** `keys`: those that this home has, whether they are an administrator's or not. */
-  constructor(components: AdministrationComponents, keys: readonly Signer[]) {
+  constructor(components: AdministrationComponents) {
     this.#c = components;
-    this.#keys = keys;
-  }
-
-  get isAdministrator(): boolean {
-    return this.#findKey() !== undefined;
-  }
-
-  /** To sign with. */
-  key(): Signer {
-    this.#c.fence.check();
-    const key = this.#findKey();
-    if (key !== undefined) return key;
-    throw new Fault({ code: "NOT_ALLOWED", reason: "this node has no administrator's key" });
   }
 
   /** Takes a node out of the swarm, or adds this administrator's word to another's that is waiting. */
   async remove(asked: string, init: { reason: string; barsOwner: boolean }): Promise<Decided> {
-    const administrator = this.key();
-    const member = this.member(asked);
+    const administrator = this.#c.administrators.key();
+    const member = findMember(this.#c.roster, asked);
     if (member.peer === this.#c.self) {
       const reason = "A node does not remove itself: run this on another administrator's node.";
       throw new Fault({ code: "USAGE", reason });
@@ -90,8 +73,8 @@ export class Administration {
 
   /** Moves a node to another site, or adds this administrator's word to another's that is waiting. */
   async moveSite(asked: string, site: string): Promise<Decided> {
-    const administrator = this.key();
-    const member = this.member(asked);
+    const administrator = this.#c.administrators.key();
+    const member = findMember(this.#c.roster, asked);
     checkSiteName(site, this.#c.roster.sites());
     if (member.site === site) {
       throw new Fault({ code: "USAGE", reason: `${member.name} is at site ${site} already.` });
@@ -105,8 +88,8 @@ export class Administration {
 
   /** Takes back what is waiting, whoever announced it. */
   async cancel(asked: string, kind: PendingDecision["kind"]): Promise<Cancelled> {
-    const administrator = this.key();
-    const member = this.member(asked);
+    const administrator = this.#c.administrators.key();
+    const member = findMember(this.#c.roster, asked);
     const withdrawn = this.#pendingOf(member).filter((one) => one.kind === kind);
     if (withdrawn.length === 0) {
       const what = kind === "removal" ? "removal" : "change of site";
@@ -121,28 +104,11 @@ export class Administration {
 
   /** Lets a recovered node hold shards of others. */
   async confirmHolder(asked: string): Promise<Member> {
-    const administrator = this.key();
-    const member = this.member(asked);
+    const administrator = this.#c.administrators.key();
+    const member = findMember(this.#c.roster, asked);
     if (member.holder) throw new Fault({ code: "USAGE", reason: `${member.name} holds shards already.` });
     await this.#certify(administrator, member, { holder: true });
     return must(this.#c.roster.member(member.peer), "confirmed member");
-  }
-
-  /** By name, peer id or a unique beginning of one. `PEER_UNKNOWN`, or `USAGE` where several fit. */
-  member(asked: string): Member {
-    const members = this.#c.roster.members();
-    const exact = members.filter(({ peer, name }) => peer === asked || name === asked);
-    const found = exact.length > 0 ? exact : members.filter(({ peer }) => peer.startsWith(asked));
-    const [member, ...others] = found;
-    if (member === undefined || asked === "") throw new Fault({ code: "PEER_UNKNOWN", asked });
-    if (others.length === 0) return member;
-    const ids = found.map(({ peer }) => peer).join(", ");
-    throw new Fault({ code: "USAGE", reason: `"${asked}" is more than one node: ${ids}. Give the peer id.` });
-  }
-
-  #findKey(): Signer | undefined {
-    const { keys } = this.#c.roster.administrators();
-    return this.#keys.find(({ publicKey }) => keys.some((key) => compareBytes(key, publicKey) === 0));
   }
 
   #pendingOf({ owner }: Member): PendingDecision[] {

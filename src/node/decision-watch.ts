@@ -1,7 +1,7 @@
 import { toHex } from "../base/bytes.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import type { PendingDecision, Roster } from "../membership/index.ts";
+import type { PendingDecision, Roster, RosterChange } from "../membership/index.ts";
 
 /** Says in the log of every node what administrators decide about members: when it is announced, and when it counts. */
 export class DecisionWatch {
@@ -21,7 +21,19 @@ export class DecisionWatch {
   /** What waits already is said at once: the node may have been off when it was announced. Returns how to stop. */
   start(): () => void {
     this.#look();
-    return this.#roster.onChange(() => this.#look());
+    return this.#roster.onChange((change) => {
+      this.#lookAtAdministrators(change);
+      this.#look();
+    });
+  }
+
+  #lookAtAdministrators({ added, dropped }: RosterChange): void {
+    if (!added.some(({ type }) => type === "administrators")) return;
+    const { number, keys, threshold } = this.#roster.administrators();
+    const forked = dropped.find((entry) => entry.type === "administrators");
+    if (forked !== undefined) this.#log.error("administrators-forked", { number: forked.epoch });
+    const administrators = keys.map(toHex);
+    this.#log.warn("administrators-changed", { number, administrators, threshold, dropped: dropped.length });
   }
 
   #look(): void {

@@ -8,6 +8,7 @@ import { admitNewcomer, invite, RecordStore, type Roster, SyncService } from "..
 import { prefixed } from "../ports/index.ts";
 import { dataRequest, incarnationBody } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
+import { Administrators } from "./administrators.ts";
 import { DecisionWatch } from "./decision-watch.ts";
 import type { NodeStanding } from "./node-standing.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
@@ -25,7 +26,7 @@ export interface NodeInit {
   readonly keys: OwnerKeys;
   /** The node's own key: its public half is the peer id. */
   readonly signer: Signer;
-  /** On an administrator's node. */
+  /** A key of its own that this home has besides the one that follows from the root: the founder's, or an imported one. */
   readonly administrator?: Signer;
   /** The slot record that the recovery key opens, as it was made with the key; in its envelope. */
   readonly slot: Uint8Array | undefined;
@@ -51,6 +52,7 @@ export class Node {
   readonly repository: Repository;
   readonly view: RosterView;
   readonly ports: NodePorts;
+  readonly administrators: Administrators;
   readonly administration: Administration;
   readonly startedMs: number;
   readonly #init: NodeInit;
@@ -86,8 +88,18 @@ export class Node {
     this.repository = parts.repository;
     this.view = parts.view;
     this.#holder = parts.holder;
-    const keys = init.administrator === undefined || this.isGuest ? [] : [init.administrator];
-    this.administration = new Administration({ ...ports, ...parts, self: ports.network.self }, keys);
+    const own = init.administrator === undefined ? [] : [init.administrator];
+    this.administrators = new Administrators(
+      { ...ports, ...parts },
+      this.isGuest ? [] : [...own, init.keys.administrator],
+    );
+    const { administrators } = this;
+    this.administration = new Administration({
+      ...ports,
+      ...parts,
+      administrators,
+      self: ports.network.self,
+    });
     this.startedMs = ports.clock.wallMs();
     this.#sync = new SyncService({ ...ports, ...parts });
     this.#unmet = new UnmetPeers(
@@ -95,7 +107,13 @@ export class Node {
       parts.view.statusOf(ports.network.self)?.unmet ?? [],
     );
     this.#beat = new StatusBeat(
-      { ...ports, ...parts, unmet: this.#unmet, signer: init.signer },
+      {
+        ...ports,
+        ...parts,
+        unmet: this.#unmet,
+        signer: init.signer,
+        administrator: () => administrators.publicKey(init.keys.administrator),
+      },
       { programVersion: init.program },
     );
     this.#recoveryUses = new RecoveryUses({ ...ports, ...parts, signer: init.signer });
@@ -200,7 +218,7 @@ export class Node {
       await this.#holder.announceKept();
       if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
     }
-    if (this.roster.administrators().keys.length === 1 && this.administration.isAdministrator) {
+    if (this.administrators.set.keys.length === 1 && this.administrators.includesThisNode) {
       log.warn("single-administrator", { hint: "its key comes back with this node's recovery key only" });
     }
   }
@@ -244,8 +262,7 @@ export class Node {
     uses: number;
     quotaBytes?: number;
   }): Promise<{ token: string; expiresAtMs: number }> {
-    this.#fence.check();
-    const administrator = this.administration.key();
+    const administrator = this.administrators.key();
     const { clock, rng, directory, network } = this.ports;
     const own = directory.ownAddresses().slice(0, 2);
     const others = this.#otherAddresses(4 - own.length);

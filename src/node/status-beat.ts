@@ -1,3 +1,4 @@
+import { equalBytes } from "../base/bytes.ts";
 import { isFault, messageOf } from "../base/fault.ts";
 import { peerIdOf } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -16,6 +17,8 @@ export interface StatusBeatComponents {
   readonly shards: Pick<ShardStore, "space">;
   readonly unmet: Pick<UnmetPeers, "review" | "list">;
   readonly signer: Signer;
+  /** Public key with which this node signs, or would sign, as an administrator. */
+  readonly administrator: () => Uint8Array;
   readonly clock: Clock;
   readonly rng: Pick<Rng, "float">;
   readonly log: Log;
@@ -101,6 +104,7 @@ export class StatusBeat {
       programVersion: this.#programVersion,
       timeMs: clock.wallMs(),
       ...(unmet.length === 0 ? {} : { unmet }),
+      administrator: this.#c.administrator(),
     };
   }
 }
@@ -110,6 +114,11 @@ function isNearly(before: NodeStatus, now: NodeStatus): boolean {
   return (
     before.unmet?.join() === now.unmet?.join() &&
     before.addresses.join() === now.addresses.join() &&
+    isSameKey(before.administrator, now.administrator) &&
     Math.abs(before.freeBytes - now.freeBytes) < step
   );
+}
+
+function isSameKey(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : equalBytes(a, b);
 }

@@ -121,6 +121,24 @@ const endorsementSchema = z
 export type EndorsementBody = z.output<typeof endorsementSchema>;
 export const endorsementCodec = codec("endorsement", endorsementSchema);
 
+const administratorsSchema = z
+  .object({
+    v: z.literal(1),
+    /** One more than that of the set before; the genesis' is 0. */
+    number: z.int().min(1).max(SET_NUMBER_MAX),
+    /** The longest-serving first. */
+    administrators: z.array(publicKey).min(1).max(ADMINISTRATORS_MAX),
+    threshold: z.int().min(1).max(ADMINISTRATORS_MAX),
+    /** Hash of the entry with the set before. */
+    previous: hash,
+    /** Hashes of endorsements whose entries stand from now on, whoever is an administrator later. */
+    keeps: z.array(hash).max(KEPT_LISTS_MAX),
+    issuedMs: count,
+  })
+  .strict();
+export type AdministratorsBody = z.output<typeof administratorsSchema>;
+export const administratorsCodec = codec("administrators", administratorsSchema);
+
 const withdrawalSchema = z
   .object({
     v: z.literal(1),
@@ -136,7 +154,15 @@ export const withdrawalCodec = codec("withdrawal", withdrawalSchema);
 export const ENTRY_BODY_BYTES_MAX = 4096;
 export const ENTRY_BYTES_MAX = 8192;
 
-const ENTRY_TYPES = ["genesis", "delegation", "certificate", "removal", "endorsement", "withdrawal"] as const;
+const ENTRY_TYPES = [
+  "genesis",
+  "delegation",
+  "certificate",
+  "removal",
+  "endorsement",
+  "withdrawal",
+  "administrators",
+] as const;
 export type EntryType = (typeof ENTRY_TYPES)[number];
 
 const rosterEntrySchema = z
@@ -168,6 +194,8 @@ const nodeStatusSchema = z
     timeMs: count,
     /** Members that it cannot reach although others hear them. */
     unmet: z.array(peerId).max(UNMET_MAX).exactOptional(),
+    /** With which key this node would sign as an administrator, whether it is one or not. */
+    administrator: publicKey.exactOptional(),
   })
   // Not strict: a hint, which later versions may add to, and which every node has to take from every other.
   .strip();
@@ -187,7 +215,7 @@ const tokenSchema = z
 export type TokenContent = z.output<typeof tokenSchema>;
 export const tokenCodec = codec("join token", tokenSchema);
 
-/** Sort key of the last entry of a page: rank (1 byte) and entry hash (32 bytes). */
+/** Sort key of the last entry of a page: rank (1 byte) and 32 bytes that follow from the entry. */
 export const PAGE_CURSOR_BYTES = 33;
 /** What one page carries at most: 256 KiB of entries, and no more of them than this. */
 export const PAGE_ENTRIES_MAX = 1024;

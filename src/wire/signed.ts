@@ -9,6 +9,7 @@ const SIGNED_TYPES = [
   "removal",
   "endorsement",
   "withdrawal",
+  "administrators",
   "status",
   "slot",
   "incarnation",

@@ -120,7 +120,13 @@ export class RosterSwarm {
     const sync = new SyncService(common);
     const space = async () => ({ capacityBytes: 1e9, usedBytes: 0, freeBytes: 1e9 });
     const beat = new StatusBeat(
-      { ...common, shards: { space }, unmet: { review: async () => {}, list: () => [] }, signer: keys.node },
+      {
+        ...common,
+        shards: { space },
+        unmet: { review: async () => {}, list: () => [] },
+        signer: keys.node,
+        administrator: () => keys.owner.publicKey,
+      },
       { programVersion: "test" },
     );
     await libp2p.start();

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
+import { toHex } from "../../src/base/bytes.ts";
 import { Fault } from "../../src/base/fault.ts";
-import { DAY_MS, HOUR_MS } from "../../src/base/units.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
 import { Swarm } from "../support/swarm.ts";
 
 let swarm: Swarm | undefined;
@@ -36,7 +37,7 @@ describe("one administrator", () => {
       expect(line).toMatchObject({ level: "warn", fields: { name: "node2", reason: "burnt down" } });
       expect(machine.node.roster.pending()).toHaveLength(1);
     }
-    await clock.advance(DAY_MS + HOUR_MS);
+    await clock.jump(DAY_MS + HOUR_MS);
     await must(swarm, "swarm").settle();
     for (const machine of members.slice(0, 2)) {
       expect(machine.node.roster.member(must(gone, "gone").ports.network.self)).toBeUndefined();
@@ -56,7 +57,7 @@ describe("one administrator", () => {
     expect(await refusal(administration.cancel(peer, "removal"))).toBe("USAGE");
     await must(swarm, "swarm").settle();
     for (const machine of members) expect(machine.logged("decision-withdrawn")).toHaveLength(1);
-    await clock.advance(3 * DAY_MS);
+    await clock.jump(3 * DAY_MS);
     for (const machine of members) expect(machine.node.roster.members()).toHaveLength(3);
   });
 
@@ -70,7 +71,7 @@ describe("one administrator", () => {
       pending: { from: "b", to: "d" },
     });
     await must(swarm, "swarm").settle();
-    await clock.advance(DAY_MS + HOUR_MS);
+    await clock.jump(DAY_MS + HOUR_MS);
     for (const machine of members) {
       expect(machine.node.roster.member(must(members[1], "node1").peer)?.site).toBe("d");
       expect(machine.logged("member-moved")).toHaveLength(1);
@@ -92,5 +93,52 @@ describe("who has no administrator's key", () => {
     expect(await refusal(founder.remove("12D3Koo", init))).toBe("USAGE");
     expect(await refusal(founder.remove("node0", init))).toBe("USAGE");
     expect(await refusal(founder.confirmHolder("node1"))).toBe("USAGE");
+  });
+});
+
+describe("two administrators", () => {
+  it("are made by one, and either removes a node at once with the other's word", async () => {
+    const { members, clock } = await threeNodes();
+    await clock.advance(MINUTE_MS);
+    const [first, second, third] = members.map((machine) => machine.node);
+    const administrators = must(first, "first").administrators;
+    expect(administrators.list()).toMatchObject([{ member: { name: "node0" }, isOwn: true }]);
+    expect(await refusal(must(second, "second").administrators.add("node2"))).toBe("NOT_ALLOWED");
+    expect(await administrators.add("node1")).toMatchObject({ outcome: "added", administrators: 2 });
+    expect(await administrators.add("node1")).toMatchObject({ outcome: "known" });
+    await must(swarm, "swarm").settle();
+    for (const machine of members) {
+      expect(machine.logged("administrators-changed")).toHaveLength(1);
+      expect(machine.node.administrators.list().map(({ member }) => member?.name)).toEqual([
+        "node0",
+        "node1",
+      ]);
+    }
+    const init = { reason: "", barsOwner: false };
+    await must(first, "first").administration.remove("node2", init);
+    await must(swarm, "swarm").settle();
+    const confirmed = await must(second, "second").administration.remove("node2", init);
+    expect(confirmed).toMatchObject({ outcome: "confirmed", pending: undefined });
+    await must(swarm, "swarm").settle();
+    expect(must(first, "first").roster.members()).toHaveLength(2);
+    expect(must(third, "third").administrators.includesThisNode).toBe(false);
+  });
+
+  it("one takes the other's key its say; the last one stays", async () => {
+    const { members } = await threeNodes();
+    const [first, second] = members.map((machine) => must(machine, "machine").node);
+    await must(first, "first").administrators.add("node1");
+    await must(swarm, "swarm").settle();
+    const { administrators } = must(second, "second");
+    const key = must(administrators.list()[0], "first administrator").key;
+    const changed = await administrators.remove(toHex(key).slice(0, 10));
+    expect(changed).toMatchObject({ outcome: "removed", administrators: 1 });
+    await must(swarm, "swarm").settle();
+    for (const machine of members) expect(machine.node.roster.members()).toHaveLength(3);
+    const request = { site: "d", expiresMs: HOUR_MS, uses: 1 };
+    expect(await refusal(must(first, "first").invite(request))).toBe("NOT_ALLOWED");
+    await must(second, "second").invite(request);
+    expect(await refusal(administrators.remove("node1"))).toBe("NOT_ALLOWED");
+    expect(await refusal(administrators.remove("node2"))).toBe("USAGE");
   });
 });

@@ -6,12 +6,14 @@ import { Fault } from "../../src/base/fault.ts";
 import { incarnationOf } from "../../src/base/ids.ts";
 import { SILENT_LOG } from "../../src/base/log.ts";
 import { HOUR_MS } from "../../src/base/units.ts";
+import type { Signer } from "../../src/crypto/sign.ts";
 import { type Signed, signStatement } from "../../src/crypto/signed.ts";
-import { certifyAnew, invite, removeMember } from "../../src/membership/administer.ts";
+import { certifyAnew, endorse, invite, removeMember, withdraw } from "../../src/membership/administer.ts";
 import { type RosterEntry, signCertificate } from "../../src/membership/entry.ts";
 import { RecordStore } from "../../src/membership/records.ts";
 import { recoverCertificate } from "../../src/membership/recovery-door.ts";
 import { Roster } from "../../src/membership/roster.ts";
+import { changeAdministrators } from "../../src/membership/succession.ts";
 import { encodeToken, parseToken } from "../../src/membership/token.ts";
 import { rosterEntryCodec } from "../../src/wire/membership.ts";
 import { delegated, newcomer } from "../unit/membership/entries.ts";
@@ -56,8 +58,48 @@ async function quarrels() {
   const { administrators } = swarm;
   entries.push(certifyAnew(swarm, { administrators, member, changes: { name: "renamed" } }));
   entries.push(certifyAnew(swarm, { administrators, member, changes: { site: "gamma" } }));
-  entries.push(removeMember(swarm, { administrators, member, reason: "gone" }));
+  const removal = removeMember(swarm, { administrators: administrators.slice(0, 1), member, reason: "gone" });
+  entries.push(removal, endorse(swarm, { administrator: must(administrators[1], "q"), entries: [removal] }));
+  entries.push(...(await successions(swarm, entries)));
   return { ...swarm, entries: [...new Map(entries.map((entry) => [toHex(entry.hash), entry])).values()] };
+}
+
+/** Two changes of the administrators in a row, a rival of each, and what those signed who came and went. */
+async function successions(
+  swarm: Awaited<ReturnType<typeof newSwarm>>,
+  entries: readonly RosterEntry[],
+): Promise<RosterEntry[]> {
+  const [p, q, r] = [signer("p"), signer("q"), signer("r")];
+  const roster = await Roster.create(
+    { store: new MemoryStore(), clock: swarm.clock },
+    { genesis: swarm.genesis.bytes },
+  );
+  for (let round = 0; round < 4; round++) await roster.applyAll(entries);
+  const made: RosterEntry[] = [];
+  const succeed = async (by: Signer, next: readonly Signer[]): Promise<void> => {
+    const keys = next.map(({ publicKey }) => publicKey);
+    const components = { roster, clock: swarm.clock };
+    const rival = changeAdministrators(components, {
+      administrators: [q],
+      keys: [q.publicKey],
+      threshold: 1,
+    });
+    const { lists, change } = changeAdministrators(components, { administrators: [by], keys, threshold: 1 });
+    await roster.applyAll([...lists, change]);
+    made.push(...rival.lists, rival.change, ...lists, change);
+    const init = { site: "gamma", expiresInMs: HOUR_MS, uses: 1, addresses: [] };
+    for (const administrator of [p, q, r]) {
+      made.push(...invite({ ...swarm, roster }, { administrators: [administrator], ...init }).delegations);
+    }
+  };
+  await succeed(p, [p, q, r]);
+  const spared = roster.members().find(({ peer }) => peer !== swarm.keys.peer);
+  const second = removeMember(swarm, { administrators: [r], member: must(spared, "member"), reason: "" });
+  made.push(second, withdraw(swarm, { administrators: [r], entry: second.hash }));
+  await roster.applyAll(made);
+  await succeed(p, [r, q]);
+  await succeed(r, [r]);
+  return made;
 }
 
 describe("rosters", () => {
@@ -75,11 +117,13 @@ describe("rosters", () => {
     };
     const reference = await hear(entries);
     expect(reference.entries().length).toBeGreaterThan(15);
+    expect(reference.administrators().number).toBe(3);
     await fc.assert(
       fc.asyncProperty(fc.shuffledSubarray(entries, { minLength: entries.length }), async (order) => {
         const roster = await hear(order);
         expect(roster.digest()).toEqual(reference.digest());
         expect(roster.members()).toEqual(reference.members());
+        expect(roster.administrators()).toEqual(reference.administrators());
       }),
       { numRuns: 25 },
     );

@@ -178,6 +178,13 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
     }),
     remove: async () => decisionResult(),
     siteMove: async () => decisionResult(),
+    adminList: async () => ({
+      administrators: [{ key: "ab".repeat(32), since: TIME, self: true, name: "till-3", site: "leipzig" }],
+      threshold: 1,
+      number: 0,
+    }),
+    adminAdd: async () => ({ key: "cd".repeat(32), outcome: "added", administrators: 2 }),
+    adminRemove: async () => ({ key: "cd".repeat(32), outcome: "removed", administrators: 1 }),
     adminConfirm: async () => ({ peerId: "12D3KooWQf8AL8", name: "till-3", site: "leipzig" }),
     snapshot: async () => snapshotResult(),
     async snapshotStdin(_request, _context, body) {

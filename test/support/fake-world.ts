@@ -90,5 +90,7 @@ const noLocalOperations: LocalOperations = {
   checkKey: unexpected,
   identityOfHome: unexpected,
   membersOfHome: unexpected,
+  exportAdministratorKey: unexpected,
+  importAdministratorKey: unexpected,
   runDaemon: unexpected,
 };

@@ -31,9 +31,12 @@ export const removeCommand: AddCommand = (program, bind) => {
     if (cancel && (bar || reason !== "")) throw usage("--cancel takes neither --reason nor --bar.");
     const request = { peer: must(args[0], "peer"), reason, barsOwner: bar, cancel };
     const result = await session.daemon.remove(request, session.context);
-    await session.result(result, () =>
-      printable(decisionText(result, `${result.name} is no member any more`).trimEnd()).concat("\n"),
-    );
+    await session.result(result, () => {
+      const text = printable(decisionText(result, `${result.name} is no member any more`).trimEnd());
+      const key = result.administratorKey;
+      if (key === undefined) return `${text}\n`;
+      return `${text}\nIts administrator's key still counts: "cairn admin remove ${key.slice(0, 12)}" ends that.\n`;
+    });
     return EXIT.done;
   });
   return command;

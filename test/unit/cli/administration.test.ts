@@ -1,8 +1,13 @@
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { Fault } from "../../../src/base/fault.ts";
+import type { ExportKeyOptions, ImportKeyOptions } from "../../../src/cli/local-operations.ts";
 import type { PendingDecisionInfo, RemoveRequest, SiteMoveRequest } from "../../../src/control/api.ts";
 import { decisionResult, statusResult, TIME } from "../../support/fake-handlers.ts";
-import { runCairn } from "../../support/fake-world.ts";
+import { type RunOptions, runCairn } from "../../support/fake-world.ts";
 
 const pending: PendingDecisionInfo = {
   id: "ab".repeat(32),
@@ -104,5 +109,74 @@ describe("what waits", () => {
     const peers = await runCairn(["peers"], { handlers: { peers: async () => ({ peers: [peer] }) } });
     expect(peers.stdout).toContain("to be confirmed");
     expect(peers.stdout).toContain("removal of till-3");
+  });
+});
+
+describe("admin", () => {
+  it("lists who may sign, and says what a change did", async () => {
+    const list = await runCairn(["admin", "list"]);
+    expect(list.stdout).toMatch(
+      /NAME +SITE +HERE +SINCE \(UTC\) +KEY\ntill-3 .* (ab){32}\n1 of 1 administrator must/,
+    );
+    expect(JSON.parse((await runCairn(["admin", "list", "--json"])).stdout)).toMatchObject({ threshold: 1 });
+    expect((await runCairn(["admin", "add", "till-3"])).stdout).toContain("There are 2 administrators now.");
+    expect((await runCairn(["admin", "remove", "till-3"])).stdout).toContain("There is 1 administrator now.");
+  });
+
+  it("says that the key of a node that is removed still counts", async () => {
+    const remove = async () => decisionResult({ administratorKey: "ef".repeat(32) });
+    const ran = await runCairn(["remove", "till-3"], { handlers: { remove } });
+    expect(ran.stdout).toContain('"cairn admin remove efefefefefef" ends that');
+  });
+
+  it("exports with a passphrase from a file, into a new file of this user only, and imports", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "cairn-admin-"));
+    const [secret, out] = [join(folder, "passphrase"), join(folder, "key")];
+    await writeFile(secret, "a b c\nmore\n");
+    const exported: ExportKeyOptions[] = [];
+    const imported: ImportKeyOptions[] = [];
+    const local: RunOptions["local"] = {
+      exportAdministratorKey: async (options) => {
+        exported.push(options);
+        return "cairn-administrator1-x";
+      },
+      importAdministratorKey: async (options) => {
+        imported.push(options);
+        return { key: options.text.trim() };
+      },
+    };
+    const argv = ["admin", "export", "--passphrase-file", secret];
+    expect((await runCairn(argv, { local })).stdout).toBe("cairn-administrator1-x\n");
+    expect((await runCairn([...argv, "--out", out], { local })).status).toBe(0);
+    expect(exported[1]).toEqual({ home: "/h", key: "ab".repeat(32), passphrase: "a b c" });
+    expect((await stat(out)).mode & 0o777).toBe(0o600);
+    expect((await runCairn([...argv, "--out", out], { local })).status).toBe(2);
+    expect((await runCairn(["admin", "import", out, "--passphrase-file", secret], { local })).status).toBe(0);
+    expect(imported).toEqual([{ home: "/h", text: "cairn-administrator1-x\n", passphrase: "a b c" }]);
+    expect((await runCairn(["admin", "export"], { local })).stderr).toContain("--passphrase-file");
+    const nobody = { adminList: async () => ({ administrators: [], threshold: 1, number: 0 }) };
+    expect((await runCairn(argv, { local, handlers: nobody })).status).toBe(6);
+    await rm(folder, { recursive: true });
+  });
+
+  it("asks for a passphrase on a terminal without showing it, twice", async () => {
+    const typed = async (keys: string): Promise<{ status: number; passphrase?: string }> => {
+      let passphrase: string | undefined;
+      const stdin = new PassThrough();
+      for (const key of keys) stdin.write(key);
+      const local: RunOptions["local"] = {
+        exportAdministratorKey: async (options) => {
+          passphrase = options.passphrase;
+          return "x";
+        },
+      };
+      const world = { stdin: Object.assign(stdin, { isTTY: true }) };
+      const ran = await runCairn(["admin", "export"], { local, world });
+      expect(ran.stdout + ran.stderr).not.toContain("abc");
+      return { status: ran.status, ...(passphrase === undefined ? {} : { passphrase }) };
+    };
+    expect(await typed("abcd\u007f\rabc\r")).toEqual({ status: 0, passphrase: "abc" });
+    expect((await typed("abc\rabd\r")).status).toBe(2);
+    expect((await typed("abc\u0003")).status).toBe(130);
   });
 });

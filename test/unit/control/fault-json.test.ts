@@ -39,6 +39,7 @@ const EVERY: {
   NOT_ALLOWED: [6, { reason: "r" }],
   TOKEN_INVALID: [6, { reason: "r" }],
   TOKEN_EXPIRED: [6, { expiredAt: "2026-11-21T00:00:00Z" }],
+  ADMINISTRATORS_FORKED: [6, { number: 2 }],
   TOKEN_USED: [6, {}],
   QUOTA_EXCEEDED: [6, { owner, quotaBytes: 5 }],
   WRONG_KEY: [12, { what: "recovery key" }],

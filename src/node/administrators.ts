@@ -1,0 +1,172 @@
+import { equalBytes, toHex } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import type { PeerId } from "../base/ids.ts";
+import type { Signer } from "../crypto/sign.ts";
+import type { Fence } from "../exchange/index.ts";
+import {
+  type AdministratorSet,
+  changeAdministrators,
+  type Member,
+  type Roster,
+} from "../membership/index.ts";
+import type { Clock } from "../ports/index.ts";
+import { ADMINISTRATORS_MAX, type NodeStatus } from "../wire/membership.ts";
+import { findMember } from "./find-member.ts";
+
+export interface AdministratorsComponents {
+  readonly roster: Roster;
+  readonly view: { statusOf(peer: PeerId): NodeStatus | undefined };
+  /** A machine whose owner was recovered elsewhere decides nothing any more. */
+  readonly fence: Pick<Fence, "check">;
+  readonly clock: Pick<Clock, "wallMs">;
+}
+
+export interface AdministratorStanding {
+  readonly key: Uint8Array;
+  readonly sinceMs: number;
+  /** The node that says that it has the key. */
+  readonly member: Member | undefined;
+  /** Whether this home has it. */
+  readonly isOwn: boolean;
+}
+
+export interface AdministratorsChanged {
+  readonly key: Uint8Array;
+  readonly outcome: "added" | "removed" | "known";
+  readonly administrators: number;
+}
+
+/** The beginning of a key that is enough to name it. */
+const KEY_PREFIX_HEX_MIN = 8;
+
+/** Who the administrators are, with which key this node is one, and how they are changed. */
+export class Administrators {
+  readonly #c: AdministratorsComponents;
+  readonly #keys: readonly Signer[];
+
+  /** `keys`: those that this home has, whether they are an administrator's or not. */
+  constructor(components: AdministratorsComponents, keys: readonly Signer[]) {
+    this.#c = components;
+    this.#keys = keys;
+  }
+
+  get set(): AdministratorSet {
+    return this.#c.roster.administrators();
+  }
+
+  get includesThisNode(): boolean {
+    return this.#findOwn() !== undefined;
+  }
+
+  /** To sign with. Throws `NOT_ALLOWED` where this node has no administrator's key. */
+  key(): Signer {
+    this.#c.fence.check();
+    const key = this.#findOwn();
+    if (key !== undefined) return key;
+    throw new Fault({ code: "NOT_ALLOWED", reason: "this node has no administrator's key" });
+  }
+
+  /** What others add when they make this node an administrator; the key with which it is one, if it is. */
+  publicKey(otherwise: Signer): Uint8Array {
+    return (this.#findOwn() ?? otherwise).publicKey;
+  }
+
+  list(): AdministratorStanding[] {
+    const { roster, view } = this.#c;
+    const sets = roster.administratorSets();
+    const byKey = new Map(
+      roster.members().flatMap((member) => {
+        const key = view.statusOf(member.peer)?.administrator;
+        return key === undefined ? [] : [[toHex(key), member] as const];
+      }),
+    );
+    return this.set.keys.map((key) => {
+      const without = sets.findLastIndex(({ keys }) => !includesKey(keys, key));
+      return {
+        key,
+        sinceMs: sets[without + 1]?.sinceMs ?? this.set.sinceMs,
+        member: byKey.get(toHex(key)),
+        isOwn: this.#keys.some(({ publicKey }) => equalBytes(publicKey, key)),
+      };
+    });
+  }
+
+  /** The administrator's key of a node, if it has one. */
+  keyOf(peer: PeerId): Uint8Array | undefined {
+    const key = this.#c.view.statusOf(peer)?.administrator;
+    return key !== undefined && includesKey(this.set.keys, key) ? key : undefined;
+  }
+
+  /** Makes a member's node an administrator, with the key that it published. */
+  async add(asked: string): Promise<AdministratorsChanged> {
+    const administrator = this.key();
+    const member = findMember(this.#c.roster, asked);
+    const key = this.#c.view.statusOf(member.peer)?.administrator;
+    if (key === undefined) {
+      const reason = `${member.name} has not said which key it would sign with; is it on, and of this version`;
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
+    const { keys, threshold } = this.set;
+    if (includesKey(keys, key)) return this.#changed(key, "known");
+    if (keys.length >= ADMINISTRATORS_MAX) {
+      throw new Fault({ code: "USAGE", reason: `A swarm has at most ${ADMINISTRATORS_MAX} administrators.` });
+    }
+    await this.#change(administrator, { keys: [...keys, key], threshold });
+    return this.#changed(key, "added");
+  }
+
+  /** By the node that has it, or by the key itself. */
+  async remove(asked: string): Promise<AdministratorsChanged> {
+    const administrator = this.key();
+    const { keys, threshold } = this.set;
+    const key = this.#find(asked);
+    const left = keys.filter((known) => !equalBytes(known, key));
+    if (left.length === 0) {
+      const reason = "it is the last administrator; add another one first";
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
+    if (left.length < threshold) {
+      const reason = `${threshold} administrators have to sign, and ${left.length} would be left`;
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
+    await this.#change(administrator, { keys: left, threshold });
+    return this.#changed(key, "removed");
+  }
+
+  #findOwn(): Signer | undefined {
+    const { keys } = this.set;
+    return this.#keys.find(({ publicKey }) => includesKey(keys, publicKey));
+  }
+
+  #find(asked: string): Uint8Array {
+    const { keys } = this.set;
+    const prefix = asked.toLowerCase();
+    if (/^[0-9a-f]+$/.test(prefix) && prefix.length >= KEY_PREFIX_HEX_MIN) {
+      const [found, ...others] = keys.filter((key) => toHex(key).startsWith(prefix));
+      if (found !== undefined && others.length === 0) return found;
+    }
+    const member = findMember(this.#c.roster, asked);
+    const key = this.keyOf(member.peer);
+    if (key !== undefined) return key;
+    throw new Fault({
+      code: "USAGE",
+      reason: `${member.name} is no administrator; "cairn admin list" lists them.`,
+    });
+  }
+
+  async #change(administrator: Signer, next: Pick<AdministratorSet, "keys" | "threshold">): Promise<void> {
+    const { roster } = this.#c;
+    const { lists, change } = changeAdministrators(this.#c, { administrators: [administrator], ...next });
+    for (const outcome of await roster.applyAll([...lists, change])) {
+      if (outcome instanceof Fault) throw outcome;
+    }
+  }
+
+  #changed(key: Uint8Array, outcome: AdministratorsChanged["outcome"]): AdministratorsChanged {
+    return { key, outcome, administrators: this.set.keys.length };
+  }
+}
+
+function includesKey(keys: readonly Uint8Array[], key: Uint8Array): boolean {
+  return keys.some((known) => equalBytes(known, key));
+}
