@@ -1,3 +1,4 @@
+import { calmLog } from "../base/calm-log.ts";
 import { Fault } from "../base/fault.ts";
 import type { Incarnation, OwnerId, PeerId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -186,7 +187,9 @@ export class Node {
       const mayWrite = this.standing.state === "member";
       return this.#holder.answer(owner, dataRequest.decode(message.head), message.body, mayWrite);
     });
-    network.handle("join", admitNewcomer({ roster: this.roster, clock, log }));
+    // How often a guest knocks is its own choice.
+    const doorLog = calmLog(log, () => clock.monotonicMs());
+    network.handle("join", admitNewcomer({ roster: this.roster, clock, log: doorLog }));
     network.handle(
       "recover",
       recoverDoor({
@@ -198,7 +201,7 @@ export class Node {
         ownAddresses: () => this.ports.directory.ownAddresses(),
         uses: this.#recoveryUses,
         clock,
-        log,
+        log: doorLog,
       }),
     );
     const review = (): void => this.#standing?.review();
