@@ -20,7 +20,7 @@ import type { PeerClient } from "./peer-client.ts";
 export interface PlacerComponents {
   readonly catalog: Catalog;
   readonly maps: OwnerMaps;
-  readonly client: Pick<PeerClient, "put">;
+  readonly client: Pick<PeerClient, "put" | "silent">;
   readonly view: SwarmView;
   readonly clock: Clock;
   readonly log: Log;
@@ -65,6 +65,7 @@ export class Placer {
     const excluded = new Map<PeerId, ExcludeReason>();
     const slots = await this.#openRow(job.ref, partition, excluded);
     let due = [...slots.keys()].filter((index) => this.#record(job.ref).slots[index] === null);
+    await this.#goAroundSilent(job.ref, partition, slots, due);
     // Every round either places a shard or excludes a peer, so there are no more rounds than members.
     while (due.length > 0) {
       const failed: number[] = [];
@@ -99,6 +100,28 @@ export class Placer {
       this.#c.log.warn("row-incomplete", { partition, found: choice.found, wanted: n, why: choice.why });
     await this.#c.maps.assign(classId, ref.number, slots);
     return slots;
+  }
+
+  /**
+   * A holder that let a request time out just now gives its place to another candidate before it costs the same wait
+   * for each row and segment. Where there is no other one it is asked all the same.
+   */
+  async #goAroundSilent(
+    ref: SegmentRef,
+    partition: number,
+    slots: Slot[],
+    due: readonly number[],
+  ): Promise<void> {
+    const { silent } = this.#c.client;
+    const members = this.#c.view.nodes().map((node) => node.peer);
+    const excluded = new Map<PeerId, ExcludeReason>(
+      members.filter((peer) => silent.has(peer)).map((peer) => [peer, "not wanted"]),
+    );
+    const hung = due.filter((index) => {
+      const peer = slots[index];
+      return peer !== undefined && excluded.has(peer);
+    });
+    await this.#replace(ref, partition, slots, hung, excluded);
   }
 
   /** Finds the next candidate for each slot that failed; returns the slots that have one, to be tried now. */

@@ -224,6 +224,51 @@ describe("with holders gone", () => {
   });
 });
 
+it("a holder that hangs during a snapshot costs one time-out, not one for each row of the map", async () => {
+  const swarm = await Swarm.create({ sites: NINE_AT_THREE });
+  const owner = swarm.member(0);
+  const source = buildPlainTree(join(scratch(), "src"), swarm.rng, 60);
+  const hung = swarm.member(4).peer;
+  let puts = 0;
+  swarm.networks.intercept(async ({ from, to, protocol, message }) => {
+    if (from !== owner.peer || to !== hung || protocol !== "data") return;
+    if (dataRequest.decode(message.head).t !== "put") return;
+    puts++;
+    swarm.networks.hang(hung, true);
+  });
+  const made = await swarm.clock.during(owner.snapshot([source]));
+  expect(made.segments).toBeGreaterThan(16);
+  expect(made.protection.state).toBe("full");
+  // Two segments are under way at a time.
+  expect(puts).toBeGreaterThan(0);
+  expect(puts).toBeLessThanOrEqual(2);
+  expect((await placements(owner, made.entry)).flatMap(({ peers }) => peers)).not.toContain(hung);
+  swarm.networks.hang(hung, false);
+  await expectMapIsTrue(owner, made.entry);
+  await expectRestores(swarm, owner, source);
+  await swarm.stop();
+});
+
+it("a holder that hung gets its shards as soon as it takes them, where nobody else can have them", async () => {
+  const swarm = await Swarm.create({ sites: ["a", "b", "c", "d"] });
+  const owner = swarm.member(0);
+  const source = scratch();
+  put(source, "one", swarm.rng.bytes(5000));
+  const hung = swarm.member(1).peer;
+  swarm.networks.hang(hung, true);
+  expect((await swarm.clock.during(owner.snapshot([source]))).protection.state).toBe("pending");
+  // It answers nothing until it is given a shard.
+  swarm.networks.intercept(async ({ from, to, protocol, message }) => {
+    if (from !== owner.peer || to !== hung || protocol !== "data") return;
+    if (dataRequest.decode(message.head).t === "put") swarm.networks.hang(hung, false);
+  });
+  put(source, "two", swarm.rng.bytes(5000));
+  const second = await swarm.clock.during(owner.snapshot([source]));
+  const newest = (await placements(owner, second.entry)).at(-2);
+  expect(newest?.peers).toContain(hung);
+  await swarm.stop();
+});
+
 describe("a holder's disk", () => {
   it("turns bits over: the restore is right and says who", async () => {
     const { swarm, owner, source } = await swarmWithSnapshot({ sites: NINE_AT_THREE });
