@@ -77,6 +77,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
     ports.shards.space(),
     repository.spool.maxBytes(),
   ]);
+  const disputes = await node.disputes();
   const members = roster.members();
   const alive = new Set([...ports.network.connected(), ports.network.self]);
   const { newest, protection } = standing;
@@ -105,6 +106,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
       ownerId: repository.catalog.owner,
       incarnation: repository.catalog.incarnation,
       readOnly: repository.catalog.state.readOnly || node.isFenced,
+      behind: repository.behind,
       snapshots: standing.snapshots,
       ...(newest === undefined
         ? {}
@@ -137,14 +139,16 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
       usedBytes: space.usedBytes,
       freeBytes: Math.max(0, space.freeBytes),
       shards: await heldShards(node),
+      conflicts: disputes.conflicts,
     },
+    forks: [...disputes.forks],
     spool: {
       segments: repository.spool.segments,
       bytes: repository.spool.bytes,
       maxBytes: Math.floor(spoolMax),
     },
     recoveryUses: recoveryUsesJson(node),
-    alerts: alertsOf(node, standing),
+    alerts: alertsOf(node, standing, disputes),
   };
 }
 

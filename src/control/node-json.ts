@@ -3,6 +3,7 @@ import { bytePath, displayPath } from "../base/paths.ts";
 import { formatBytes } from "../base/units.ts";
 import type {
   Difference,
+  Disputes,
   Node,
   NodeStanding,
   OwnerNames,
@@ -135,10 +136,22 @@ function standingAlert({ state }: NodeStanding): results.Alert | undefined {
 const QUOTA_ALERT_SHARE = 0.9;
 
 /** What somebody should do something about. */
-export function alertsOf(node: Node, standing: RepositoryStanding): results.Alert[] {
+export function alertsOf(node: Node, standing: RepositoryStanding, disputes: Disputes): results.Alert[] {
   const alerts: results.Alert[] = [];
   const ended = standingAlert(node.standing);
   if (ended !== undefined) alerts.push(ended);
+  if (node.repository.behind > 0 && ended === undefined) {
+    alerts.push({
+      code: "home-behind",
+      text: `${node.repository.behind} peer(s) have seen a newer state of this repository than this home has: it was rolled back, or runs twice. It makes no snapshots; "cairn recover" on an empty home goes on.`,
+    });
+  }
+  if (disputes.forks.length > 0) {
+    alerts.push({
+      code: "forked",
+      text: `${disputes.forks.length} key(s) said two different things with one number: a home runs twice, or a key was stolen. "cairn status --json" names them.`,
+    });
+  }
   const used = recoveryAlert(node);
   if (used !== undefined) alerts.push(used);
   if (node.administrators.includesThisNode && node.administrators.set.keys.length === 1) {

@@ -82,6 +82,8 @@ export const statusResult = z.object({
     incarnation: z.string(),
     /** Recovered elsewhere, or looked at only. */
     readOnly: z.boolean(),
+    /** Peers that have seen a newer state than this home has; it makes no snapshots while there is one. */
+    behind: count,
     snapshots: count,
     newest: z
       .object({ snapshotId: z.string(), time: isoTime, state: snapshotState, bytes: count })
@@ -100,7 +102,16 @@ export const statusResult = z.object({
   }),
   protection,
   /** What this node keeps for others. */
-  storage: z.object({ capacityBytes: count, usedBytes: count, freeBytes: count, shards: count }),
+  storage: z.object({
+    capacityBytes: count,
+    usedBytes: count,
+    freeBytes: count,
+    shards: count,
+    /** How often since the start somebody tried to put other bytes in the place of a shard. */
+    conflicts: count,
+  }),
+  /** Keys that said two different things with one number: a home runs twice, or a key was stolen. */
+  forks: listed(z.object({ type: z.string(), signer: z.string(), incarnation: z.string(), epoch: count })),
   spool: z.object({ segments: count, bytes: count, maxBytes: count }),
   /**
    * Uses of this owner's recovery key in the last 30 days, as the members say at which it was used, the last first:

@@ -54,6 +54,7 @@ export class Holder {
   readonly #swarm: SwarmId;
   readonly #puts = new KeyedMutex();
   readonly #announced = new Set<OwnerId>();
+  #conflicts = 0;
   readonly #quotas: QuotaLedger;
 
   constructor(components: HolderComponents, init: { swarm: SwarmId }) {
@@ -100,6 +101,11 @@ export class Holder {
     return (await this.#c.records.headsOf(owner, incarnation)).map(encodeSigned);
   }
 
+  /** How often since the start somebody tried to put other bytes in the place of a shard that is held. */
+  get conflicts(): number {
+    return this.#conflicts;
+  }
+
   /** After a start: says again for whom this node keeps something. */
   async announceKept(): Promise<void> {
     for (const owner of await this.#c.records.owners()) await this.#announce(owner);
@@ -132,6 +138,7 @@ export class Holder {
     const held = this.#c.shards.stat(id);
     if (held !== undefined) {
       if (!equalBytes(shardNote.decode(held.note).root, root)) {
+        this.#conflicts++;
         this.#c.log.warn("shard-conflict", { shard: shardKey(id) });
         throw new Fault({ code: "SHARD_CONFLICT", shard: id });
       }

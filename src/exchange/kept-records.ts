@@ -1,5 +1,5 @@
 import { must } from "../base/assert.ts";
-import { concatBytes, EMPTY_BYTES, equalBytes, readU64be, u32be, u64be } from "../base/bytes.ts";
+import { concatBytes, EMPTY_BYTES, equalBytes, readU64be, toHex, u32be, u64be } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import {
   INCARNATION_BYTES,
@@ -36,6 +36,15 @@ const FORKS_MAX = 4;
 
 /** Of the envelope and its signature, at most. */
 const RECORD_OVERHEAD_BYTES = 512;
+
+const HEAD_PLACE_BYTES = PUBLIC_KEY_BYTES + 1 + INCARNATION_BYTES + 8;
+
+/** Two different heads that one key signed for one life and epoch: its home runs twice, or the key was stolen. */
+export interface HeadFork {
+  readonly owner: OwnerId;
+  readonly incarnation: Incarnation;
+  readonly epoch: number;
+}
 
 const TYPE_BYTE = { head: 1, map: 2 } as const;
 type KeptType = keyof typeof TYPE_BYTE;
@@ -117,6 +126,24 @@ export class KeptRecords {
     for await (const [, value] of this.#store.scan({ from, to: afterAll(from), reverse: true }))
       if (!answer.add(decodeSigned(value))) break;
     return answer.records;
+  }
+
+  /** Every life of an owner that has two heads of one epoch, with the last such epoch; at most `max`. */
+  async forks(max: number): Promise<HeadFork[]> {
+    const forks = new Map<string, HeadFork>();
+    let before: Uint8Array | undefined;
+    for await (const [key, value] of this.#store.scan({})) {
+      // Owner, type, life and epoch; what follows keeps the heads of a fork apart.
+      const place = key.slice(0, HEAD_PLACE_BYTES);
+      const isHead = key[PUBLIC_KEY_BYTES] === TYPE_BYTE.head;
+      if (isHead && before !== undefined && equalBytes(before, place)) {
+        const { incarnation, epoch, signer } = decodeSigned(value);
+        forks.set(`${toHex(signer)}/${incarnation}`, { owner: ownerIdOf(signer), incarnation, epoch });
+        if (forks.size >= max) break;
+      }
+      before = place;
+    }
+    return [...forks.values()];
   }
 
   /** Everybody of whom something is kept. */

@@ -29,7 +29,7 @@ export {
   newIdentity,
   newOwnerSecrets,
 } from "./identity.ts";
-export { Node, type NodeInit } from "./node.ts";
+export { type Disputes, Node, type NodeInit } from "./node.ts";
 export type { NodeStanding } from "./node-standing.ts";
 export type { OlderHead, RescuedSnapshot } from "./older-heads.ts";
 export { DEFAULT_SIZES, NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";

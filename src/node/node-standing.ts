@@ -33,11 +33,13 @@ export interface StandingEvidence {
   readonly certified: { readonly incarnation: Incarnation; readonly timeMs: number } | undefined;
   /** As what connected members answer this node. */
   readonly answeredAs: { readonly members: number; readonly formers: number };
+  /** Before a restart most answered that it is none: so it is until somebody says otherwise. */
+  readonly wasRemoved: boolean;
 }
 
 /** A pure function of what this node knows, so that a restart, or an entry that comes late, changes nothing about it. */
 export function standingOf(
-  { roster, certified, answeredAs }: StandingEvidence,
+  { roster, certified, answeredAs, wasRemoved }: StandingEvidence,
   self: StandingInit,
 ): NodeStanding {
   const { peer, owner, incarnation } = self;
@@ -47,7 +49,8 @@ export function standingOf(
       return { state: "fenced", sinceMs: certified.timeMs, by: undefined };
     const removal = removalOf(roster, owner, member.generation);
     // A removal counts from when it is first heard, and we may be the last to hear of it: those who acted on it say so.
-    const isOut = answeredAs.formers > answeredAs.members;
+    const { formers, members } = answeredAs;
+    const isOut = formers > members || (wasRemoved && formers === members);
     return removal !== undefined && isOut ? removedBy(removal) : { state: "member" };
   }
   const own = roster.former().find((one) => one.peer === peer && one.owner === owner);

@@ -1,3 +1,4 @@
+import { toHex } from "../base/bytes.ts";
 import { calmLog } from "../base/calm-log.ts";
 import { Fault } from "../base/fault.ts";
 import type { Incarnation, OwnerId, PeerId } from "../base/ids.ts";
@@ -5,7 +6,14 @@ import type { Log } from "../base/log.ts";
 import { Catalog } from "../catalog/index.ts";
 import type { OwnerKeys, Signer } from "../crypto/index.ts";
 import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
-import { admitNewcomer, invite, RecordStore, type Roster, SyncService } from "../membership/index.ts";
+import {
+  admitNewcomer,
+  invite,
+  RecordStore,
+  type RecordType,
+  type Roster,
+  SyncService,
+} from "../membership/index.ts";
 import { prefixed } from "../ports/index.ts";
 import { dataRequest, incarnationBody } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
@@ -43,6 +51,21 @@ export interface NodeInit {
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
 }
 
+/** Shown at most, of each kind. */
+const DISPUTES_MAX = 100;
+
+export interface Disputes {
+  /** Since the start. */
+  readonly conflicts: number;
+  readonly forks: readonly {
+    readonly type: RecordType;
+    /** Public key, hex. */
+    readonly signer: string;
+    readonly incarnation: Incarnation;
+    readonly epoch: number;
+  }[];
+}
+
 /**
  * A member of a swarm: keeps what others hand it, spreads the roster and records, and backs up its own owner. Built
  * from ports alone; the daemon and the simulator give it theirs.
@@ -58,6 +81,7 @@ export class Node {
   readonly startedMs: number;
   readonly #init: NodeInit;
   readonly #holder: Holder;
+  readonly #kept: KeptRecords;
   readonly #sync: SyncService;
   readonly #beat: StatusBeat;
   readonly #unmet: UnmetPeers;
@@ -79,6 +103,7 @@ export class Node {
       repository: Repository;
       view: RosterView;
       holder: Holder;
+      kept: KeptRecords;
       fence: Fence;
     },
   ) {
@@ -89,6 +114,7 @@ export class Node {
     this.repository = parts.repository;
     this.view = parts.view;
     this.#holder = parts.holder;
+    this.#kept = parts.kept;
     const own = init.administrator === undefined ? [] : [init.administrator];
     this.administrators = new Administrators(
       { ...ports, ...parts },
@@ -130,6 +156,7 @@ export class Node {
     const { network, log } = this.ports;
     const { catalog } = this.repository;
     return new StandingKeeper({
+      store: prefixed(this.ports.meta, NAMESPACE.told),
       evidence: () => ({
         roster: this.roster,
         certified: certifiedLife(this.roster, this.records, catalog.owner),
@@ -167,7 +194,7 @@ export class Node {
     const fence = new Fence();
     const client = new PeerClient({ network, clock, fence }, { swarm, protocol });
     const repository = await Repository.open({ ...ports, catalog, client, view, fence }, { ...init, swarm });
-    return new Node(ports, init, { roster, records, repository, view, holder, fence });
+    return new Node(ports, init, { roster, records, repository, view, holder, kept, fence });
   }
 
   async start(): Promise<void> {
@@ -235,6 +262,28 @@ export class Node {
     await this.#recoveryUses.stop();
     await this.recoveryWatch.idle();
     await this.#sync.stop();
+  }
+
+  /** What somebody should look into: a key that said two things at once, and shards that were to be replaced. */
+  async disputes(): Promise<Disputes> {
+    const records = this.records.forks().slice(0, DISPUTES_MAX);
+    return {
+      conflicts: this.#holder.conflicts,
+      forks: [
+        ...records.map(({ type, signer, incarnation, epoch }) => ({
+          type,
+          signer: toHex(signer),
+          incarnation,
+          epoch,
+        })),
+        ...(await this.#kept.forks(DISPUTES_MAX)).map(({ owner, incarnation, epoch }) => ({
+          type: "head" as const,
+          signer: owner,
+          incarnation,
+          epoch,
+        })),
+      ],
+    };
   }
 
   /** Nothing is written from here any more. */

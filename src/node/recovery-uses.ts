@@ -1,3 +1,4 @@
+import { Semaphore } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import { idBytes, type OwnerId, type PeerId, peerIdOf } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -40,6 +41,7 @@ interface Tally {
 export class RecoveryUses {
   readonly #c: RecoveryUsesComponents;
   readonly #tallies = new Map<OwnerId, Tally>();
+  readonly #saying = new Semaphore(1);
   readonly #stopping = new AbortController();
   readonly #running = new Set<Promise<void>>();
 
@@ -61,7 +63,9 @@ export class RecoveryUses {
       submits: use.submits + (kind === "submit" ? 1 : 0),
       lastMs: Math.max(use.lastMs, nowMs),
     };
-    if (!tally.isWaiting) this.#run(this.#sayInTime(owner, tally));
+    // That an owner was moved to another node is not put off.
+    if (kind === "submit") this.#run(this.#saySoon(owner, tally));
+    else if (!tally.isWaiting) this.#run(this.#sayInTime(owner, tally));
   }
 
   /** Says what is still to be said. */
@@ -94,19 +98,23 @@ export class RecoveryUses {
   }
 
   async #sayInTime(owner: OwnerId, tally: Tally): Promise<void> {
-    const { clock, log } = this.#c;
+    const { clock } = this.#c;
     tally.isWaiting = true;
+    const waitMs = tally.saidMs + SAID_EVERY_MS - clock.monotonicMs();
+    // Stopped while it waits, it says it at once.
+    if (waitMs > 0) await clock.sleep(waitMs, this.#stopping.signal).catch(() => {});
+    tally.isWaiting = false;
+    await this.#saySoon(owner, tally);
+  }
+
+  async #saySoon(owner: OwnerId, tally: Tally): Promise<void> {
+    tally.saidMs = this.#c.clock.monotonicMs();
     try {
-      const waitMs = tally.saidMs + SAID_EVERY_MS - clock.monotonicMs();
-      // Stopped while it waits, it says it at once.
-      if (waitMs > 0) await clock.sleep(waitMs, this.#stopping.signal).catch(() => {});
-      tally.saidMs = clock.monotonicMs();
-      tally.isWaiting = false;
-      await this.#say(owner, tally.use);
+      // One after the other: two under one epoch would be a fork.
+      await this.#saying.run(() => this.#say(owner, tally.use));
     } catch (error) {
-      tally.isWaiting = false;
       if (!isFault(error)) throw error;
-      log.warn("recovery-use-not-said", { owner, why: messageOf(error) });
+      this.#c.log.warn("recovery-use-not-said", { owner, why: messageOf(error) });
     }
   }
 

@@ -199,6 +199,37 @@ export class Repository {
     await this.start();
   }
 
+  /** How many peers have seen a newer state than this home has: it was rolled back, or runs twice. */
+  get behind(): number {
+    return this.#behind;
+  }
+
+  #behind = 0;
+  #isCompared = false;
+
+  /** Too few that answer are no reason to keep the newest head from those who do. */
+  async #compareIfAnswered(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#compare(signal);
+    } catch (error) {
+      if (!isFault(error, "NOT_ALLOWED")) throw error;
+    }
+  }
+
+  async #compare(signal: AbortSignal): Promise<void> {
+    try {
+      const { asked } = await this.heads.compareWithPool(signal);
+      this.#behind = 0;
+      this.#isCompared = asked > 0;
+    } catch (error) {
+      if (isFault(error, "HOME_BEHIND")) {
+        if (this.#behind === 0) this.#c.log.error("home-behind", { peers: error.detail.peers });
+        this.#behind = error.detail.peers;
+      }
+      throw error;
+    }
+  }
+
   /** One after the other: a second one waits for the first. */
   async snapshot(request: SnapshotRequest): Promise<SnapshotResult> {
     if (this.catalog.state.readOnly) {
@@ -213,7 +244,7 @@ export class Repository {
       const quota = await OwnQuota.open(this.catalog, this.#c.view.ownQuotaBytes());
       // However little is new, a snapshot stores something: it is refused before anything is read.
       quota.take(1);
-      await this.heads.compareWithPool(signal);
+      await this.#compare(signal);
       const { catalog, maps } = this;
       const classes = await chooseClasses(
         { catalog, maps, view: this.#c.view, clock: this.#c.clock },
@@ -365,6 +396,8 @@ export class Repository {
     while (!signal.aborted) {
       this.#isWoken = false;
       try {
+        // A home that was rolled back should say so before somebody asks it for a snapshot.
+        if (!this.#isCompared) await this.#compareIfAnswered(signal);
         const found = await this.#lateHolders.ask(this.#c.network.connected(), signal);
         if (found > 0) this.#c.log.info("holders-back", { shards: found });
         await this.heads.publish(signal);

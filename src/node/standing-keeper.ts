@@ -1,6 +1,8 @@
+import { utf8 } from "../base/bytes.ts";
 import { type Fault, isFault, messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import type { Fence } from "../exchange/index.ts";
+import type { MetaOp, MetaStore } from "../ports/index.ts";
 import {
   faultOfStanding,
   type NodeStanding,
@@ -9,8 +11,12 @@ import {
   standingOf,
 } from "./node-standing.ts";
 
+const REMOVED_KEY = utf8("removed");
+
 export interface StandingKeeperComponents {
-  readonly evidence: () => StandingEvidence;
+  /** A key of its own in a namespace: whether this node was removed when it last looked. */
+  readonly store: MetaStore;
+  readonly evidence: () => Omit<StandingEvidence, "wasRemoved">;
   readonly self: () => StandingInit;
   readonly fence: Fence;
   /** What writes. */
@@ -29,7 +35,7 @@ export class StandingKeeper {
 
   constructor(components: StandingKeeperComponents) {
     this.#c = components;
-    this.#standing = standingOf(components.evidence(), components.self());
+    this.#standing = this.#look();
     if (this.why !== undefined) components.fence.raise(this.why);
   }
 
@@ -47,7 +53,7 @@ export class StandingKeeper {
   }
 
   review(): void {
-    const standing = standingOf(this.#c.evidence(), this.#c.self());
+    const standing = this.#look();
     const before = this.#standing;
     this.#standing = standing;
     if (standing.state === before.state) return;
@@ -58,6 +64,19 @@ export class StandingKeeper {
     this.#applying = this.#applying.then(() => this.#apply(why));
   }
 
+  #look(): NodeStanding {
+    const wasRemoved = this.#c.store.get(REMOVED_KEY) !== undefined;
+    return standingOf({ ...this.#c.evidence(), wasRemoved }, this.#c.self());
+  }
+
+  async #remember(isRemoved: boolean): Promise<void> {
+    if (isRemoved === (this.#c.store.get(REMOVED_KEY) !== undefined)) return;
+    const op: MetaOp = isRemoved
+      ? { type: "put", key: REMOVED_KEY, value: Uint8Array.of(1) }
+      : { type: "delete", key: REMOVED_KEY };
+    await this.#c.store.write([op], { sync: true });
+  }
+
   /** Resolves when what was begun by a change is done. */
   async idle(): Promise<void> {
     await this.#applying;
@@ -66,6 +85,7 @@ export class StandingKeeper {
   async #apply(why: Fault | undefined): Promise<void> {
     const { fence, repository } = this.#c;
     try {
+      await this.#remember(why?.code === "REMOVED");
       if (why !== undefined) return await repository.suspend(why);
       if (this.why !== undefined) return;
       fence.lower();

@@ -130,7 +130,10 @@ it("a node that was removed while it was off learns it within a minute, keeps it
   expect(recovery.slot.owner).toBe(owner.identity.keys.owner);
   // The same after a restart.
   await removed.stop();
+  cutOff(removed, swarm.members);
   await removed.start();
+  expect(removed.node.standing).toMatchObject({ state: "removed" });
+  healAll(removed);
   await swarm.settle();
   await clock.advance(MINUTE_MS);
   expect(removed.node.standing).toMatchObject({ state: "removed" });

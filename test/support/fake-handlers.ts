@@ -86,6 +86,7 @@ export function statusResult(changes: Partial<StatusResult> = {}): StatusResult 
   return {
     standing: { state: "member" },
     recoveryUses: [],
+    forks: [],
     node: {
       peerId: "12D3KooWQf8AL8c1gCLEhJ3fkTk7sVdRrJE6tUuoBZpRzpXbTnRk",
       name: "till-3",
@@ -99,6 +100,7 @@ export function statusResult(changes: Partial<StatusResult> = {}): StatusResult 
       ownerId: "cd".repeat(32),
       incarnation: "ef".repeat(16),
       readOnly: false,
+      behind: 0,
       snapshots: 14,
       newest: { snapshotId: SNAPSHOT_ID, time: TIME, state: "safe", bytes: 5_000_000 },
       logicalBytes: 70_000_000,
@@ -117,7 +119,13 @@ export function statusResult(changes: Partial<StatusResult> = {}): StatusResult 
       unreachable: [],
       notes: [],
     },
-    storage: { capacityBytes: 100 * 2 ** 30, usedBytes: 3 * 2 ** 30, freeBytes: 97 * 2 ** 30, shards: 412 },
+    storage: {
+      conflicts: 0,
+      capacityBytes: 100 * 2 ** 30,
+      usedBytes: 3 * 2 ** 30,
+      freeBytes: 97 * 2 ** 30,
+      shards: 412,
+    },
     spool: { segments: 0, bytes: 0, maxBytes: 10 * 2 ** 30 },
     alerts: [],
     ...changes,

@@ -143,7 +143,9 @@ describe("a holder", () => {
   it("never replaces a shard by bytes of another root", async () => {
     await put(1, shard(1), descriptorOf(shards));
     const others = [noise(1000, 7), noise(1000, 8), noise(1000, 9)];
+    expect(holder.conflicts).toBe(0);
     expect(await refusal(put(1, must(others[1], "shard"), descriptorOf(others)))).toBe("conflict");
+    expect(holder.conflicts).toBe(1);
     expect((await get(idOf(1))).body).toEqual(shard(1));
   });
 
@@ -274,9 +276,13 @@ describe("records that a holder keeps", () => {
   });
 
   it("show both sides of a fork, of a bounded number", async () => {
+    expect(await refusal(keep(headOf(2), headOf(1, stranger)))).toBe("invalid");
+    expect(await refusal(keep(headOf(2), mapOf(1)))).toBe("kept");
+    expect(await records.forks(10)).toEqual([]);
     for (const payload of [1, 2, 3, 4]) expect(await refusal(keep(headOf(3, keys, 0, payload)))).toBe("kept");
+    expect(await records.forks(10)).toEqual([{ owner: keys.owner, incarnation: life, epoch: 3 }]);
     expect(await refusal(keep(headOf(3, keys, 0, 5)))).toBe("stale");
-    expect(await kept()).toEqual(["head 3", "head 3", "head 3", "head 3"]);
+    expect(await kept()).toEqual(["head 3", "head 3", "head 3", "head 3", "map 1"]);
   });
 
   it.each([
