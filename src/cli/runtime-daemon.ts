@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import { pino } from "pino";
 import { createFileTarget, createFileTree } from "../adapters/files/index.ts";
+import { returnFreedMemory } from "../adapters/freed-memory.ts";
 import { lockHome } from "../adapters/home/index.ts";
 import { guardProcess, parseDialAddress } from "../adapters/libp2p/index.ts";
 import { openFileShardStore, openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
@@ -92,6 +93,7 @@ async function startNode(
     ...(settings.reserveBytes === undefined ? {} : { reserve: { bytes: settings.reserveBytes, ratio: 0 } }),
   });
   closers.push(() => shards.close());
+  closers.push(returnFreedMemory(log));
   const compute = createWorkerCompute();
   closers.push(() => compute.close());
   const isGuest = settings.readOnly === true;

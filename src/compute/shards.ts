@@ -6,9 +6,10 @@ import { sealSegment } from "../segments/index.ts";
 
 export { openFrames } from "../segments/index.ts";
 
-/** Chunks into a sealed segment, the segment into n shards with their roots. */
-export function sealAndEncode(job: SealJob, codec: ErasureCodec): SealedSegment {
+/** Chunks into a sealed segment, the segment into n shards with their roots. `onSealed`: the chunks are needed no more. */
+export function sealAndEncode(job: SealJob, codec: ErasureCodec, onSealed?: () => void): SealedSegment {
   const segment = sealSegment(job);
+  onSealed?.();
   const segmentBytes = segment.length;
   const data = dataShardsOf(segment, job.dataShards);
   letGo(segment);

@@ -31,8 +31,8 @@ export interface PlaceJob {
   /** The bytes of one shard of the sealed segment. */
   readonly shard: (index: number) => Uint8Array;
   readonly signal?: AbortSignal;
-  /** Called for each shard that a holder has acknowledged, with its bytes. */
-  readonly onStored?: (bytes: number) => void;
+  /** Called for each shard that a holder has acknowledged, with its bytes and its index. */
+  readonly onStored?: (bytes: number, index: number) => void;
 }
 
 /** Waits between tries of a peer that says it is busy: 7 tries within about 16 s. */
@@ -193,7 +193,7 @@ export class Placer {
       await this.#c.catalog.segments.put(job.ref, { ...record, slots }, { sync });
       return record.shardBytes;
     });
-    job.onStored?.(shardBytes);
+    job.onStored?.(shardBytes, index);
   }
 
   #record(ref: SegmentRef): SegmentRecord {

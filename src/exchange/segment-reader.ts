@@ -28,6 +28,13 @@ export interface ReaderComponents {
   readonly swarm: Parameters<typeof readDescriptor>[1];
 }
 
+/** A buffer of a segment's size, filled where it was asked for. */
+export interface SealedBytes {
+  readonly bytes: Uint8Array;
+  /** To be called when nobody looks at `bytes` any more: their memory may be gone from then on. */
+  release(): void;
+}
+
 /** Bytes [from, to) of a sealed segment. */
 export interface SegmentSpan {
   readonly from: number;
@@ -59,21 +66,20 @@ export class SegmentReader {
   }
 
   /**
-   * A buffer of the segment's size, of which at least `spans` are filled, and its descriptor.
-   * Faults: `TOO_FEW_SHARDS`.
+   * The segment, of which at least `spans` are filled. Faults: `TOO_FEW_SHARDS`.
    */
-  async read(ref: SegmentRef, spans: readonly SegmentSpan[], signal?: AbortSignal): Promise<Uint8Array> {
+  async read(ref: SegmentRef, spans: readonly SegmentSpan[], signal?: AbortSignal): Promise<SealedBytes> {
     const record = must(this.#c.catalog.segments.get(ref), "segment record");
     const spooled = record.spooled
       ? await this.#c.spool.get(spoolName(this.#c.catalog.segmentId(ref)))
       : undefined;
-    if (spooled !== undefined) return spooled;
+    if (spooled !== undefined) return { bytes: spooled, release: () => letGo(spooled) };
     const descriptor = await this.#descriptor(ref, record, signal);
     const wanted = spans.reduce((sum, span) => sum + span.to - span.from, 0);
     if (wanted >= descriptor.segmentBytes * WHOLE_FROM) {
       const out = new Uint8Array(descriptor.segmentBytes);
       await this.#readRange(ref, record, descriptor, wholeRange(descriptor), out, signal);
-      return out;
+      return { bytes: out, release: () => letGo(out) };
     }
     const part = this.#cache.open(refKey(ref), descriptor);
     for (const range of shardRanges(spans, descriptor, (shard, block) =>
@@ -86,7 +92,7 @@ export class SegmentReader {
         }
       }
     }
-    return part.bytes;
+    return { bytes: part.bytes, release: () => {} };
   }
 
   async #descriptor(
@@ -146,8 +152,13 @@ export class SegmentReader {
       need: descriptor.k,
       indexes: this.#order([...holders.keys()], holders, wanted),
       ...this.#c.client.silent.among(holders, descriptor.k),
-      fetch: (index, fetchSignal) =>
-        this.#fetch(ref, descriptor, index, must(holders.get(index), "holder"), range, fetchSignal),
+      fetch: async (index, fetchSignal) => {
+        const peer = must(holders.get(index), "holder");
+        const bytes = await this.#fetch(ref, descriptor, index, peer, range, fetchSignal);
+        // Too late for anybody: the segment may have been read and released by now.
+        if (bytes === undefined || fetchSignal.aborted || !wanted.includes(index)) return bytes;
+        return putInPlace(bytes, out, index * descriptor.shardBytes + range.offset);
+      },
       clock: this.#c.clock,
       bytes: range.length,
       ...(signal === undefined ? {} : { signal }),
@@ -178,12 +189,12 @@ export class SegmentReader {
             have: [...have].slice(0, descriptor.k).map(([index, bytes]) => ({ index, bytes })),
             want: missing,
           });
-    for (const index of wanted) {
-      const bytes = have.get(index) ?? must(rebuilt[missing.indexOf(index)], "rebuilt shard");
+    for (const index of missing) {
+      const bytes = must(rebuilt[missing.indexOf(index)], "rebuilt shard");
       const at = index * descriptor.shardBytes + range.offset;
-      out.set(bytes.subarray(0, Math.max(0, Math.min(bytes.length, out.length - at))), at);
+      out.set(bytes.subarray(0, Math.max(0, out.length - at)), at);
     }
-    for (const bytes of [...have.values(), ...rebuilt]) letGo(bytes);
+    for (const bytes of [...have.values(), ...rebuilt]) if (bytes.buffer !== out.buffer) letGo(bytes);
   }
 
   async #fetch(
@@ -257,6 +268,19 @@ export class SegmentReader {
       this.#c.preference(must(holders.get(index), "holder")) + (wanted.includes(index) ? 0 : 0.5);
     return indexes.sort((a, b) => cost(a) - cost(b) || a - b);
   }
+}
+
+/**
+ * Copies a part of a data shard to where it belongs; returns it there, so that the memory it came in goes at once and a
+ * segment that is read whole is not held twice. What does not fit, padding at the end, leaves the bytes where they are.
+ */
+function putInPlace(bytes: Uint8Array, out: Uint8Array, at: number): Uint8Array {
+  const { length } = bytes;
+  const fitting = Math.max(0, Math.min(length, out.length - at));
+  out.set(bytes.subarray(0, fitting), at);
+  if (fitting < length) return bytes;
+  letGo(bytes);
+  return out.subarray(at, at + length);
 }
 
 /** The same byte range of several shards: what one rebuild can work with. */

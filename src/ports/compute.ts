@@ -117,6 +117,7 @@ export interface Compute {
   ingest(jobs: readonly IngestJob[], keys: IngestKeys): Promise<IngestResult[]>;
   /** Names and compresses chunks that are in memory already: trees, index pages, stdin. */
   prepare(chunks: readonly Uint8Array[], chunkIdKey: Uint8Array): Promise<PreparedChunk[]>;
+  /** Takes the chunks' `stored` bytes over: they may be empty afterwards, also when it fails. */
   seal(job: SealJob): Promise<SealedSegment>;
   rebuild(job: RebuildJob): Promise<Uint8Array[]>;
   /** The Merkle roots of whole shards, to compare with a descriptor. */

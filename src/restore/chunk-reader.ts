@@ -20,8 +20,11 @@ export interface ChunkReaderComponents {
   readonly compute: Pick<Compute, "open">;
 }
 
-/** Plaintext that is held at a time while one segment is opened: a segment of zeros would be gigabytes. */
-const OPEN_BYTES = 16 * MIB;
+/**
+ * Plaintext that is held at a time while one segment is opened: a segment of zeros would be gigabytes. One of the longest
+ * chunks; more at a time costs memory in two threads and saves only messages.
+ */
+const OPEN_BYTES = 4 * MIB;
 
 /** Chunks back from segments: fetched, decrypted, unpacked, and each checked against its id before anybody sees it. */
 export class ChunkReader {
@@ -66,24 +69,28 @@ export class ChunkReader {
     signal?: AbortSignal,
   ): AsyncGenerator<{ chunk: WantedChunk; bytes: Uint8Array }> {
     const ref = must(wanted[0], "wanted chunk").place;
-    const sealed = await this.#c.reader.read(ref, this.#spans(ref, wanted), signal);
-    const header = await this.#header(ref, sealed);
-    for (const batch of batches(wanted)) {
-      const frames = batch.map(({ id, place }): FrameJob => {
-        const { frame, offset, sealedBytes, rawBytes, compressed } = place;
-        return { id, frame, rawBytes, compressed, sealed: sealed.subarray(offset, offset + sealedBytes) };
-      });
-      const { owner, incarnation, number } = this.#c.catalog.segmentId(ref);
-      const opened = await this.#c.compute.open({
-        owner: idBytes(owner),
-        incarnation: idBytes(incarnation),
-        segment: number,
-        dataKey: this.#keys.dataKey,
-        chunkIdKey: this.#keys.chunkIdKey,
-        header,
-        frames,
-      });
-      for (const [i, chunk] of batch.entries()) yield { chunk, bytes: must(opened[i], "opened frame") };
+    const { bytes: sealed, release } = await this.#c.reader.read(ref, this.#spans(ref, wanted), signal);
+    try {
+      const header = await this.#header(ref, sealed);
+      for (const batch of batches(wanted)) {
+        const frames = batch.map(({ id, place }): FrameJob => {
+          const { frame, offset, sealedBytes, rawBytes, compressed } = place;
+          return { id, frame, rawBytes, compressed, sealed: sealed.subarray(offset, offset + sealedBytes) };
+        });
+        const { owner, incarnation, number } = this.#c.catalog.segmentId(ref);
+        const opened = await this.#c.compute.open({
+          owner: idBytes(owner),
+          incarnation: idBytes(incarnation),
+          segment: number,
+          dataKey: this.#keys.dataKey,
+          chunkIdKey: this.#keys.chunkIdKey,
+          header,
+          frames,
+        });
+        for (const [i, chunk] of batch.entries()) yield { chunk, bytes: must(opened[i], "opened frame") };
+      }
+    } finally {
+      release();
     }
   }
 

@@ -56,7 +56,7 @@ export interface RestoreProgress {
 }
 
 /** Files planned together: enough that a segment is seldom read twice, few enough to keep in memory. */
-const WINDOW_PIECES = 20_000;
+const WINDOW_PIECES = 8_000;
 const WINDOW_BYTES = 1024 * MIB;
 
 interface Later {

@@ -1,7 +1,8 @@
 import { must } from "../base/assert.ts";
 import { letGo } from "../base/bytes.ts";
-import { Semaphore } from "../base/concurrency.ts";
+import { ByteBudget, Semaphore } from "../base/concurrency.ts";
 import { idBytes, type SwarmId } from "../base/ids.ts";
+import { MIB } from "../base/units.ts";
 import type { Catalog, IndexEntry, SegmentRecord, SegmentRef } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/keys.ts";
 import { signStatement } from "../crypto/signed.ts";
@@ -13,7 +14,7 @@ import {
   quotaBytesOf,
   type SpoolKeeper,
 } from "../exchange/index.ts";
-import type { Clock, Compute, Rng } from "../ports/index.ts";
+import type { Clock, Compute, Rng, SealedSegment } from "../ports/index.ts";
 import { type ClosedSegment, SEGMENT_HEADER_BYTES, type SegmentSizes } from "../segments/index.ts";
 import { descriptorCodec } from "../wire/descriptor.ts";
 import { encodeSigned } from "../wire/signed.ts";
@@ -41,12 +42,19 @@ export interface StorerInit {
   readonly onStored: (bytes: number) => void;
 }
 
+/**
+ * Shards in memory: two segments at 6+3. Of wider codes, 3+3 and such, the next segment is sealed when the one before is
+ * placed: 32 MiB less at the peak, and the workers have files to read meanwhile.
+ */
+const SHARD_BYTES_MAX = 48 * MIB;
+
 /** Seals closed segments, has them placed, and spools what could not be placed at once. */
 export class SegmentStorer {
   readonly #c: StorerComponents;
   readonly #init: StorerInit;
   /** One at a time: it takes four times a segment's memory for a moment, and is faster than placing. */
   readonly #sealing = new Semaphore(1);
+  readonly #shardBytes = new ByteBudget(SHARD_BYTES_MAX);
 
   constructor(components: StorerComponents, init: StorerInit) {
     this.#c = components;
@@ -81,11 +89,64 @@ export class SegmentStorer {
 
   /** Resolves when the segment is placed as far as anybody takes it, and what is missing is in the spool. */
   async store(ref: SegmentRef, closed: ClosedSegment): Promise<void> {
+    const { k, slots } = must(this.#c.catalog.segments.get(ref), "segment record");
+    const room = new Room(this.#shardBytes, Math.ceil(closed.segmentBytes / k) * slots.length);
+    await room.take();
+    try {
+      await this.#storeWithin(room, ref, closed);
+    } finally {
+      room.giveBackAll();
+    }
+  }
+
+  async #storeWithin(room: Room, ref: SegmentRef, closed: ClosedSegment): Promise<void> {
     this.#init.signal.throwIfAborted();
     const entered = must(this.#c.catalog.segments.get(ref), "segment record");
+    const sealed = await this.#seal(ref, entered, closed);
+    this.#c.quota.take(quotaBytesOf({ ...entered, shardBytes: sealed.shardBytes }));
+    const data = sealed.shards.slice(0, entered.k);
+    const record: SegmentRecord = {
+      ...entered,
+      shardBytes: sealed.shardBytes,
+      descriptor: this.#describe(ref, entered, sealed),
+      header: joinShards(data, SEGMENT_HEADER_BYTES),
+    };
+    await this.#c.catalog.segments.put(ref, record, { sync: false });
+    const { signal, onStored } = this.#init;
+    if (this.#init.wait === "safe") {
+      const tries = sealed.shards.map(() => 0);
+      const shard = (index: number): Uint8Array => {
+        tries[index] = (tries[index] ?? 0) + 1;
+        return must(sealed.shards[index], "shard");
+      };
+      // Tried once and acknowledged: nothing of it waits on its way to some other, slower peer.
+      const letGoIfIdle = (index: number): void => {
+        if (tries[index] === 1) letGo(must(sealed.shards[index], "shard"));
+      };
+      const placed = await this.#c.placer.place({
+        ref,
+        shard,
+        signal,
+        onStored: (bytes, index) => {
+          onStored(bytes);
+          // Data shards are kept: the spool is written from them if another one finds no place.
+          if (index < entered.k) return;
+          letGoIfIdle(index);
+          room.giveBack(bytes);
+        },
+      });
+      if (placed.slots.every((slot) => slot !== null)) {
+        for (const index of data.keys()) letGoIfIdle(index);
+        return;
+      }
+    }
+    await this.#c.spool.add(ref, joinShards(data, closed.segmentBytes), signal);
+  }
+
+  #seal(ref: SegmentRef, entered: SegmentRecord, closed: ClosedSegment): Promise<SealedSegment> {
     const { saltKey, dataKey } = this.#init.keys;
-    const sealed = await this.#sealing.run(async () => {
-      const result = await this.#c.compute.seal({
+    return this.#sealing.run(async () => {
+      const sealed = await this.#c.compute.seal({
         owner: idBytes(this.#c.catalog.owner),
         incarnation: idBytes(this.#c.catalog.segmentId(ref).incarnation),
         segment: ref.number,
@@ -99,32 +160,8 @@ export class SegmentStorer {
         leafBytes: this.#init.sizes.leafBytes,
       });
       closed.release();
-      return result;
+      return sealed;
     });
-    this.#c.quota.take(quotaBytesOf({ ...entered, shardBytes: sealed.shardBytes }));
-    const data = sealed.shards.slice(0, entered.k);
-    const record: SegmentRecord = {
-      ...entered,
-      shardBytes: sealed.shardBytes,
-      descriptor: this.#describe(ref, entered, sealed),
-      header: joinShards(data, SEGMENT_HEADER_BYTES),
-    };
-    await this.#c.catalog.segments.put(ref, record, { sync: false });
-    const { signal, onStored } = this.#init;
-    if (this.#init.wait === "safe") {
-      let tries = 0;
-      const shard = (index: number): Uint8Array => {
-        tries++;
-        return must(sealed.shards[index], "shard");
-      };
-      const placed = await this.#c.placer.place({ ref, shard, signal, onStored });
-      if (placed.slots.every((slot) => slot !== null)) {
-        // Tried once and acknowledged: nothing of them waits on its way to some other, slower peer.
-        if (tries === sealed.shards.length) sealed.shards.forEach(letGo);
-        return;
-      }
-    }
-    await this.#c.spool.add(ref, joinShards(data, closed.segmentBytes), signal);
   }
 
   #describe(
@@ -154,5 +191,32 @@ export class SegmentStorer {
       body,
     } as const;
     return encodeSigned(signStatement(statement, this.#init.keys.signer));
+  }
+}
+
+/** One segment's part of a budget, given back piece by piece, and never more than was taken. */
+class Room {
+  readonly #budget: ByteBudget;
+  readonly #bytes: number;
+  #left = 0;
+
+  constructor(budget: ByteBudget, bytes: number) {
+    this.#budget = budget;
+    this.#bytes = bytes;
+  }
+
+  async take(): Promise<void> {
+    await this.#budget.acquire(this.#bytes);
+    this.#left = this.#bytes;
+  }
+
+  giveBack(bytes: number): void {
+    const back = Math.min(bytes, this.#left);
+    this.#left -= back;
+    this.#budget.release(back);
+  }
+
+  giveBackAll(): void {
+    this.giveBack(this.#left);
   }
 }

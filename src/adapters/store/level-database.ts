@@ -8,6 +8,8 @@ type Entry = [key: Uint8Array, value: Uint8Array];
 
 /** LevelDB's own default: the log is exchanged for a sorted table when about this much has been written. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
+/** Half of LevelDB's default: the tables are mapped into memory too, so a block is seldom far. */
+const CACHE_BYTES = 4 * 1024 * 1024;
 /** One page of a scan: few enough entries to be held twice, enough of them that beginning anew costs little. */
 const PAGE_ENTRIES = 1000;
 const PAGE_BYTES = 256 * 1024;
@@ -32,6 +34,7 @@ export class LevelDatabase {
       keyEncoding: "view",
       valueEncoding: "view",
       writeBufferSize: WRITE_BUFFER_BYTES,
+      cacheSize: CACHE_BYTES,
     });
     try {
       await level.open();

@@ -54,10 +54,11 @@ export class Packer {
 }
 
 /**
- * The task with copies of all its bytes: one copy in the caller's thread, 4 ms for a segment, instead of two.
- * Moving the originals would leave a caller that tries again after a lost worker with empty arrays.
+ * The task with copies of its bytes: one copy in the caller's thread, instead of two. Moving the originals would leave a
+ * caller that tries again after a lost worker with empty arrays; only the chunks of a segment, which `seal` takes over,
+ * are moved where they can be.
  */
-export function packTask(task: WorkerTask, { copy }: Packer): WorkerTask {
+export function packTask(task: WorkerTask, { copy, give }: Packer): WorkerTask {
   switch (task.kind) {
     case "ingest": {
       const { chunkIdKey, gearKey, sizes } = task.keys;
@@ -76,7 +77,7 @@ export function packTask(task: WorkerTask, { copy }: Packer): WorkerTask {
           dataKey: copy(job.dataKey),
           saltKey: copy(job.saltKey),
           random: copy(job.random),
-          chunks: job.chunks.map((chunk) => ({ ...chunk, id: copy(chunk.id), stored: copy(chunk.stored) })),
+          chunks: job.chunks.map((chunk) => ({ ...chunk, id: copy(chunk.id), stored: give(chunk.stored) })),
         },
       };
     }

@@ -39,10 +39,11 @@ port.on("message", (request: WorkerRequest) => {
 async function answer({ id, task, buffers }: WorkerRequest): Promise<void> {
   try {
     const packer = new Packer();
-    const result = await run(task).finally(() => {
-      // A segment's chunks are 16 MiB that would otherwise wait for the next collection.
-      for (const buffer of buffers) buffer.transfer(0);
-    });
+    // A segment's chunks are 16 MiB that would otherwise wait for the next collection.
+    const letGoOfInput = (): void => {
+      for (const buffer of buffers) if (!buffer.detached) buffer.transfer(0);
+    };
+    const result = await run(task, letGoOfInput).finally(letGoOfInput);
     const reply: WorkerReply = { id, result: packResult(result, packer) };
     const bytes = packer.transfer.reduce((sum, buffer) => sum + buffer.byteLength, 0);
     port.postMessage(reply, packer.transfer);
@@ -53,7 +54,7 @@ async function answer({ id, task, buffers }: WorkerRequest): Promise<void> {
   }
 }
 
-async function run(task: WorkerTask): Promise<WorkerResult> {
+async function run(task: WorkerTask, letGoOfInput: () => void): Promise<WorkerResult> {
   const { kind } = task;
   switch (kind) {
     case "ingest":
@@ -61,7 +62,7 @@ async function run(task: WorkerTask): Promise<WorkerResult> {
     case "prepare":
       return { kind, value: prepareChunks(task.chunks, task.chunkIdKey) };
     case "seal":
-      return { kind, value: sealAndEncode(task.job, erasureCodec()) };
+      return { kind, value: sealAndEncode(task.job, erasureCodec(), letGoOfInput) };
     case "rebuild":
       return { kind, value: rebuildShards(task.job, erasureCodec()) };
     case "roots":
