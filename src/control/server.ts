@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import Fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import { z } from "zod";
 import { fromBase64Url, fromUtf8 } from "../base/bytes.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, isFault, messageOf } from "../base/fault.ts";
 import { answerMany, answerOnce, dataLines, itemLines } from "./answer.ts";
 import { COMMANDS, type CommandContext, type ControlHandlers } from "./api.ts";
 import { faultToJson } from "./fault-json.ts";
@@ -78,7 +78,7 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
     void reply
       .code(400)
       .type("application/x-ndjson")
-      .send(errorLine(faultToJson(error)));
+      .send(errorLine(faultToJson(asRequestFault(error))));
   });
 
   const respond = (
@@ -141,6 +141,12 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
     );
   });
   return app;
+}
+
+/** What went wrong before a handler had the request is the client's doing: no JSON, too long, of an unknown type. */
+function asRequestFault(error: unknown): Fault {
+  if (isFault(error)) return error;
+  return new Fault({ code: "USAGE", reason: `Not a valid request: ${messageOf(error)}` }, { cause: error });
 }
 
 function decodeRequest<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {

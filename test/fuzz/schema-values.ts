@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { SeededRng } from "../../sim/rng.ts";
+import { concatBytes, toBase64, utf8 } from "../../src/base/bytes.ts";
 import { byteLengths } from "../../src/wire/codec.ts";
 
 /** Draws one value of a schema; mostly small, now and then at a bound. */
@@ -48,6 +49,8 @@ export function drawerOf(schema: z.ZodType, ingredients: Ingredients = NO_INGRED
   if (schema instanceof z.ZodEnum) return (rng) => rng.pick(schema.options);
   if (schema instanceof z.ZodBoolean) return (rng) => rng.chance(0.5);
   if (schema instanceof z.ZodNumber) return numberDrawer(schema);
+  if (schema instanceof z.ZodBase64)
+    return (rng) => toBase64(concatBytes(utf8("/"), rng.bytes(rng.below(40))));
   if (schema instanceof z.ZodString) return textDrawer(schema);
   // A codec's input is what travels; `encode` and `decode` go from one side to the other.
   if (schema instanceof z.ZodPipe) return drawerOf(typed(schema.in), ingredients);
@@ -82,7 +85,9 @@ function objectDrawer(schema: z.ZodObject, ingredients: Ingredients): Draw {
 }
 
 function numberDrawer(schema: z.ZodNumber): Draw {
-  const least = schema.minValue ?? 0;
+  const bound = schema.minValue ?? 0;
+  // `positive` has a bound that is not among its values.
+  const least = schema.safeParse(bound).success ? bound : bound + 1;
   const most = Math.min(schema.maxValue ?? Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   return (rng) => {
     const choice = rng.below(5);
