@@ -180,6 +180,13 @@ export function alertsOf(node: Node, standing: RepositoryStanding, disputes: Dis
       text: "The loss of a whole site is not covered: this swarm's sites make it impossible.",
     });
   }
+  const missing = node.repository.unreadParts;
+  if (missing > 0) {
+    alerts.push({
+      code: "recovery-incomplete",
+      text: `${missing} part(s) of this recovered repository could not be read yet; they are asked for as members come back.`,
+    });
+  }
   if (node.repository.catalog.state.readOnly) {
     alerts.push({
       code: "read-only",

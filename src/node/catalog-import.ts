@@ -114,6 +114,7 @@ class CatalogImport {
       inLine,
     );
     await this.#noteUnread(catalog, older);
+    await settleSequence(catalog);
     const short = await this.#findHolders(catalog, maps, finder, importer.conflicts);
     return {
       catalog,
@@ -189,6 +190,15 @@ export async function shortSegments(catalog: Catalog): Promise<SegmentRef[]> {
     if (!record.spooled && record.slots.filter((slot) => slot !== null).length < record.k) short.push(ref);
   }
   return short;
+}
+
+/** A head can claim any number of snapshots; a thief's must not use the numbers up. */
+const SEQUENCE_LEAP_MAX = 2 ** 32;
+
+async function settleSequence(catalog: Catalog): Promise<void> {
+  const listed = (await catalog.snapshots()).at(-1)?.sequence ?? 0;
+  const { snapshotSequence } = catalog.state;
+  if (snapshotSequence > listed + SEQUENCE_LEAP_MAX) await catalog.update({ snapshotSequence: listed });
 }
 
 /** The chosen head's, and what an older one of a further life goes on with: positions stay what they are. */

@@ -3,7 +3,7 @@ import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
 import { type BytePath, bytePath } from "../base/paths.ts";
 import { MINUTE_MS } from "../base/units.ts";
-import { Catalog, SegmentSet, type SnapshotEntry, type UnreadParts } from "../catalog/index.ts";
+import { Catalog, countUnread, SegmentSet, type SnapshotEntry, type UnreadParts } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/index.ts";
 import {
   type ChosenClasses,
@@ -182,6 +182,10 @@ export class Repository {
   /** What a recovery could not read yet. */
   get unread(): UnreadParts {
     return this.#completion.unread;
+  }
+
+  get unreadParts(): number {
+    return countUnread(this.unread);
   }
 
   /** The fence was raised: ends what is under way with its reason. What was made stays, and can be looked at. */

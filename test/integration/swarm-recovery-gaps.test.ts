@@ -6,7 +6,7 @@ import { Fault, isFault } from "../../src/base/fault.ts";
 import type { Incarnation } from "../../src/base/ids.ts";
 import { countUnread, SegmentSet } from "../../src/catalog/index.ts";
 import { signStatement } from "../../src/crypto/signed.ts";
-import { type DataRequest, dataRequest } from "../../src/wire/data.ts";
+import { type DataRequest, dataAnswer, dataRequest } from "../../src/wire/data.ts";
 import { mapBody } from "../../src/wire/head.ts";
 import { decodeSigned, encodeSigned } from "../../src/wire/signed.ts";
 import { letLie } from "../support/liars.ts";
@@ -29,15 +29,22 @@ async function expectRestores(swarm: Swarm, owner: Machine, source: string, aske
   await expectSameTree(source, target + source);
 }
 
-/** Segments of this life that nobody gives out, as if their holders were away. */
+/** Segments of this life that nobody gives out or says to have, as if their holders were away. */
 function withhold(swarm: Swarm, life: Incarnation, numbers: ReadonlySet<number>): void {
   for (const machine of swarm.members) {
     machine.lie = async ({ message, honest }) => {
-      const answer = await honest();
+      const reply = await honest();
       const request = requestOf(message.head);
-      if (request?.t === "get" && request.incarnation === life && numbers.has(request.number))
+      if (request === undefined || !("incarnation" in request) || request.incarnation !== life) return reply;
+      if (request.t === "get" && numbers.has(request.number))
         throw new Fault({ code: "PEER_BUSY", peer: machine.peer });
-      return answer;
+      const answer = request.t === "have" ? dataAnswer.decode(reply.head) : undefined;
+      if (request.t !== "have" || answer?.t !== "have") return reply;
+      const held = answer.held.slice();
+      request.shards.forEach(([number], i) => {
+        if (numbers.has(number)) held[i >> 3] = (held[i >> 3] ?? 0) & ~(1 << (i & 7));
+      });
+      return { ...reply, head: dataAnswer.encode({ ...answer, held }) };
     };
   }
 }
@@ -68,6 +75,7 @@ it("goes on without index pages that cannot be read, says so, and reads them whe
   const fresh = swarm.newMachine("fresh", "a");
   const { imported } = await swarm.clock.during(recoverOnto(fresh, owner, swarm.member(5)));
   expect(imported.unread.pages.length).toBeGreaterThan(0);
+  expect(imported.short.length).toBe(pages.length);
   const { repository } = fresh.node;
   expect((await repository.snapshots()).map(({ id }) => toHex(id))).toEqual([toHex(made.entry.id)]);
   const target = scratch();
