@@ -157,7 +157,7 @@ export function describeFault(detail: FaultDetail): string {
     case "TOKEN_USED":
       return `The join token has been used up; ask for a new one ("cairn invite").`;
     case "QUOTA_EXCEEDED":
-      return `Refused: owner ${detail.owner.slice(0, 12)} may have ${formatBytes(detail.quotaBytes)} stored at other nodes, all shards together, and this would be more.`;
+      return `The quota of owner ${detail.owner.slice(0, 12)} is ${formatBytes(detail.quotaBytes)} at other nodes, all shards together: this would be more.`;
     case "WRONG_KEY":
       if (detail.reason !== undefined) return `That is no ${detail.what}: ${detail.reason}.`;
       return detail.what === "recovery key"
