@@ -109,6 +109,33 @@ test.each(["join-guest", "recovery-guest", "former"] as const)(
   },
 );
 
+test("former members together have few connections and requests, each two at most, and members none the fewer", async () => {
+  const limits = { formerConnectionsMax: 3, inboundFormersTotal: 1 };
+  const node = await swarm.node({ limits });
+  const held = Promise.withResolvers<void>();
+  let serving = 0;
+  node.network.handle("sync", async () => {
+    serving++;
+    await held.promise;
+    return message();
+  });
+  const [a, b, c] = [await swarm.guest("former"), await swarm.guest("former"), await swarm.guest("former")];
+  for (const former of [a, b, c]) await former.dial(addressOf(node));
+  const late = await swarm.guest("former");
+  expect(await codeOf(late.dial(addressOf(node)))).toMatch(/NOT_A_MEMBER|PEER_UNREACHABLE/);
+  expect(node.gauges().connections).toBe(3);
+  // One of them is served, the next one is told to come back.
+  const first = a.network.request(node.network.self, "sync", message(), IDLE);
+  await until("it is served", () => serving === 1);
+  expect(await codeOf(b.network.request(node.network.self, "sync", message(), IDLE))).toBe("PEER_BUSY");
+  const member = await swarm.node();
+  await introduce(member, node);
+  const asked = member.network.request(node.network.self, "sync", message(), IDLE);
+  await until("the member is served, too", () => serving === 2);
+  held.resolve();
+  await Promise.all([first, asked]);
+});
+
 test("a member whom the other side does not list yet is told so within a second, and gets in once it is listed", async () => {
   const [a, b] = [await swarm.node(), await swarm.node({ role: "stranger", members: () => [] })];
   b.network.handle("data", async () => message("hello"));
