@@ -61,7 +61,8 @@ export async function membersOfHome(home: string): Promise<SheetMember[]> {
       const roster = await Roster.open({ store, clock: systemClock });
       if (roster === undefined) throw new Fault({ code: "HOME_MISSING", home });
       const records = await RecordStore.open({ store, roster, log: SILENT_LOG });
-      const view = new RosterView({ roster, records, network: { self: NOBODY, connected: () => [] } });
+      const network = { self: NOBODY, connected: () => [] };
+      const view = new RosterView({ roster, records, network, clock: systemClock });
       return roster.members().flatMap(({ peer, name, site }): SheetMember[] => {
         if (peer === peerId) return [];
         const addresses = view.statusOf(peer)?.addresses ?? firstAddresses(settings, peer);

@@ -166,7 +166,16 @@ async function heldShards(node: Node): Promise<number> {
 export async function peersHandler(node: Node): Promise<results.PeersResult> {
   const pending = Map.groupBy(node.roster.pending(), ({ owner }) => owner);
   const peers = (await peersOf(node)).map(
-    ({ member, state, lastSeenMs, addresses, capacityBytes, usedBytes, apart }): results.PeerInfo => ({
+    ({
+      member,
+      state,
+      lastSeenMs,
+      addresses,
+      capacityBytes,
+      usedBytes,
+      apart,
+      ...said
+    }): results.PeerInfo => ({
       peerId: member.peer,
       name: member.name,
       site: member.site,
@@ -182,6 +191,11 @@ export async function peersHandler(node: Node): Promise<results.PeersResult> {
       ...(member.quotaBytes === undefined ? {} : { quotaBytes: member.quotaBytes }),
       ...(lastSeenMs === undefined ? {} : { lastSeen: iso(lastSeenMs) }),
       addresses: [...addresses],
+      ...(said.program === undefined ? {} : { version: said.program }),
+      ...(said.formats === undefined
+        ? {}
+        : { formatVersions: { reads: [...said.formats.reads], writes: said.formats.writes } }),
+      ...(said.holdsBack ? { holdsBack: true } : {}),
       ...(apart.length === 0 ? {} : { cannotReach: [...apart] }),
     }),
   );

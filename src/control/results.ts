@@ -153,6 +153,11 @@ export const peerInfo = z.object({
   /** Shard bytes that its owner may have in the whole swarm. */
   quotaBytes: count.optional(),
   lastSeen: isoTime.optional(),
+  /** Its program, and which versions of the formats it reads and would write. */
+  version: z.string().optional(),
+  formatVersions: z.object({ reads: z.array(count), writes: count }).optional(),
+  /** It keeps this node from writing the newest format. */
+  holdsBack: z.boolean().optional(),
   /** Peers with which it cannot connect, as it or they say; no new row has both. */
   cannotReach: z.array(z.string()).optional(),
   addresses: z.array(z.string()),

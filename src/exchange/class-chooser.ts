@@ -21,6 +21,8 @@ import type { OwnerMaps } from "./owner-maps.ts";
 export interface ChosenClasses {
   readonly whole: number;
   readonly tail: number;
+  /** The version in which they are described: all members read it. */
+  readonly formatVersion: number;
   /** `3+3`. */
   readonly profile: string;
   readonly coversSiteLoss: boolean;
@@ -47,6 +49,7 @@ export async function chooseClasses(
   return {
     whole: await maps.classId(choice.class, holders),
     tail: await maps.classId(tail, holders),
+    formatVersion: view.formatVersion(),
     profile: formatProfile({ k, m }),
     coversSiteLoss: choice.coversSiteLoss,
     notes: choice.notes,

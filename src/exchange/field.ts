@@ -13,6 +13,8 @@ export interface SwarmView {
   readonly self: PeerId;
   /** Every member that may hold, in whatever state, with its flags of this moment. */
   nodes(): readonly PlacementNode[];
+  /** The version of the formats that this node may write, so that every member reads it. */
+  formatVersion(): number;
   /** Which members cannot reach each other, as they say. */
   apart(): Apart;
   /** Where a member is; `undefined` for one that is removed or was never known: it counts as lost. */

@@ -57,4 +57,5 @@ export { checkSiteName } from "./site.ts";
 export { changeAdministrators, type Succession } from "./succession.ts";
 export { type SyncComponents, type SyncInit, SyncService } from "./sync.ts";
 export { encodeToken, guestSeed, guestSigner, parseToken, type TokenContent, tokenId } from "./token.ts";
+export { FORMAT_VERSIONS, type FormatVersions, type Writable, writableVersion } from "./versions.ts";
 export { type FormerMember, type Member, type RosterView, viewOf } from "./view.ts";

@@ -21,3 +21,15 @@ export function apartNotes(node: Node): string[] {
 function nameOf({ roster }: Node, peer: PeerId): string {
   return roster.member(peer)?.name ?? peer;
 }
+
+/** Who keeps this node from writing the newest format that it could. */
+export function versionNotes(node: Node): string[] {
+  const { version, heldBackBy } = node.view.writable();
+  if (heldBackBy.length === 0) return [];
+  const names = heldBackBy
+    .slice(0, NAMED_MAX)
+    .map((peer) => nameOf(node, peer))
+    .sort();
+  const more = heldBackBy.length > names.length ? ` and ${heldBackBy.length - names.length} more` : "";
+  return [`Written in format ${version} until these are upgraded: ${names.join(", ")}${more}.`];
+}

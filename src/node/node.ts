@@ -8,6 +8,8 @@ import type { OwnerKeys, Signer } from "../crypto/index.ts";
 import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
 import {
   admitNewcomer,
+  FORMAT_VERSIONS,
+  type FormatVersions,
   invite,
   RecordStore,
   type RecordType,
@@ -42,6 +44,8 @@ export interface NodeInit {
   readonly sizes: RepositorySizes;
   readonly host: string;
   readonly program: string;
+  /** What this program reads and writes. @default FORMAT_VERSIONS */
+  readonly formats?: FormatVersions;
   /** Whether this process may set owners of files. */
   readonly privileged: boolean;
   /** No member: the network's end is the recovery identity's, which may read this owner's data and no more. @default false */
@@ -141,7 +145,7 @@ export class Node {
         signer: init.signer,
         administrator: () => administrators.publicKey(init.keys.administrator),
       },
-      { programVersion: init.program },
+      { programVersion: init.program, formats: init.formats ?? FORMAT_VERSIONS },
     );
     this.#recoveryUses = new RecoveryUses({ ...ports, ...parts, signer: init.signer });
     this.recoveryWatch = new RecoveryWatch(
@@ -187,7 +191,10 @@ export class Node {
     const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log, clock }, { swarm });
     const registry = ownerRegistry(roster, records);
     const holder = new Holder({ ...ports, records: kept, registry, clock, signer: init.signer }, { swarm });
-    const view = new RosterView({ roster, records, network });
+    const view = new RosterView({
+      ...{ roster, records, network, clock },
+      ...(init.formats === undefined ? {} : { formats: init.formats }),
+    });
     const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
     if (catalog === undefined) throw new Fault({ code: "HOME_MISSING", home: "the repository" });
     const protocol = init.guest === true ? "recover" : "data";

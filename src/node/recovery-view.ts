@@ -18,6 +18,8 @@ export function viewOfAnswers(
   return {
     self: init.self,
     nodes: () => nodes,
+    // A recovery writes nothing before it has a home.
+    formatVersion: () => 1,
     apart: () => NOBODY_APART,
     placeOf: (peer) => byPeer.get(peer),
     ownQuotaBytes: () => undefined,

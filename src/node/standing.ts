@@ -2,9 +2,9 @@ import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
 import type { ProtectionReport } from "../exchange/index.ts";
-import type { Member } from "../membership/index.ts";
+import type { FormatVersions, Member } from "../membership/index.ts";
 import { autoProfile, shapeOf } from "../placement/index.ts";
-import { apartNotes } from "./apart-notes.ts";
+import { apartNotes, versionNotes } from "./apart-notes.ts";
 import type { Node } from "./node.ts";
 
 export interface PeerStanding {
@@ -14,6 +14,11 @@ export interface PeerStanding {
   readonly addresses: readonly string[];
   readonly capacityBytes: number;
   readonly usedBytes: number | undefined;
+  /** Program and formats, as it says. */
+  readonly program: string | undefined;
+  readonly formats: FormatVersions | undefined;
+  /** It does not read the newest version that this node could write. */
+  readonly holdsBack: boolean;
   /** Members with which it cannot connect, as it or they say. */
   readonly apart: readonly PeerId[];
 }
@@ -23,6 +28,7 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
   const { network, directory } = node.ports;
   const connected = new Set(network.connected());
   const apart = node.view.apart();
+  const holdingBack = new Set(node.view.writable().heldBackBy);
   return Promise.all(
     node.roster.members().map(async (member): Promise<PeerStanding> => {
       const isSelf = member.peer === network.self;
@@ -37,6 +43,9 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
         addresses,
         capacityBytes: status?.capacityBytes ?? member.capacityBytes,
         usedBytes: status?.usedBytes,
+        program: status?.programVersion,
+        formats: status?.formatVersions,
+        holdsBack: holdingBack.has(member.peer),
         apart: [...(apart.get(member.peer) ?? [])],
       };
     }),
@@ -91,7 +100,12 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
     quota: quotaBytes === undefined ? undefined : { bytes: quotaBytes, usedBytes: quotaUsedBytes },
     pool,
     unreachable,
-    notes: [...awayNotes(node, pool, unreachable), ...apartNotes(node), ...shapeNotes(node)],
+    notes: [
+      ...awayNotes(node, pool, unreachable),
+      ...apartNotes(node),
+      ...versionNotes(node),
+      ...shapeNotes(node),
+    ],
   };
 }
 

@@ -5,7 +5,7 @@ import type { Log } from "../base/log.ts";
 import { MINUTE_MS, SECOND_MS } from "../base/units.ts";
 import type { Signer } from "../crypto/sign.ts";
 import { NO_INCARNATION, signStatement } from "../crypto/signed.ts";
-import type { RecordStore, Roster } from "../membership/index.ts";
+import type { FormatVersions, RecordStore, Roster } from "../membership/index.ts";
 import type { Clock, Directory, Rng, ShardStore } from "../ports/index.ts";
 import { ADDRESSES_MAX, type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
 import type { UnmetPeers } from "./unmet.ts";
@@ -34,13 +34,15 @@ const SPACE_STEP = 0.05;
 export class StatusBeat {
   readonly #c: StatusBeatComponents;
   readonly #programVersion: string;
+  readonly #formats: FormatVersions;
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #said: { status: NodeStatus; atMs: number } | undefined;
 
-  constructor(components: StatusBeatComponents, init: { programVersion: string }) {
+  constructor(components: StatusBeatComponents, init: { programVersion: string; formats: FormatVersions }) {
     this.#c = components;
     this.#programVersion = init.programVersion;
+    this.#formats = init.formats;
   }
 
   async start(): Promise<void> {
@@ -100,7 +102,7 @@ export class StatusBeat {
       capacityBytes,
       usedBytes,
       freeBytes: Math.max(0, freeBytes),
-      formatVersions: { reads: [1], writes: 1 },
+      formatVersions: { reads: [...this.#formats.reads], writes: this.#formats.writes },
       programVersion: this.#programVersion,
       timeMs: clock.wallMs(),
       ...(unmet.length === 0 ? {} : { unmet }),

@@ -2,9 +2,16 @@ import type { PeerId } from "../base/ids.ts";
 import { publicKeyOfPeer } from "../base/ids.ts";
 import { MIB } from "../base/units.ts";
 import type { SwarmView } from "../exchange/index.ts";
-import type { RecordStore, Roster } from "../membership/index.ts";
+import {
+  FORMAT_VERSIONS,
+  type FormatVersions,
+  type RecordStore,
+  type Roster,
+  type Writable,
+  writableVersion,
+} from "../membership/index.ts";
 import { type Apart, apartOf, type PlacementNode } from "../placement/index.ts";
-import type { Network } from "../ports/index.ts";
+import type { Clock, Network } from "../ports/index.ts";
 import { type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
 
 /** A holder with less room than a few shards is not asked; a refusal would say the same one round trip later. */
@@ -24,12 +31,19 @@ export class RosterView implements SwarmView {
   readonly #roster: Roster;
   readonly #records: RecordStore;
   readonly #network: Pick<Network, "connected">;
+  readonly #clock: Pick<Clock, "wallMs">;
+  readonly #formats: FormatVersions;
 
   constructor(components: {
     roster: Roster;
     records: RecordStore;
     network: Pick<Network, "self" | "connected">;
+    clock: Pick<Clock, "wallMs">;
+    /** @default those of this program */
+    formats?: FormatVersions;
   }) {
+    this.#clock = components.clock;
+    this.#formats = components.formats ?? FORMAT_VERSIONS;
     this.self = components.network.self;
     this.#roster = components.roster;
     this.#records = components.records;
@@ -56,6 +70,20 @@ export class RosterView implements SwarmView {
         },
       ];
     });
+  }
+
+  formatVersion(): number {
+    return this.writable().version;
+  }
+
+  /** What this node may write, and who keeps it from writing the newest that it could. */
+  writable(): Writable {
+    const readers = this.#roster.members().flatMap(({ peer, since }) => {
+      if (peer === this.self) return [];
+      const status = statusOf(this.#records, peer);
+      return [{ peer, formats: status?.formatVersions, heardMs: status?.timeMs ?? since }];
+    });
+    return writableVersion(this.#formats, readers, this.#clock.wallMs());
   }
 
   apart(): Apart {

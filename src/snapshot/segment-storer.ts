@@ -35,7 +35,7 @@ export interface StorerInit {
   readonly keys: OwnerKeys;
   readonly sizes: SegmentSizes;
   /** Class ids, in the current map, for whole segments and for tails. */
-  readonly classes: { readonly whole: number; readonly tail: number };
+  readonly classes: { readonly whole: number; readonly tail: number; readonly formatVersion: number };
   /** `queued`: everything goes into the spool, and the daemon places it from there. */
   readonly wait: "safe" | "queued";
   readonly signal: AbortSignal;
@@ -170,7 +170,7 @@ export class SegmentStorer {
     sealed: { roots: readonly Uint8Array[]; shardBytes: number; segmentBytes: number },
   ): Uint8Array {
     const body = descriptorCodec.encode({
-      v: 1,
+      v: this.#init.classes.formatVersion,
       codec: 1,
       k: record.k,
       m: record.slots.length - record.k,

@@ -392,3 +392,17 @@ test("a peer that is killed is unreachable at once", async () => {
   await until("it is noticed", () => !node.network.connected().includes(killed.peer));
   expect(await codeOf(node.network.request(killed.peer, "data", message(), IDLE))).toBe("PEER_UNREACHABLE");
 });
+
+test("two that speak different framings talk in the newest that both know", async () => {
+  const [next, now] = [await swarm.node({ framings: [2, 1] }), await swarm.node()];
+  await introduce(next, now);
+  await until("they are connected", () => isConnected(next, now) && isConnected(now, next));
+  for (const [from, to] of [
+    [next, now],
+    [now, next],
+  ] as const) {
+    to.network.handle("data", async () => message("understood"));
+    const { head } = await from.network.request(to.network.self, "data", message(), IDLE);
+    expect(new TextDecoder().decode(head)).toBe("understood");
+  }
+});

@@ -10,7 +10,7 @@ import type { Log } from "../../src/base/log.ts";
 import { HOUR_MS } from "../../src/base/units.ts";
 import { sha256 } from "../../src/crypto/hash.ts";
 import { type Invitation, invite } from "../../src/membership/administer.ts";
-import { RecordStore, Roster, SyncService } from "../../src/membership/index.ts";
+import { FORMAT_VERSIONS, RecordStore, Roster, SyncService } from "../../src/membership/index.ts";
 import { StatusBeat } from "../../src/node/status-beat.ts";
 import type { Clock, Network } from "../../src/ports/index.ts";
 import { delegated } from "../unit/membership/entries.ts";
@@ -127,7 +127,7 @@ export class RosterSwarm {
         signer: keys.node,
         administrator: () => keys.owner.publicKey,
       },
-      { programVersion: "test" },
+      { programVersion: "test", formats: FORMAT_VERSIONS },
     );
     await libp2p.start();
     sync.start();

@@ -25,6 +25,7 @@ export interface TestNodeInit {
   readonly directory?: string;
   readonly listen?: string;
   readonly limits?: Partial<Libp2pLimits>;
+  readonly framings?: readonly number[];
   /** Whom its redial loop keeps connected. @default every member */
   readonly members?: () => readonly PeerId[];
   /** @default member */
@@ -66,6 +67,7 @@ export class TestSwarm {
       members: init.members ?? this.members,
       log: SILENT_LOG,
       ...(init.limits === undefined ? {} : { limits: init.limits }),
+      ...(init.framings === undefined ? {} : { framings: init.framings }),
     });
     try {
       await node.start();

@@ -14,7 +14,13 @@ import { type BytePath, bytePathOf } from "../../src/base/paths.ts";
 import { GIB, KIB } from "../../src/base/units.ts";
 import { type Signer, signerFromSeed } from "../../src/crypto/sign.ts";
 import { createWasmCodec } from "../../src/erasure/index.ts";
-import { guestSigner, parseToken, Roster } from "../../src/membership/index.ts";
+import {
+  FORMAT_VERSIONS,
+  type FormatVersions,
+  guestSigner,
+  parseToken,
+  Roster,
+} from "../../src/membership/index.ts";
 import {
   type Founded,
   foundSwarm,
@@ -159,6 +165,8 @@ export class Machine {
   /** Answers in place of the node, which says what it would have said when `honest` is called; `undefined` ends it. */
   lie: Lie | undefined;
   identity: Identity;
+  /** Of the program that runs from its next start on. */
+  formats: FormatVersions = FORMAT_VERSIONS;
   #founded: Pick<Founded, "slot" | "administratorSeed"> | undefined;
   #sim: SimNode | undefined;
   #roster: Roster | undefined;
@@ -270,6 +278,7 @@ export class Machine {
         keys: this.identity.keys,
         signer: this.identity.node,
         slot: founded.slot,
+        formats: this.formats,
         sizes: init.sizes ?? SMALL_SIZES,
         host: this.init.host,
         program: "test",

@@ -8,10 +8,12 @@ import { type ConnectionBook, NotAdmitted, type OpenConnection } from "./connect
 import { exchange } from "./exchange.ts";
 import { lengthsOf, withinLimits } from "./framing.ts";
 import { IdleGuard, raceAbort } from "./idle-guard.ts";
-import { HELLO_LIMITS, HELLO_PROTOCOL, type Libp2pLimits, PROTOCOL_IDS, PROTOCOL_LIMITS } from "./limits.ts";
+import { FRAMINGS, HELLO_LIMITS, type Libp2pLimits, PROTOCOL_LIMITS, protocolIds } from "./limits.ts";
 import { acquirePlace } from "./waiting.ts";
 
 export interface RequestClientInit {
+  /** @default FRAMINGS */
+  readonly framings?: readonly number[];
   readonly limits: Libp2pLimits;
   /** Set after construction by whoever owns both, since the book needs `hello`. */
   readonly book: () => ConnectionBook;
@@ -31,6 +33,7 @@ const EMPTY_MESSAGE: NetMessage = { head: EMPTY_BYTES, body: EMPTY_BYTES };
 /** Our requests: bounded per peer and in total, so that a slow or hung peer takes neither memory nor everybody's places. */
 export class RequestClient {
   readonly #init: RequestClientInit;
+  readonly #framings: readonly number[];
   readonly #lanes = new Map<string, Lane>();
   readonly #total: Semaphore;
   readonly #budget: ByteBudget;
@@ -39,6 +42,7 @@ export class RequestClient {
 
   constructor(init: RequestClientInit) {
     this.#init = init;
+    this.#framings = init.framings ?? FRAMINGS;
     this.#total = new Semaphore(init.limits.outboundTotal);
     this.#budget = new ByteBudget(init.limits.answersReadBytesMax);
   }
@@ -81,7 +85,7 @@ export class RequestClient {
     });
     try {
       await exchange(open.connection, {
-        protocolId: HELLO_PROTOCOL,
+        protocolIds: protocolIds("hello", this.#framings),
         limits: HELLO_LIMITS,
         message: EMPTY_MESSAGE,
         guard,
@@ -100,7 +104,7 @@ export class RequestClient {
     open.usedMs = performance.now();
     try {
       return await exchange(open.connection, {
-        protocolId: PROTOCOL_IDS[protocol],
+        protocolIds: protocolIds(protocol, this.#framings),
         limits: PROTOCOL_LIMITS[protocol],
         message,
         guard,

@@ -20,7 +20,8 @@ import { endLater, StreamIo } from "./stream-io.ts";
 import { acquireBytes } from "./waiting.ts";
 
 export interface ExchangeInit {
-  readonly protocolId: string;
+  /** Newest first: the first that the other end knows is spoken. */
+  readonly protocolIds: readonly string[];
   readonly limits: ProtocolLimits;
   readonly message: NetMessage;
   readonly guard: IdleGuard;
@@ -37,7 +38,7 @@ export interface ExchangeInit {
  */
 export async function exchange(connection: Connection, init: ExchangeInit): Promise<NetMessage> {
   const { guard } = init;
-  const stream = await connection.newStream(init.protocolId, {
+  const stream = await connection.newStream([...init.protocolIds], {
     signal: guard.signal,
     maxOutboundStreams: STREAMS_PER_CONNECTION_MAX,
   });

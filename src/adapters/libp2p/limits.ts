@@ -30,13 +30,16 @@ export const HELLO_LIMITS: ProtocolLimits = {
 };
 
 export const KAD_PROTOCOL = "/cairn/kad/1";
-export const HELLO_PROTOCOL = "/cairn/1/hello";
-export const PROTOCOL_IDS: Readonly<Record<Protocol, string>> = {
-  data: "/cairn/1/data",
-  sync: "/cairn/1/sync",
-  join: "/cairn/1/join",
-  recover: "/cairn/1/recover",
-};
+/**
+ * Versions of the framing, newest first: all are served, and the newest that both ends know is used. What the messages
+ * say is versioned by their own field `v`, not here.
+ */
+export const FRAMINGS: readonly number[] = [1];
+export type Framed = Protocol | "hello";
+/** `/cairn/1/data`, for each framing. */
+export function protocolIds(protocol: Framed, framings: readonly number[]): string[] {
+  return framings.map((framing) => `/cairn/${framing}/${protocol}`);
+}
 export const ALL_PROTOCOLS: readonly Protocol[] = PROTOCOLS;
 
 /** Bounds that tests make smaller; the daemon uses the defaults. */

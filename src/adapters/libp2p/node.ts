@@ -28,6 +28,7 @@ import {
   ADDRESS_AGE_MAX_MS,
   ADDRESSES_PER_PEER_MAX,
   DEFAULT_LIMITS,
+  FRAMINGS,
   KAD_PROTOCOL,
   type Libp2pLimits,
   PEER_AGE_MAX_MS,
@@ -54,6 +55,8 @@ export interface Libp2pNodeInit {
   readonly isFormer?: () => boolean;
   readonly log: Log;
   readonly limits?: Partial<Libp2pLimits>;
+  /** Versions of the framing that it speaks, newest first. @default those of this program */
+  readonly framings?: readonly number[];
 }
 
 /** What tests and metrics look at. */
@@ -194,7 +197,9 @@ async function connectParts(
 ): Promise<Libp2pNode> {
   const { roleOf, log } = init;
   const self = must(fromLibp2p(libp2p.peerId), "own peer id");
+  const framings = init.framings ?? FRAMINGS;
   const client = new RequestClient({
+    framings,
     limits,
     book: () => book,
     connect: (peer, signal) => dialer.connect(peer, signal),
@@ -212,7 +217,7 @@ async function connectParts(
       });
     },
   });
-  const server = new RequestServer({ roleOf, limits, log });
+  const server = new RequestServer({ framings, roleOf, limits, log });
   await server.register(libp2p);
   const directory = new Libp2pDirectory({
     self,

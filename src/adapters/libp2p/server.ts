@@ -23,13 +23,13 @@ import { IdleGuard } from "./idle-guard.ts";
 import { escalate } from "./last-resort.ts";
 import {
   ALL_PROTOCOLS,
+  FRAMINGS,
   HEADER_TIMEOUT_MS,
   HELLO_LIMITS,
-  HELLO_PROTOCOL,
   type Libp2pLimits,
-  PROTOCOL_IDS,
   PROTOCOL_LIMITS,
   type ProtocolLimits,
+  protocolIds,
   RATE_GRACE_MS,
   RATE_MIN_BYTES_PER_S,
   STREAMS_PER_CONNECTION_MAX,
@@ -39,6 +39,8 @@ import { endLater, StreamIo } from "./stream-io.ts";
 import { acquireBytesWithin, ByteGauge } from "./waiting.ts";
 
 export interface RequestServerInit {
+  /** @default FRAMINGS */
+  readonly framings?: readonly number[];
   readonly roleOf: RoleOf;
   readonly limits: Libp2pLimits;
   readonly log: Log;
@@ -97,18 +99,14 @@ export class RequestServer {
       maxInboundStreams: STREAMS_PER_CONNECTION_MAX,
       maxOutboundStreams: STREAMS_PER_CONNECTION_MAX,
     };
-    for (const protocol of ALL_PROTOCOLS) {
+    const framings = this.#init.framings ?? FRAMINGS;
+    for (const protocol of [...ALL_PROTOCOLS, "hello"] as const) {
       await libp2p.handle(
-        PROTOCOL_IDS[protocol],
+        protocolIds(protocol, framings),
         (stream, connection) => this.#accept(stream, connection, protocol),
         options,
       );
     }
-    await libp2p.handle(
-      HELLO_PROTOCOL,
-      (stream, connection) => this.#accept(stream, connection, "hello"),
-      options,
-    );
   }
 
   /** Never rejects: libp2p would only reset the stream, which has been done by then. */

@@ -5,7 +5,18 @@ import { EXIT } from "../exit-codes.ts";
 import { listing, optionalBytes, shortTime, table } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
 
-const HEADER = ["NAME", "SITE", "STATE", "HOLDER", "USED", "CAPACITY", "QUOTA", "LAST SEEN (UTC)", "PEER"];
+const HEADER = [
+  "NAME",
+  "SITE",
+  "STATE",
+  "HOLDER",
+  "USED",
+  "CAPACITY",
+  "QUOTA",
+  "LAST SEEN (UTC)",
+  "VERSION",
+  "PEER",
+];
 
 export const peersCommand: AddCommand = (program, bind) => {
   const command = program.command("peers").description("every node of the swarm");
@@ -21,6 +32,7 @@ export const peersCommand: AddCommand = (program, bind) => {
         optionalBytes(peer.capacityBytes),
         optionalBytes(peer.quotaBytes),
         peer.lastSeen === undefined ? "-" : shortTime(peer.lastSeen),
+        `${peer.version?.replace(/^cairn /, "") ?? "-"}${peer.holdsBack === true ? " (holds back)" : ""}`,
         peer.peerId,
       ]);
       const pending = peers.flatMap((peer) => peer.pending ?? []);

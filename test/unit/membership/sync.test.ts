@@ -1,3 +1,4 @@
+import { decode, encode } from "cborg";
 import { afterEach, describe, expect, it } from "vitest";
 import type { PeerId } from "../../../src/base/ids.ts";
 import type { Log } from "../../../src/base/log.ts";
@@ -204,6 +205,31 @@ describe("news of a newcomer", () => {
     part(net, [one], [away], true);
     await settle();
     expect(await ask(away.keys.peer)).toEqual({ v: 1, kind: "introduced", done: true });
+  });
+});
+
+describe("news from a newer version", () => {
+  it("is refused thing by thing: what is known of the same message is taken", async () => {
+    const { nodes, net } = await swarmOf(2);
+    const [newer, node] = [at(nodes, 0), at(nodes, 1)];
+    const known = statusOf(newer, 7);
+    const unknown = Buffer.from(encodeSigned(known));
+    // A record of a type that is yet to be invented.
+    unknown.write("sTATUS", unknown.indexOf("status"));
+    const body = decode(known.body);
+    const more = { ...(typeof body === "object" ? body : {}), invented: true };
+    const later = signStatement({ ...known, type: "status", epoch: 8, body: encode(more) }, newer.keys.node);
+    const records = [unknown, encodeSigned(known), encodeSigned(later)];
+    const head = syncRequestCodec.encode({ v: 1, kind: "push", news: false, roster: [unknown], records });
+    const message = { head, body: new Uint8Array(0) };
+    const answer = await net.ends.get(node.keys.peer)?.serve(newer.keys.peer, "sync", message);
+    expect(syncAnswerCodec.decode(answer?.head ?? head)).toMatchObject({
+      kind: "taken",
+      added: 2,
+      refused: 2,
+    });
+    expect(statusEpochs(node, [newer])).toEqual([8]);
+    expect(node.learnt.get(newer.keys.peer)).toEqual(["/ip4/10.0.0.7/tcp/4001"]);
   });
 });
 
