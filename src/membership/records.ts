@@ -219,13 +219,15 @@ export class RecordStore {
           !this.#rules[known.type].mayBeSignedBy(known.signer, this.#roster) || this.#hasExpired(known),
       );
       if (gone.length === 0) return;
+      // First here: whoever reads while they are being deleted must not look for them on disk. Should that fail, the
+      // next start finds them there, and they go then.
+      for (const known of gone) this.#forget(known);
       await this.#store.write(
         gone.flatMap(({ key, hashes }) =>
           hashes.map((hash): MetaOp => ({ type: "delete", key: recordStoreKey(key, hash) })),
         ),
         { sync: false },
       );
-      for (const known of gone) this.#forget(known);
     });
   }
 
