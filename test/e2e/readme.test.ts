@@ -113,7 +113,7 @@ it(
     expect(changes).toMatch(/^\+ .*\/files\/today$/m);
     expect(changes).toMatch(/^M .*\/files\/notes\.txt$/m);
     expect(outputOf("cairn --home anna restore")).toMatch(/restored 3 files.*every byte verified/);
-    expect(outputOf("cairn --home anna-again recover")).toMatch(/2 of 2 members answered[\s\S]*2 snapshots/);
+    expect(outputOf("cairn --home anna-again recover")).toMatch(/2 of 2 answered[\s\S]*2 snapshots/);
     expect(outputOf("cairn --home anna-again restore")).toMatch(/restored 3 files.*every byte verified/);
     expect(outputOf("cairn --home anna-again verify")).toMatch(/^ok: .*[\s\S]* 0 missing, 0 corrupt/);
     expect(readdirSync(temporary)).toEqual([]);
