@@ -1,10 +1,12 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { must } from "../../base/assert.ts";
+import { Fault } from "../../base/fault.ts";
 import type { AdminChangeResult } from "../../control/api.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Bind } from "../session.ts";
 import { counted, printable, shortTime, table } from "../text.ts";
+import { countValue } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { addExport, addImport } from "./admin-key.ts";
 
@@ -13,6 +15,7 @@ export const adminCommand: AddCommand = (program, bind) => {
   addList(group, bind);
   addAdd(group, bind);
   addRemove(group, bind);
+  addThreshold(group, bind);
   addConfirm(group, bind);
   addExport(group, bind);
   addImport(group, bind);
@@ -81,6 +84,24 @@ function changeText({ key, outcome, administrators }: AdminChangeResult, peer: s
         "Tokens that it signed and nobody has used end; what else it signed and is in effect stays.\n"
       );
   }
+}
+
+/** The roster's rules know thresholds; gathering signatures one after the other does not exist yet. */
+function addThreshold(group: Command, bind: Bind): void {
+  const command = group
+    .command("threshold")
+    .argument("<n>", "how many administrators must sign")
+    .description("only 1 in this version");
+  bind(command, z.object({}), [0, 1, 2], async (session, _, args) => {
+    const threshold = countValue.parse(must(args[0], "number"));
+    if (threshold > 1) {
+      const what =
+        "This version cannot gather the signatures of several administrators: the threshold stays 1.";
+      throw new Fault({ code: "UNSUPPORTED", what });
+    }
+    await session.result({ threshold }, () => "One administrator's signature suffices, as before.\n");
+    return EXIT.done;
+  });
 }
 
 function addConfirm(group: Command, bind: Bind): void {

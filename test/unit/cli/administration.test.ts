@@ -123,6 +123,14 @@ describe("admin", () => {
     expect((await runCairn(["admin", "remove", "till-3"])).stdout).toContain("There is 1 administrator now.");
   });
 
+  it("refuses a threshold that it could not serve", async () => {
+    expect(await runCairn(["admin", "threshold", "1"])).toMatchObject({ status: 0 });
+    const refused = await runCairn(["admin", "threshold", "2"]);
+    expect(refused).toMatchObject({ status: 1, stdout: "" });
+    expect(refused.stderr).toContain("stays 1");
+    expect((await runCairn(["admin", "threshold", "0"])).status).toBe(2);
+  });
+
   it("says that the key of a node that is removed still counts", async () => {
     const remove = async () => decisionResult({ administratorKey: "ef".repeat(32) });
     const ran = await runCairn(["remove", "till-3"], { handlers: { remove } });
