@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { restoreResult, snapshotInfo, snapshotResult } from "../../src/control/results.ts";
 import { cairn, errorOf, resultOf } from "../support/cli.ts";
-import { DaemonSwarm, TestNode } from "../support/daemons.ts";
+import { DaemonSwarm, eventually, TestNode } from "../support/daemons.ts";
 import { differences, makeTree } from "../support/trees.ts";
 
 // Looking at a repository from another machine, with its recovery key, while its owner goes on.
@@ -78,4 +78,9 @@ it("fences nobody: the owner is still a member and its next snapshot is as good 
   const members = await owner.peers();
   expect(members.map((member) => member.peerId)).not.toContain(looker.peerId);
   expect(members).toHaveLength(3);
+  // But it is told that somebody looked.
+  await eventually("the owner is told", () => owner.logged("recovery-identity-used").length > 0);
+  const { alerts, recoveryUses } = await owner.status();
+  expect(alerts.map(({ code }) => code)).toContain("recovery-identity-used");
+  expect(recoveryUses.reduce((sum, { submits }) => sum + submits, 0)).toBe(0);
 });
