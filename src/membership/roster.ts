@@ -352,7 +352,7 @@ export class Roster {
       const entry = offered instanceof Uint8Array ? decodeEntry(offered) : offered;
       const seenMs = replay ? 0 : this.#clock.wallMs();
       const result = this.#book.add(entry, seenMs, {
-        isFinal: (change) => !replay && this.#clock.wallMs() - change.seenMs >= CHANGE_FINAL_MS,
+        isFinal: (change) => this.#clock.wallMs() - change.seenMs >= CHANGE_FINAL_MS,
       });
       if (result.outcome === "added") {
         this.#view = undefined;
