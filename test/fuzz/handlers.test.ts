@@ -12,7 +12,7 @@ import { dataAnswer, dataRequest } from "../../src/wire/data.ts";
 import { joinAnswerCodec, joinRequestCodec } from "../../src/wire/membership.ts";
 import { recoverAnswer, recoverRequest } from "../../src/wire/recover.ts";
 import { syncAnswerCodec, syncRequestCodec } from "../../src/wire/sync.ts";
-import { campaign, describeTally, MESSAGES_PER_PROTOCOL, messagesOf, SEED } from "./campaign.ts";
+import { campaign, describeTally, messagesOf, SEED } from "./campaign.ts";
 import type { AnyCodec } from "./codecs.ts";
 import { mutated } from "./hostile-cbor.ts";
 import { Protagonists, type Shard } from "./protagonists.ts";
@@ -118,7 +118,7 @@ async function besiege(
   make: Maker,
   heardIn: (answer: NetMessage) => string,
   codes: readonly FaultCode[] = [],
-  count = MESSAGES_PER_PROTOCOL,
+  count = messagesOf(30_000),
 ): Promise<Heard> {
   const heard = new Heard();
   const tally = await campaign(name, count, codes, make, async (head, rng) => {
