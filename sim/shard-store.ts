@@ -2,7 +2,14 @@ import { assert } from "../src/base/assert.ts";
 import { KeyedMutex } from "../src/base/concurrency.ts";
 import { Fault } from "../src/base/fault.ts";
 import { compareShardIds, type ShardId, shardKey } from "../src/base/ids.ts";
-import type { ShardStore, StoredShard, StoreSpace } from "../src/ports/shard-store.ts";
+import type {
+  QuarantinedShard,
+  ShardPlace,
+  ShardStore,
+  StoredShard,
+  StorePresence,
+  StoreSpace,
+} from "../src/ports/shard-store.ts";
 import type { DiskTenant, SimDisk } from "./disk.ts";
 import type { SeededRng } from "./rng.ts";
 
@@ -13,6 +20,13 @@ interface HeldShard {
   readonly note: Uint8Array;
   /** `undefined` once the file is lost. */
   contents: Uint8Array | undefined;
+  /** Of the writing, unique on this disk; given when it is there. */
+  version: string;
+}
+
+interface AsideShard extends HeldShard {
+  readonly reason: string;
+  readonly sinceMs: number;
 }
 
 /** File, inode and index entry beside the bytes, as the store on files counts them, roughly. */
@@ -28,7 +42,14 @@ export class SimShardDisk implements DiskTenant {
   readonly #reserveBytes: number;
   readonly #shards = new Map<string, HeldShard>();
   #sorted: HeldShard[] | undefined;
+  /** Taken out of service; beside them the held ones. */
+  readonly aside = new Map<string, AsideShard>();
   #usedBytes = 0;
+  #writings = 0;
+  /** Set: the disk is not there, for this reason; what is on it comes back with it. */
+  pulledOut: string | undefined;
+  /** Shards whose file gives an error when it is read. */
+  readonly unreadable = new Set<string>();
   /** Puts under way: data is written, and the index entry may just have been. */
   readonly #underWay = new Set<HeldShard>();
 
@@ -44,7 +65,9 @@ export class SimShardDisk implements DiskTenant {
   }
 
   usedBytes(): number {
-    return this.#usedBytes;
+    let aside = 0;
+    for (const shard of this.aside.values()) aside += costOf(shard);
+    return this.#usedBytes + aside;
   }
 
   losePower(rng: SeededRng): void {
@@ -54,6 +77,7 @@ export class SimShardDisk implements DiskTenant {
 
   wipe(): void {
     this.#shards.clear();
+    this.aside.clear();
     this.#sorted = undefined;
     this.#usedBytes = 0;
     this.#underWay.clear();
@@ -65,6 +89,8 @@ export class SimShardDisk implements DiskTenant {
 
   set(shard: HeldShard): void {
     this.delete(shard.id);
+    this.unreadable.delete(shardKey(shard.id));
+    shard.version = String(++this.#writings);
     this.#shards.set(shardKey(shard.id), shard);
     this.#usedBytes += costOf(shard);
     this.#sorted = undefined;
@@ -98,9 +124,10 @@ export class SimShardDisk implements DiskTenant {
     let pending = 0;
     for (const shard of this.#underWay) pending += costOf(shard);
     const onDisk = this.#disk.freeBytes() - this.#reserveBytes;
-    const withinCapacity = this.#capacityBytes - this.#usedBytes;
+    const usedBytes = this.usedBytes();
+    const withinCapacity = this.#capacityBytes - usedBytes;
     return {
-      usedBytes: this.#usedBytes,
+      usedBytes,
       freeBytes: Math.max(0, Math.min(onDisk, withinCapacity) - pending),
       capacityBytes: this.#capacityBytes,
     };
@@ -120,6 +147,14 @@ export class SimShardDisk implements DiskTenant {
     const shard = this.get(id);
     if (shard?.contents === undefined) return false;
     shard.contents = undefined;
+    return true;
+  }
+
+  /** Two files were exchanged. */
+  swap(a: ShardId, b: ShardId): boolean {
+    const [one, other] = [this.get(a), this.get(b)];
+    if (one === undefined || other === undefined) return false;
+    [one.contents, other.contents] = [other.contents, one.contents];
     return true;
   }
 
@@ -147,7 +182,9 @@ class SimShardStore implements ShardStore {
 
   async put(id: ShardId, bytes: Uint8Array, note: Uint8Array): Promise<void> {
     this.#checkOpen();
-    const shard = { id, bytes: bytes.length, note: new Uint8Array(note), contents: new Uint8Array(bytes) };
+    this.#requirePresent();
+    const contents = new Uint8Array(bytes);
+    const shard = { id, bytes: bytes.length, note: new Uint8Array(note), contents, version: "" };
     await this.#shards.run(shardKey(id), async () => {
       const room = this.#data.begin(shard);
       try {
@@ -161,7 +198,9 @@ class SimShardStore implements ShardStore {
   async read(id: ShardId, offset: number, length: number): Promise<Uint8Array | undefined> {
     this.#checkOpen();
     assert(offset >= 0 && length >= 0, "a range begins and is as long as it is");
-    const bytes = this.#data.get(id)?.contents?.slice(offset, offset + length);
+    const held = this.#data.pulledOut === undefined ? this.#data.get(id) : undefined;
+    if (this.#data.unreadable.has(shardKey(id))) throw failed("EIO");
+    const bytes = held?.contents?.slice(offset, offset + length);
     await this.#disk.reading(bytes?.length ?? 0);
     return bytes;
   }
@@ -195,6 +234,63 @@ class SimShardStore implements ShardStore {
     });
   }
 
+  async isSound(id: ShardId): Promise<boolean> {
+    this.#checkOpen();
+    return this.#data.get(id)?.contents !== undefined;
+  }
+
+  async quarantine(
+    id: ShardId,
+    version: string,
+    why: { readonly reason: string; readonly timeMs: number },
+  ): Promise<boolean> {
+    this.#checkOpen();
+    this.#requirePresent();
+    return this.#shards.run(shardKey(id), async () => {
+      let done = false;
+      await this.#disk.writing(0, true, () => {
+        const shard = this.#data.get(id);
+        if (shard?.version !== version) return;
+        this.#data.delete(id);
+        this.#data.aside.set(shardKey(id), { ...shard, reason: why.reason, sinceMs: why.timeMs });
+        done = true;
+      });
+      return done;
+    });
+  }
+
+  async quarantined(after: ShardId | undefined, limit: number): Promise<QuarantinedShard[]> {
+    this.#checkOpen();
+    await this.#disk.reading(0);
+    return [...this.#data.aside.values()]
+      .filter((one) => after === undefined || compareShardIds(one.id, after) > 0)
+      .sort((a, b) => compareShardIds(a.id, b.id))
+      .slice(0, limit)
+      .map(({ id, bytes, note, reason, sinceMs }) => ({ id, bytes, note: note.slice(), reason, sinceMs }));
+  }
+
+  async dropQuarantined(id: ShardId): Promise<void> {
+    this.#checkOpen();
+    await this.#disk.writing(0, true, () => this.#data.aside.delete(shardKey(id)));
+  }
+
+  locate(id: ShardId): ShardPlace | undefined {
+    const bytes = this.#data.get(id)?.bytes;
+    return bytes === undefined ? undefined : { file: `simulated:${shardKey(id)}`, offset: 0, bytes };
+  }
+
+  async presence(): Promise<StorePresence> {
+    const reason = this.#data.pulledOut;
+    return reason === undefined ? { present: true } : { present: false, reason };
+  }
+
+  /** An empty disk in the place of the one that was pulled out. */
+  async acceptDisk(): Promise<void> {
+    if (this.#data.pulledOut === undefined) return;
+    this.#data.pulledOut = undefined;
+    for (const { id } of this.#data.sorted()) this.#data.loseFile(id);
+  }
+
   async space(): Promise<StoreSpace> {
     this.#checkOpen();
     return this.#data.space();
@@ -204,16 +300,24 @@ class SimShardStore implements ShardStore {
     this.#closed = true;
   }
 
+  #requirePresent(): void {
+    if (this.#data.pulledOut !== undefined) throw failed("ENODEV");
+  }
+
   #checkOpen(): void {
     assert(!this.#closed, "a closed store is not used");
     assert(this.#disk.life === this.#life, "a store is opened anew after a loss of power");
   }
 }
 
+function failed(errno: string): Fault {
+  return new Fault({ code: "DISK_FAILED", where: "simulated disk", errno });
+}
+
 function costOf(shard: HeldShard): number {
   return shard.bytes + shard.note.length + OVERHEAD_BYTES;
 }
 
-function stored({ id, bytes, note }: HeldShard): StoredShard {
-  return { id, bytes, note: note.slice() };
+function stored({ id, bytes, version, note }: HeldShard): StoredShard {
+  return { id, bytes, version, note: note.slice() };
 }

@@ -89,12 +89,23 @@ async function workload(machine: Machine, expected: Expectation, step: (op: stri
   await Promise.all([remove(2), put(3, "3b")]);
   await put(2, "2b");
   await remove(1);
+  await put(4, "4a");
+  await expected.during(shardId(4), undefined, async () => {
+    const { version = "" } = store.stat(shardId(4)) ?? {};
+    await store.quarantine(shardId(4), version, { reason: "4a", timeMs: 4 });
+  });
+  await put(4, "4b");
+}
+
+/** Files of shards that the store should answer for. */
+function heldFiles(machine: Machine): string[] {
+  return machine.files.paths().filter((path) => !/^\/shards\/(quarantine\/|store-id)/.test(path));
 }
 
 async function found(machine: Machine): Promise<Map<string, string | undefined>> {
   const store = await machine.openStore();
   const out = new Map<string, string | undefined>();
-  for (const n of [1, 2, 3, 5_000]) {
+  for (const n of [1, 2, 3, 4, 5_000]) {
     const stat = store.stat(shardId(n));
     const bytes = await store.read(shardId(n), 0, 2 * SHARD_BYTES);
     if (stat === undefined) {
@@ -110,10 +121,16 @@ async function found(machine: Machine): Promise<Map<string, string | undefined>>
   const listed = await store.list(undefined, 100);
   expect(listed.length).toBe([...out.values()].filter((name) => name !== undefined).length);
   // No more is on disk, and no more is counted, than what is held.
-  expect(machine.files.paths().length).toBe(listed.length);
+  expect(heldFiles(machine).length).toBe(listed.length);
+  const aside = await store.quarantined(undefined, 10);
   const { usedBytes } = await store.space();
-  expect(usedBytes).toBeLessThanOrEqual(listed.length * 10_000);
-  expect(usedBytes).toBeGreaterThanOrEqual(listed.length * SHARD_BYTES);
+  expect(usedBytes).toBeLessThanOrEqual((listed.length + 1.5 * aside.length) * 10_000);
+  expect(usedBytes).toBeGreaterThanOrEqual((listed.length + aside.length) * SHARD_BYTES);
+  // What was taken out of service is there whole, and is the only thing that is.
+  const kept = machine.files.paths().filter((path) => /quarantine.*[0-9a-f]$/.test(path));
+  expect(kept.map((path) => machine.files.contents(path)?.slice(0, SHARD_BYTES))).toEqual(
+    aside.map(() => new Uint8Array(bytesNamed("4a", SHARD_BYTES))),
+  );
   await store.close();
   return out;
 }
@@ -250,7 +267,7 @@ describe("a file that cannot be removed", () => {
     }
     await put(2, "2c");
     await store.close();
-    expect(machine.files.paths().length).toBe(5);
+    expect(heldFiles(machine).length).toBe(5);
     const names = await found(machine);
     expect(names.get(shardKey(shardId(1)))).toBeUndefined();
     expect(names.get(shardKey(shardId(2)))).toBe("2c");
@@ -326,7 +343,7 @@ describe("an index that fails", () => {
             [4, "4a"],
           ],
     );
-    expect(machine.files.paths().length).toBe(held.length);
+    expect(heldFiles(machine).length).toBe(held.length);
     expect((await store.space()).usedBytes).toBe(before * held.length);
     for (const [n, name] of held) {
       const bytes = await store.read(shardId(Number(n)), 0, SHARD_BYTES);
@@ -352,6 +369,7 @@ describe("the room", () => {
         if (operation.startsWith("before create")) writes++;
       }),
     });
+    writes = 0;
     expect((await store.space()).freeBytes).toBe(20_000);
     await expect(store.put(shardId(1), new Uint8Array(21_000), utf8("n"))).rejects.toMatchObject({
       detail: { code: "DISK_FULL", freeBytes: 20_000 },

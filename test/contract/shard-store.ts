@@ -14,6 +14,9 @@ export interface ShardStoreCase {
   /** The file of a shard that is held goes missing, or is cut. */
   loseFile(id: ShardId): Promise<void>;
   truncateFile(id: ShardId, bytes: number): Promise<void>;
+  /** The disk is not there any more, or is back. */
+  pullOut(): Promise<void>;
+  plugIn(): Promise<void>;
 }
 
 export const SHARD_STORE_CAPACITY_BYTES = 1024 * KIB;
@@ -180,6 +183,111 @@ export function shardStoreContract(name: string, make: () => Promise<ShardStoreC
       const [first] = await store.list(undefined, 1);
       if (first !== undefined) await store.delete(first.id);
       await store.put(shardId(99), bytesNamed("99", size), note);
+      await store.close();
+    });
+
+    it("a writing in quarantine is not held, and comes back by a put alone", async () => {
+      const { store, reopen } = await make();
+      for (const n of [1, 2, 3]) await store.put(shardId(n), bytesNamed(`${n}`, 8_000), utf8(`note ${n}`));
+      const version = store.stat(shardId(2))?.version ?? "";
+      const why = { reason: "its root is another", timeMs: 1_700_000_000_123 };
+      expect(await store.quarantine(shardId(2), version, why)).toBe(true);
+      let current = store;
+      for (const round of ["as set aside", "reopened"]) {
+        expect(current.stat(shardId(2))).toBeUndefined();
+        expect(current.locate(shardId(2))).toBeUndefined();
+        expect(await current.read(shardId(2), 0, 10)).toBeUndefined();
+        expect((await current.list(undefined, 10)).map(({ id }) => id.number)).toEqual([1, 3]);
+        const aside = await current.quarantined(undefined, 10);
+        expect(aside.map((one) => ({ ...one, note: hex(one.note) }))).toEqual([
+          {
+            id: shardId(2),
+            bytes: 8_000,
+            note: hex(utf8("note 2")),
+            reason: why.reason,
+            sinceMs: why.timeMs,
+          },
+        ]);
+        // Kept aside, it still takes room.
+        expect((await current.space()).usedBytes).toBeGreaterThan(24_000);
+        if (round === "as set aside") current = await reopen();
+      }
+      await current.put(shardId(2), bytesNamed("anew", 8_000), note);
+      expect(await whole(current, shardId(2))).toBe(hex(bytesNamed("anew", 8_000)));
+      expect(await current.quarantined(undefined, 10)).toHaveLength(1);
+      await current.dropQuarantined(shardId(2));
+      expect(await current.quarantined(undefined, 10)).toEqual([]);
+      expect((await current.space()).usedBytes).toBeLessThan(3 * 16_000);
+      await current.close();
+      current = await reopen();
+      expect(await current.quarantined(undefined, 10)).toEqual([]);
+      expect(await whole(current, shardId(2))).toBe(hex(bytesNamed("anew", 8_000)));
+      await current.close();
+    });
+
+    it("quarantine touches no other writing than the one that was found bad", async () => {
+      const { store, reopen, loseFile } = await make();
+      const why = { reason: "missing", timeMs: 1 };
+      await store.put(shardId(1), bytesNamed("a", 8_000), note);
+      const first = store.stat(shardId(1))?.version ?? "";
+      await store.put(shardId(1), bytesNamed("a", 8_000), note);
+      expect(await store.quarantine(shardId(1), first, why)).toBe(false);
+      expect(await store.quarantine(shardId(2), first, why)).toBe(false);
+      expect(await whole(store, shardId(1))).toBe(hex(bytesNamed("a", 8_000)));
+      // One without a file, twice over: one entry for each id.
+      for (const round of [1, 2]) {
+        const { version = "" } = store.stat(shardId(1)) ?? {};
+        expect(version).not.toBe(first);
+        await loseFile(shardId(1));
+        const { usedBytes } = await store.space();
+        expect(await store.quarantine(shardId(1), version, { reason: `${round}`, timeMs: round })).toBe(true);
+        expect((await store.space()).usedBytes).toBeLessThanOrEqual(usedBytes);
+        expect((await store.quarantined(undefined, 10)).map(({ reason }) => reason)).toEqual([`${round}`]);
+        await store.put(shardId(1), bytesNamed("b", 8_000), note);
+      }
+      expect(await store.quarantined(shardId(1), 10)).toEqual([]);
+      const again = await reopen();
+      expect(await whole(again, shardId(1))).toBe(hex(bytesNamed("b", 8_000)));
+      await again.close();
+    });
+
+    it("without its disk takes nothing and sets nothing aside; with it again all is as before", async () => {
+      const { store, pullOut, plugIn, reopen } = await make();
+      await store.put(shardId(1), bytesNamed("a", 8_000), note);
+      expect(await store.presence()).toEqual({ present: true });
+      const { version = "" } = store.stat(shardId(1)) ?? {};
+      await pullOut();
+      const refused = async (task: Promise<unknown>) =>
+        expect(await task.catch((error: unknown) => isFault(error, "DISK_FAILED"))).toBe(true);
+      let current = store;
+      for (const round of ["while open", "reopened"]) {
+        expect(await current.presence()).toMatchObject({ present: false, reason: expect.any(String) });
+        await refused(current.put(shardId(2), utf8("x"), note));
+        await refused(current.quarantine(shardId(1), version, { reason: "missing", timeMs: 1 }));
+        expect(current.stat(shardId(1))?.bytes).toBe(8_000);
+        if (round === "while open") current = await reopen();
+      }
+      await plugIn();
+      expect(await current.presence()).toEqual({ present: true });
+      expect(await whole(current, shardId(1))).toBe(hex(bytesNamed("a", 8_000)));
+      await current.put(shardId(2), utf8("x"), note);
+      await pullOut();
+      await current.acceptDisk();
+      expect(await current.presence()).toEqual({ present: true });
+      expect(await current.read(shardId(1), 0, 10)).toBeUndefined();
+      await current.put(shardId(2), utf8("y"), note);
+      expect(await whole(current, shardId(2))).toBe(hex(utf8("y")));
+      await current.close();
+    });
+
+    it("knows whether what lies around the bytes is sound, and where they are", async () => {
+      const { store, loseFile } = await make();
+      await store.put(shardId(1), bytesNamed("a", 8_000), note);
+      expect(await store.isSound(shardId(1))).toBe(true);
+      expect(await store.isSound(shardId(2))).toBe(false);
+      expect(store.locate(shardId(1))).toMatchObject({ offset: 0, bytes: 8_000 });
+      await loseFile(shardId(1));
+      expect(await store.isSound(shardId(1))).toBe(false);
       await store.close();
     });
 

@@ -1,6 +1,6 @@
-import { closeSync, fstatSync, openSync, readdirSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from "node:fs";
 import { join, sep } from "node:path";
-import { parseShardFile } from "../../src/adapters/store/shard-layout.ts";
+import { parseShardFile, QUARANTINE_DIRECTORY } from "../../src/adapters/store/shard-layout.ts";
 import type { ShardId } from "../../src/base/ids.ts";
 import type { TestNode } from "./daemons.ts";
 
@@ -15,6 +15,7 @@ export function shardsHeld(nodes: readonly TestNode[], ownerId: string): HeldSha
   return nodes.flatMap((node) => {
     const root = join(node.home, "shards");
     return readdirSync(root, { recursive: true, encoding: "utf8" }).flatMap((name) => {
+      if (name.startsWith(QUARANTINE_DIRECTORY)) return [];
       const [file = "", group = "", incarnation = "", owner = ""] = name.split(sep).reverse();
       const parsed = parseShardFile([owner, incarnation, group], file);
       if (parsed === undefined || parsed.temporary || parsed.id.owner !== ownerId) return [];
@@ -30,10 +31,13 @@ export function bySegment(shards: readonly HeldShard[]): Map<number, HeldShard[]
 
 /** Flips one bit of a file in place, as a disk does; again to undo it. The position is a share of its first half. */
 export function flipBit(path: string, at = 0.5): void {
+  flipByte(path, Math.floor((statSync(path).size / 2) * at));
+}
+
+export function flipByte(path: string, position: number): void {
   const file = openSync(path, "r+");
   try {
     const byte = new Uint8Array(1);
-    const position = Math.floor((fstatSync(file).size / 2) * at);
     readSync(file, byte, 0, 1, position);
     byte[0] = (byte[0] ?? 0) ^ 0x10;
     writeSync(file, byte, 0, 1, position);

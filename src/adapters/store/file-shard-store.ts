@@ -1,33 +1,47 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { assert } from "../../base/assert.ts";
-import { concatBytes } from "../../base/bytes.ts";
+import { concatBytes, equalBytes } from "../../base/bytes.ts";
 import { KeyedMutex } from "../../base/concurrency.ts";
+import { Fault } from "../../base/fault.ts";
 import { type ShardId, shardKey } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { SECOND_MS } from "../../base/units.ts";
 import type { MetaOp, MetaStore } from "../../ports/meta-store.ts";
-import type { ShardStore, StoredShard, StoreSpace } from "../../ports/shard-store.ts";
+import type {
+  QuarantinedShard,
+  ShardPlace,
+  ShardStore,
+  StoredShard,
+  StorePresence,
+  StoreSpace,
+} from "../../ports/shard-store.ts";
 import { diskFault } from "./disk-faults.ts";
 import { type FileOps, nodeFileOps } from "./file-ops.ts";
 import {
   decodeEntry,
+  decodeTrailer,
   ENTRY_RANGE,
   encodeEntry,
   encodeTombstone,
   encodeTrailer,
   entryKey,
   entryOf,
+  FOOTER_BYTES,
   generationFloor,
   idOfKey,
+  quarantineOf,
   type ShardEntry,
   tombstoneKey,
 } from "./shard-codec.ts";
 import { ShardFiles } from "./shard-files.ts";
-import { type ShardVersion, sameVersion, versionKey } from "./shard-layout.ts";
+import { type ShardVersion, sameVersion, versionKey, versionText } from "./shard-layout.ts";
+import { ShardPresence } from "./shard-presence.ts";
+import { ShardQuarantine } from "./shard-quarantine.ts";
 import { indexedCost, type RecoveryReport, recoverShards } from "./shard-recovery.ts";
 import {
   costOf,
+  quarantineCost,
   type Reservation,
   ShardSpace,
   SPACE_RESERVE_DEFAULT,
@@ -52,6 +66,10 @@ export interface FileShardStoreInit {
   readonly nonce?: () => number;
 }
 
+function storedOf(id: ShardId, { bytes, version, note }: ShardEntry): StoredShard {
+  return { id, bytes, version: versionText(version), note };
+}
+
 export interface FileShardStore extends ShardStore {
   /** What comparing files and index found. Fails with what made it stop. */
   readonly recovered: Promise<RecoveryReport>;
@@ -72,7 +90,8 @@ const PROBE_KEY = Uint8Array.of(0);
 const READ_ATTEMPTS_MAX = 8;
 
 /**
- * Opens or creates. Resolves with every shard known to the index; where the index had none, after all files
+ * Opens or creates. Where the directory is not the one that was written to, the store opens all the same and says so
+ * (`presence`); files and index are compared once it is back. Resolves with every shard known to the index; where the index had none, after all files
  * were looked at, since a holder that says "not held" must be right. Faults: `DISK_FULL`, `DISK_FAILED`,
  * `FORMAT_VERSION`, `FORMAT_INVALID`.
  */
@@ -82,7 +101,14 @@ export async function openFileShardStore(init: FileShardStoreInit): Promise<File
     await files.makeDirectory(init.directory);
     await files.syncDirectory(join(init.directory, ".."));
     const { cost, shards } = await indexedCost(init.index);
-    const store = new IndexedShardFiles(init, files, cost);
+    const presence = new ShardPresence({ ...init, files });
+    const found = await presence.open();
+    const store = new IndexedShardFiles(init, files, { presence, cost });
+    if (!found.present) {
+      init.log.error("shards.gone", { reason: found.reason });
+      return store;
+    }
+    store.recover();
     const waitMs = init.recoveryWaitMs ?? 10 * SECOND_MS;
     await (shards === 0 ? store.recovered : atMost(store.recovered, waitMs));
     return store;
@@ -102,7 +128,10 @@ async function atMost(task: Promise<unknown>, ms: number): Promise<void> {
 }
 
 class IndexedShardFiles implements FileShardStore {
-  readonly recovered: Promise<RecoveryReport>;
+  readonly #fileOps: FileOps;
+  readonly #presence: ShardPresence;
+  readonly #quarantine: ShardQuarantine;
+  #recovery: Promise<RecoveryReport> | undefined;
   readonly #directory: string;
   readonly #index: MetaStore;
   readonly #log: Log;
@@ -117,33 +146,76 @@ class IndexedShardFiles implements FileShardStore {
   readonly #doubts: Doubt[] = [];
   #closed = false;
 
-  constructor(init: FileShardStoreInit, files: FileOps, cost: number) {
+  constructor(
+    init: FileShardStoreInit,
+    files: FileOps,
+    state: { readonly presence: ShardPresence; readonly cost: number },
+  ) {
     this.#directory = init.directory;
     this.#index = init.index;
     this.#log = init.log;
     this.#nonce = init.nonce ?? (() => randomInt(2 ** 32));
+    this.#fileOps = files;
+    this.#presence = state.presence;
     this.#files = new ShardFiles(init.directory, files);
+    this.#quarantine = new ShardQuarantine({ ...init, files, held: this.#files });
     this.#space = new ShardSpace(
       init.directory,
       init.capacityBytes,
       init.reserve ?? SPACE_RESERVE_DEFAULT,
       () => files.diskSpace(init.directory),
     );
-    this.#space.change(cost);
-    this.recovered = recoverShards({
-      directory: init.directory,
-      files,
-      index: init.index,
-      log: init.log,
+    this.#space.change(state.cost);
+  }
+
+  get recovered(): Promise<RecoveryReport> {
+    return this.#recovery ?? Promise.reject(this.#goneFault());
+  }
+
+  /** Compares files and index, once, from when the directory is seen to be there. */
+  recover(): void {
+    if (this.#recovery !== undefined || this.#closed) return;
+    this.#recovery = recoverShards({
+      directory: this.#directory,
+      files: this.#fileOps,
+      index: this.#index,
+      log: this.#log,
       inFlight: this.#inFlight,
       exclusive: (id, task) => this.#shards.run(shardKey(id), task),
       syncDirectoryOf: (id) => this.#files.syncDirectoryOf(id),
+      quarantine: this.#quarantine,
       onChange: (difference) => this.#space.change(difference),
       stopped: () => this.#closed,
     });
-    this.recovered.catch((error: unknown) => {
-      this.#log.error("shards.recovery-failed", { reason: diskFault(error, init.directory).message });
+    this.#recovery.catch((error: unknown) => {
+      this.#log.error("shards.recovery-failed", { reason: diskFault(error, this.#directory).message });
     });
+  }
+
+  presence(): Promise<StorePresence> {
+    return this.#run(async () => {
+      const found = await this.#presence.look();
+      if (found.present) this.recover();
+      return found;
+    });
+  }
+
+  acceptDisk(): Promise<void> {
+    return this.#run(async () => {
+      await this.#presence.accept();
+      this.#files.forgetDirectories();
+      this.recover();
+    });
+  }
+
+  async #requirePresent(): Promise<void> {
+    const found = await this.#presence.look();
+    if (!found.present) throw this.#goneFault();
+    this.recover();
+  }
+
+  #goneFault(): Fault {
+    return new Fault({ code: "DISK_FAILED", where: this.#directory, errno: "ENODEV" });
   }
 
   put(id: ShardId, bytes: Uint8Array, note: Uint8Array): Promise<void> {
@@ -211,7 +283,30 @@ class IndexedShardFiles implements FileShardStore {
 
   stat(id: ShardId): StoredShard | undefined {
     const entry = entryOf(this.#index, id);
-    return entry === undefined ? undefined : { id, bytes: entry.bytes, note: entry.note };
+    return entry === undefined ? undefined : storedOf(id, entry);
+  }
+
+  isSound(id: ShardId): Promise<boolean> {
+    return this.#run(async () => {
+      const entry = entryOf(this.#index, id);
+      if (entry === undefined) return false;
+      const { version, bytes, note } = entry;
+      const trailer = await this.#files.read(id, version, bytes, note.length + FOOTER_BYTES);
+      const found = trailer === undefined ? undefined : decodeTrailer(trailer, id);
+      return (
+        found !== undefined &&
+        found.generation === version.generation &&
+        found.bytes === bytes &&
+        equalBytes(found.note, note)
+      );
+    });
+  }
+
+  locate(id: ShardId): ShardPlace | undefined {
+    const entry = entryOf(this.#index, id);
+    return entry === undefined
+      ? undefined
+      : { file: this.#files.path(id, entry.version), offset: 0, bytes: entry.bytes };
   }
 
   async list(after: ShardId | undefined, limit: number): Promise<StoredShard[]> {
@@ -219,8 +314,7 @@ class IndexedShardFiles implements FileShardStore {
     const from = after === undefined ? ENTRY_RANGE.from : concatBytes(entryKey(after), Uint8Array.of(0));
     const found: StoredShard[] = [];
     for await (const [key, value] of this.#index.scan({ ...ENTRY_RANGE, from, limit })) {
-      const { bytes, note } = decodeEntry(value);
-      found.push({ id: idOfKey(key), bytes, note });
+      found.push(storedOf(idOfKey(key), decodeEntry(value)));
     }
     return found;
   }
@@ -250,13 +344,48 @@ class IndexedShardFiles implements FileShardStore {
     await this.#index.write(this.#clearedTombstone(id), { sync: false });
   }
 
+  quarantine(
+    id: ShardId,
+    version: string,
+    why: { readonly reason: string; readonly timeMs: number },
+  ): Promise<boolean> {
+    return this.#run(async () => {
+      await this.#settled();
+      return this.#shards.run(shardKey(id), async () => {
+        this.#refuseWhileInDoubt(id);
+        const entry = entryOf(this.#index, id);
+        if (entry === undefined || versionText(entry.version) !== version) return false;
+        const previous = quarantineOf(this.#index, id);
+        const aside = await this.#quarantine.describe(id, entry, why);
+        await this.#writeIndex([{ type: "delete", key: entryKey(id) }, this.#quarantine.entryOp(id, aside)]);
+        const before = costOf(entry) + (previous === undefined ? 0 : quarantineCost(previous));
+        this.#space.change(quarantineCost(aside) - before);
+        await this.#quarantine.setAside(id, aside, previous);
+        return true;
+      });
+    });
+  }
+
+  quarantined(after: ShardId | undefined, limit: number): Promise<QuarantinedShard[]> {
+    return this.#quarantine.list(after, limit);
+  }
+
+  dropQuarantined(id: ShardId): Promise<void> {
+    return this.#run(async () => {
+      await this.#settled();
+      await this.#shards.run(shardKey(id), async () => {
+        this.#space.change(-(await this.#quarantine.drop(id)));
+      });
+    });
+  }
+
   async space(): Promise<StoreSpace> {
     return this.#run(() => this.#space.report());
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled([...this.#underWay, this.recovered]);
+    await Promise.allSettled([...this.#underWay, ...(this.#recovery === undefined ? [] : [this.#recovery])]);
   }
 
   #clearedTombstone(id: ShardId): MetaOp[] {
@@ -279,8 +408,9 @@ class IndexedShardFiles implements FileShardStore {
     }
   }
 
-  /** Before anything is changed: files and index agree, and the index is sure of what it holds. */
+  /** Before anything is changed: the disk is ours, files and index agree, and the index is sure of what it holds. */
   async #settled(): Promise<void> {
+    await this.#requirePresent();
     // A put must not choose a generation below that of a file which the index has yet to hear of.
     await this.recovered.catch(() => {});
     await this.#settleDoubts();

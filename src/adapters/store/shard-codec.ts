@@ -17,11 +17,21 @@ const ENTRY_VERSION = 1;
 const ENTRY_HEAD_BYTES = 1 + 4 + 4 + 8;
 const ENTRY_PREFIX = 0x01;
 const TOMBSTONE_PREFIX = 0x02;
+const QUARANTINE_PREFIX = 0x03;
+const QUARANTINE_VERSION = 1;
+const QUARANTINE_HEAD_BYTES = 1 + 4 + 4 + 8 + 8 + 8 + 2;
+/** Longer reasons are cut. */
+export const REASON_BYTES_MAX = 500;
 
 export const ENTRY_RANGE = { from: Uint8Array.of(ENTRY_PREFIX), to: Uint8Array.of(ENTRY_PREFIX + 1) };
 export const TOMBSTONE_RANGE = {
   from: Uint8Array.of(TOMBSTONE_PREFIX),
   to: Uint8Array.of(TOMBSTONE_PREFIX + 1),
+};
+
+export const QUARANTINE_RANGE = {
+  from: Uint8Array.of(QUARANTINE_PREFIX),
+  to: Uint8Array.of(QUARANTINE_PREFIX + 1),
 };
 
 export function entryKey(id: ShardId): Uint8Array {
@@ -52,15 +62,7 @@ export function encodeEntry(entry: ShardEntry): Uint8Array {
 export function decodeEntry(value: Uint8Array): ShardEntry {
   if (value.length < ENTRY_HEAD_BYTES) throw malformed("shard index entry", "it is too short");
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
-  const format = view.getUint8(0);
-  if (format !== ENTRY_VERSION) {
-    throw new Fault({
-      code: "FORMAT_VERSION",
-      what: "shard index entry",
-      version: format,
-      newestKnown: ENTRY_VERSION,
-    });
-  }
+  requireVersion("shard index entry", view.getUint8(0), ENTRY_VERSION);
   const bytes = readU64be(value, 9);
   if (bytes === undefined) throw malformed("shard index entry", "its length is out of range");
   return {
@@ -75,11 +77,63 @@ export function entryOf(index: MetaStore, id: ShardId): ShardEntry | undefined {
   return value === undefined ? undefined : decodeEntry(value);
 }
 
-/** The highest generation that the index knows of, held or deleted; 0 for none. */
+/** What the index says about a writing that was taken out of service. */
+export interface QuarantineEntry extends ShardEntry {
+  /** Length of the file that is kept aside; 0 when there was none. */
+  readonly keptBytes: number;
+  readonly sinceMs: number;
+  readonly reason: string;
+}
+
+export function quarantineKey(id: ShardId): Uint8Array {
+  return concatBytes(Uint8Array.of(QUARANTINE_PREFIX), shardIdBytes(id));
+}
+
+export function encodeQuarantine(entry: QuarantineEntry): Uint8Array {
+  const reason = utf8(entry.reason).subarray(0, REASON_BYTES_MAX);
+  return concatBytes(
+    Uint8Array.of(QUARANTINE_VERSION),
+    u32be(entry.version.generation),
+    u32be(entry.version.nonce),
+    u64be(entry.bytes),
+    u64be(entry.keptBytes),
+    u64be(entry.sinceMs),
+    u32be(reason.length).subarray(2),
+    reason,
+    entry.note,
+  );
+}
+
+export function decodeQuarantine(value: Uint8Array): QuarantineEntry {
+  const what = "quarantine entry";
+  if (value.length < QUARANTINE_HEAD_BYTES) throw malformed(what, "it is too short");
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  requireVersion(what, view.getUint8(0), QUARANTINE_VERSION);
+  const [bytes, keptBytes, sinceMs] = [9, 17, 25].map((offset) => readU64be(value, offset));
+  const reasonEnd = QUARANTINE_HEAD_BYTES + view.getUint16(QUARANTINE_HEAD_BYTES - 2);
+  if (bytes === undefined || keptBytes === undefined || sinceMs === undefined || reasonEnd > value.length)
+    throw malformed(what, "a number is out of range");
+  return {
+    version: { generation: view.getUint32(1), nonce: view.getUint32(5) },
+    bytes,
+    keptBytes,
+    sinceMs,
+    reason: new TextDecoder().decode(value.subarray(QUARANTINE_HEAD_BYTES, reasonEnd)),
+    note: value.slice(reasonEnd),
+  };
+}
+
+export function quarantineOf(index: MetaStore, id: ShardId): QuarantineEntry | undefined {
+  const value = index.get(quarantineKey(id));
+  return value === undefined ? undefined : decodeQuarantine(value);
+}
+
+/** The highest generation that the index knows of, held, deleted or kept aside; 0 for none. */
 export function generationFloor(index: MetaStore, id: ShardId): number {
   const tombstone = index.get(tombstoneKey(id));
   const deleted = tombstone === undefined ? 0 : decodeTombstone(tombstone);
-  return Math.max(deleted, entryOf(index, id)?.version.generation ?? 0);
+  const held = entryOf(index, id)?.version.generation ?? 0;
+  return Math.max(deleted, held, quarantineOf(index, id)?.version.generation ?? 0);
 }
 
 /** The value of a tombstone is the generation up to which files are to be removed. */
@@ -147,6 +201,10 @@ export function decodeTrailer(
 
 function checksum(head: Uint8Array): Uint8Array {
   return createHash("sha256").update(head).digest();
+}
+
+function requireVersion(what: string, version: number, newestKnown: number): void {
+  if (version !== newestKnown) throw new Fault({ code: "FORMAT_VERSION", what, version, newestKnown });
 }
 
 function malformed(what: string, reason: string): Fault {

@@ -35,7 +35,11 @@ export class ShardFiles {
   ): Promise<void> {
     await this.#ensureDirectories(id);
     const path = shardPath(this.#root, id, version);
-    const file = await this.#files.create(path + TEMPORARY_SUFFIX);
+    const file = await this.#files.create(path + TEMPORARY_SUFFIX).catch((error: unknown) => {
+      // Somebody may have removed the directory: the next writing makes sure of it again.
+      this.forgetDirectories();
+      throw error;
+    });
     try {
       for (const part of joinedIfSmall(parts)) await file.write(part);
       await file.sync();
@@ -60,6 +64,46 @@ export class ShardFiles {
 
   read(id: ShardId, version: ShardVersion, offset: number, length: number): Promise<Uint8Array | undefined> {
     return this.#files.read(shardPath(this.#root, id, version), offset, length);
+  }
+
+  size(id: ShardId, version: ShardVersion): Promise<number | undefined> {
+    return this.#files.size(shardPath(this.#root, id, version));
+  }
+
+  /** Into another root on the same disk, if there is such a file; both names are on disk when it resolves. */
+  async moveTo(target: ShardFiles, id: ShardId, version: ShardVersion): Promise<void> {
+    const from = shardPath(this.#root, id, version);
+    if ((await this.#files.size(from)) === undefined) return;
+    await target.#ensureDirectories(id);
+    await this.#files.rename(from, shardPath(target.#root, id, version));
+    await target.syncDirectoryOf(id);
+    await this.syncDirectoryOf(id);
+  }
+
+  /** Text for people beside a file; synced. */
+  async writeRemark(id: ShardId, version: ShardVersion, suffix: string, text: Uint8Array): Promise<void> {
+    await this.#ensureDirectories(id);
+    const file = await this.#files.create(shardPath(this.#root, id, version) + suffix);
+    try {
+      await file.write(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await this.syncDirectoryOf(id);
+  }
+
+  async removeRemark(id: ShardId, version: ShardVersion, suffix: string): Promise<void> {
+    await this.#files.remove(shardPath(this.#root, id, version) + suffix);
+  }
+
+  /** They may not be what they were. */
+  forgetDirectories(): void {
+    this.#directories.clear();
+  }
+
+  path(id: ShardId, version: ShardVersion): string {
+    return shardPath(this.#root, id, version);
   }
 
   /** Whatever there is of it, under either name. */

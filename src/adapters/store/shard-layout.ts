@@ -44,7 +44,16 @@ export function versionKey(id: ShardId, version: ShardVersion): string {
   return `${shardKey(id)}/${version.generation}-${version.nonce}`;
 }
 
+/** The writing alone, as text. */
+export function versionText(version: ShardVersion): string {
+  return `${version.generation}-${hex(version.nonce, 8)}`;
+}
+
 export const TEMPORARY_SUFFIX = ".tmp";
+/** Below the store's directory, laid out like it: files of shards that were found to be bad. */
+export const QUARANTINE_DIRECTORY = "quarantine";
+/** Beside the file there, or where it would be: why it is there, as text for people. */
+export const REASON_SUFFIX = ".why";
 
 export interface ParsedShardFile {
   readonly id: ShardId;

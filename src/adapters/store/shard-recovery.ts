@@ -5,6 +5,7 @@ import type { MetaStore } from "../../ports/meta-store.ts";
 import type { FileOps } from "./file-ops.ts";
 import {
   decodeEntry,
+  decodeQuarantine,
   decodeTrailer,
   ENTRY_RANGE,
   encodeEntry,
@@ -13,6 +14,8 @@ import {
   FOOTER_BYTES,
   generationFloor,
   idOfKey,
+  QUARANTINE_RANGE,
+  quarantineOf,
   type ShardEntry,
   TOMBSTONE_RANGE,
   tombstoneKey,
@@ -21,11 +24,13 @@ import {
 import {
   type ParsedShardFile,
   parseShardFile,
+  QUARANTINE_DIRECTORY,
   sameVersion,
   shardFileName,
   versionKey,
 } from "./shard-layout.ts";
-import { costOf } from "./shard-space.ts";
+import type { ShardQuarantine } from "./shard-quarantine.ts";
+import { costOf, quarantineCost } from "./shard-space.ts";
 
 export interface RecoveryReport {
   readonly scannedFiles: number;
@@ -34,6 +39,8 @@ export interface RecoveryReport {
   readonly adopted: number;
   /** Temporary, superseded and deleted files. */
   readonly removed: number;
+  /** Taken out of service, and not moved away before the crash: now they are. */
+  readonly quarantined: number;
   /** Without a sound trailer, and not in the index: left where they are. */
   readonly unusable: number;
   /** Names that are not ours: left where they are. */
@@ -50,12 +57,13 @@ export interface RecoveryParts {
   /** Runs alone among the operations of this shard. */
   readonly exclusive: <T>(id: ShardId, task: () => Promise<T>) => Promise<T>;
   readonly syncDirectoryOf: (id: ShardId) => Promise<void>;
+  readonly quarantine: Pick<ShardQuarantine, "setAside" | "settleFile">;
   /** What the indexed shards cost has changed by so much. */
   readonly onChange: (costDifference: number) => void;
   readonly stopped: () => boolean;
 }
 
-/** What all shards in the index cost on disk; and whether there are any. */
+/** What all shards in the index cost on disk, those kept aside included; and how many are held. */
 export async function indexedCost(index: MetaStore): Promise<{ cost: number; shards: number }> {
   let cost = 0;
   let shards = 0;
@@ -63,6 +71,7 @@ export async function indexedCost(index: MetaStore): Promise<{ cost: number; sha
     cost += costOf(decodeEntry(value));
     shards++;
   }
+  for await (const [, value] of index.scan(QUARANTINE_RANGE)) cost += quarantineCost(decodeQuarantine(value));
   return { cost, shards };
 }
 
@@ -74,24 +83,37 @@ export async function indexedCost(index: MetaStore): Promise<{ cost: number; sha
  * One directory entry is in memory at a time.
  */
 export async function recoverShards(parts: RecoveryParts): Promise<RecoveryReport> {
-  const report = { scannedFiles: 0, kept: 0, adopted: 0, removed: 0, unusable: 0, foreign: 0 };
+  const report = {
+    scannedFiles: 0,
+    kept: 0,
+    adopted: 0,
+    removed: 0,
+    quarantined: 0,
+    unusable: 0,
+    foreign: 0,
+  };
   // Taken before the walk: a deletion that begins later makes and clears its own.
   const tombstones: Uint8Array[] = [];
   for await (const [key] of parts.index.scan(TOMBSTONE_RANGE)) tombstones.push(key);
-  for await (const { directory, name, file } of walk(parts)) {
+  for await (const { directory, name, file } of walk(parts.directory, parts.files)) {
     if (parts.stopped()) return report;
     report.scannedFiles++;
     if (file === undefined) report.foreign++;
     else report[await parts.exclusive(file.id, () => settleFile(parts, directory, name, file))]++;
+  }
+  for await (const { file } of walk(join(parts.directory, QUARANTINE_DIRECTORY), parts.files)) {
+    if (parts.stopped()) return report;
+    if (file !== undefined)
+      parts.onChange(await parts.exclusive(file.id, () => parts.quarantine.settleFile(file)));
   }
   for (const key of tombstones) await clearTombstone(parts, idOfKey(key));
   if (report.kept + report.foreign < report.scannedFiles) parts.log.info("shards.recovered", { ...report });
   return report;
 }
 
-async function* walk({ directory: root, files }: RecoveryParts) {
+async function* walk(root: string, files: FileOps) {
   for await (const owner of files.list(root)) {
-    if (!owner.directory) continue;
+    if (!owner.directory || owner.name === QUARANTINE_DIRECTORY) continue;
     for await (const incarnation of files.list(join(root, owner.name))) {
       if (!incarnation.directory) continue;
       for await (const group of files.list(join(root, owner.name, incarnation.name))) {
@@ -106,7 +128,7 @@ async function* walk({ directory: root, files }: RecoveryParts) {
   }
 }
 
-type Settled = "kept" | "adopted" | "removed" | "unusable";
+type Settled = "kept" | "adopted" | "removed" | "quarantined" | "unusable";
 
 async function settleFile(
   parts: RecoveryParts,
@@ -118,6 +140,11 @@ async function settleFile(
   const path = join(directory, name);
   const entry = entryOf(parts.index, id);
   if (!temporary && entry !== undefined && sameVersion(entry.version, version)) return "kept";
+  const aside = quarantineOf(parts.index, id);
+  if (!temporary && aside !== undefined && sameVersion(aside.version, version)) {
+    await parts.quarantine.setAside(id, aside, undefined);
+    return "quarantined";
+  }
   if (temporary || version.generation <= generationFloor(parts.index, id)) {
     await parts.files.remove(path);
     return "removed";

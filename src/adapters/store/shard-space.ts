@@ -2,7 +2,7 @@ import { assert } from "../../base/assert.ts";
 import { Fault } from "../../base/fault.ts";
 import { GIB } from "../../base/units.ts";
 import type { StoreSpace } from "../../ports/shard-store.ts";
-import { FOOTER_BYTES, type ShardEntry } from "./shard-codec.ts";
+import { FOOTER_BYTES, type QuarantineEntry, type ShardEntry } from "./shard-codec.ts";
 
 /** What of the file system is never used: the larger of the two, so that the databases always have room. */
 export interface SpaceReserve {
@@ -26,6 +26,12 @@ export function storedCost(bytes: number, noteBytes: number): number {
 
 export function costOf(entry: ShardEntry): number {
   return storedCost(entry.bytes, entry.note.length);
+}
+
+/** Of a writing that is kept aside: as much of its file as there was. */
+export function quarantineCost({ keptBytes, note }: QuarantineEntry): number {
+  const blocks = Math.ceil(keptBytes / DISK_BLOCK_BYTES) + 1;
+  return blocks * DISK_BLOCK_BYTES + note.length + FIXED_OVERHEAD_BYTES;
 }
 
 export interface Reservation {
