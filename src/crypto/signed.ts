@@ -25,7 +25,8 @@ export type SignedType =
   | "head"
   | "live-set"
   | "receipt"
-  | "head-receipt";
+  | "head-receipt"
+  | "audit";
 
 /** What one key has said: the body's meaning follows from the type. */
 export interface Signed {

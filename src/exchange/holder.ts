@@ -20,6 +20,7 @@ import {
 } from "../wire/data.ts";
 import { type Descriptor, readDescriptor, requireShardIndex } from "../wire/descriptor.ts";
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
+import { AuditAnswers } from "./audit-answers.ts";
 import type { KeptRecords } from "./kept-records.ts";
 import { QuotaLedger } from "./quota-ledger.ts";
 
@@ -45,7 +46,7 @@ export interface HolderComponents {
 const EMPTY = new Uint8Array(0);
 
 /**
- * The part of a node that keeps other owners' shards: answers put, get, have, keep and records. A shard is
+ * The part of a node that keeps other owners' shards: answers put, get, have, keep, records and audit. A shard is
  * accepted when its descriptor is signed by the sender's owner and its bytes have the root that it names;
  * the receipt is signed after the store has synced both. A shard is never replaced by bytes of another root.
  */
@@ -56,11 +57,13 @@ export class Holder {
   readonly #announced = new Set<OwnerId>();
   #conflicts = 0;
   readonly #quotas: QuotaLedger;
+  readonly #audits: AuditAnswers;
 
   constructor(components: HolderComponents, init: { swarm: SwarmId }) {
     this.#c = components;
     this.#swarm = init.swarm;
     this.#quotas = new QuotaLedger({ ...components, quotaOf: (owner) => components.registry.quotaOf(owner) });
+    this.#audits = new AuditAnswers(components, init);
   }
 
   /** `asOwner`: for whom the other end may speak: a member's own owner, or the owner a recovery identity names. */
@@ -84,6 +87,9 @@ export class Holder {
         case "have":
           this.#requireOwner(asOwner, message.owner);
           return this.#have(message);
+        case "audit":
+          this.#requireOwner(asOwner, message.owner);
+          return await this.#audits.answer(message);
         case "records": {
           this.#requireOwner(asOwner, message.owner);
           const certified = this.#c.registry.certifiedIncarnation(asOwner);

@@ -5,6 +5,8 @@
  * Invariant: nothing a peer sends is passed on before its hash or signature was checked, and nothing is
  * acknowledged to a peer before it is synced. What is in a segment is not known here.
  */
+
+export * from "./audit-answers.ts";
 export * from "./class-chooser.ts";
 export * from "./fence.ts";
 export * from "./field.ts";

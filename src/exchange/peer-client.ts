@@ -15,6 +15,7 @@ import { checkSigned, type Signed } from "../crypto/signed.ts";
 import { shardRoot, verifyRange } from "../erasure/index.ts";
 import type { Clock, NetMessage, Network } from "../ports/index.ts";
 import {
+  type AuditRequest,
   type DataAnswer,
   type DataAnswerOf,
   type DataRequest,
@@ -180,6 +181,15 @@ export class PeerClient {
     };
     const { answer } = await this.#ask(peer, request, EMPTY, "have", { owner }, signal);
     return shards.map((_, position) => (((answer.held[position >> 3] ?? 0) >> (position & 7)) & 1) === 1);
+  }
+
+  /** What the peer answers to an audit, as it came: judging it is the auditor's. */
+  async audit(
+    peer: PeerId,
+    request: AuditRequest,
+    signal?: AbortSignal,
+  ): Promise<{ answer: DataAnswerOf<"audit">; body: Uint8Array }> {
+    return this.#ask(peer, request, EMPTY, "audit", { owner: request.owner }, signal);
   }
 
   /** Resolves once the peer has the records on disk. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { auditAnswerFields, auditRequestFields } from "./audit.ts";
 import {
   bytesOf,
   bytesUpTo,
@@ -53,6 +54,8 @@ export const dataRequestSchema = z.discriminatedUnion("t", [
   z.object({ t: z.literal("keep"), v: z.literal(1), records: z.array(record).max(RECORDS_MAX) }).strict(),
   /** The newest head of each life of an owner, and its maps, as far as they are kept. Answer: `records`. */
   z.object({ t: z.literal("records"), v: z.literal(1), owner: ownerId }).strict(),
+  /** Prove that these leaves are there. Answer: `audit`. */
+  z.object(auditRequestFields).strict(),
 ]);
 
 export const REFUSALS = [
@@ -83,6 +86,8 @@ const answer = z.discriminatedUnion("t", [
   z.object({ t: z.literal("have"), v: z.literal(1), held: bytesUpTo(HAVE_SHARDS_MAX / 8) }).strict(),
   z.object({ t: z.literal("kept"), v: z.literal(1), receipt: record }).strict(),
   z.object({ t: z.literal("records"), v: z.literal(1), records: z.array(record).max(RECORDS_MAX) }).strict(),
+  /** The body: the leaves that are there, one after the other in the order of the challenges. */
+  z.object(auditAnswerFields).strict(),
   z
     .object({
       t: z.literal("refused"),
@@ -95,6 +100,7 @@ const answer = z.discriminatedUnion("t", [
 ]);
 
 export type DataRequest = z.output<typeof dataRequestSchema>;
+export type AuditRequest = Extract<DataRequest, { t: "audit" }>;
 export type DataAnswer = z.output<typeof answer>;
 export type DataAnswerOf<T extends DataAnswer["t"]> = Extract<DataAnswer, { t: T }>;
 

@@ -20,6 +20,7 @@ const SIGNED_TYPES = [
   "live-set",
   "receipt",
   "head-receipt",
+  "audit",
 ] as const satisfies readonly SignedType[];
 
 /** No signed body of ours comes near this; it bounds what one record can make a reader hold. */

@@ -6,6 +6,7 @@ import {
   snapshotEntryCodec,
   snapshotPageCodec,
 } from "../../src/catalog/records.ts";
+import * as audit from "../../src/wire/audit.ts";
 import type { Codec } from "../../src/wire/codec.ts";
 import * as data from "../../src/wire/data.ts";
 import * as descriptor from "../../src/wire/descriptor.ts";
@@ -26,6 +27,7 @@ function isCodec(value: unknown): value is AnyCodec {
 }
 
 const MODULES: readonly Readonly<Record<string, unknown>>[] = [
+  audit,
   data,
   descriptor,
   head,

@@ -17,6 +17,7 @@ const CORE_FOLDERS = [
   "exchange",
   "snapshot",
   "restore",
+  "audit",
   "scrub",
   "node",
 ] as const;
@@ -37,6 +38,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   exchange: ["base", "ports", "crypto", "segments", "erasure", "placement", "wire", "catalog", "membership"],
   snapshot: ["base", "ports", "chunking", "crypto", "segments", "catalog", "exchange", "placement", "wire"],
   restore: ["base", "ports", "chunking", "crypto", "segments", "catalog", "exchange", "placement", "wire"],
+  audit: ["base", "ports", "crypto", "erasure", "wire", "catalog", "exchange"],
   scrub: ["base", "ports", "crypto", "erasure", "placement", "wire", "catalog", "membership", "exchange"],
   node: CORE_FOLDERS,
   adapters: ["base", "ports", "wire"],

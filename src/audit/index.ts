@@ -1,0 +1,8 @@
+/**
+ * Makes holders prove that they still hold what they gave receipts for: random leaves, Merkle proofs, signed answers.
+ *
+ * Invariant: a holder counts as wrong by its own signature or its own bytes alone; being late, away or of an older version
+ * is never held against it. It finds out what is true; what follows for a segment is decided elsewhere.
+ */
+export * from "./conviction.ts";
+export * from "./judge.ts";
