@@ -32,8 +32,16 @@ export interface OwnerRegistry {
   quotaOf(owner: OwnerId): number | undefined;
 }
 
+/** Whether the disk with the shards is there. Both throw `DISK_FAILED` where it is not. */
+export interface ShardDisk {
+  requireServing(): void;
+  /** Looks. */
+  requirePresent(): Promise<void>;
+}
+
 export interface HolderComponents {
   readonly shards: ShardStore;
+  readonly disk: ShardDisk;
   readonly records: KeptRecords;
   readonly registry: OwnerRegistry;
   readonly directory: Pick<Directory, "announce">;
@@ -77,15 +85,18 @@ export class Holder {
       switch (message.t) {
         case "put":
           this.#requireWriter(mayWrite);
+          this.#c.disk.requireServing();
           return await this.#put(asOwner, message.index, message.descriptor, body);
         case "keep":
           this.#requireWriter(mayWrite);
           return await this.#keep(asOwner, message.records);
         case "get":
           this.#requireOwner(asOwner, message.owner);
+          this.#c.disk.requireServing();
           return await this.#get(message, message.offset, message.length);
         case "have":
           this.#requireOwner(asOwner, message.owner);
+          this.#c.disk.requireServing();
           return this.#have(message);
         case "audit":
           this.#requireOwner(asOwner, message.owner);
@@ -195,6 +206,8 @@ export class Holder {
     if (held === undefined) throw new Fault({ code: "SHARD_MISSING", shard });
     const note = shardNote.decode(held.note);
     const bytes = await this.#c.shards.read(shard, 0, held.bytes);
+    // A disk that was pulled out must not make the owner forget what is on it.
+    if (bytes === undefined) await this.#c.disk.requirePresent();
     if (bytes === undefined) throw new Fault({ code: "SHARD_MISSING", shard });
     if (length === 0) return reply({ t: "shard", v: 1, descriptor: note.descriptor, proof: [] }, bytes);
     const { leafBytes } = readDescriptor(note.descriptor, this.#swarm);

@@ -17,6 +17,7 @@ import {
   SyncService,
 } from "../membership/index.ts";
 import { prefixed } from "../ports/index.ts";
+import { Scrubber, type ScrubInit, StoreWatch } from "../scrub/index.ts";
 import { dataRequest, incarnationBody } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
@@ -51,6 +52,7 @@ export interface NodeInit {
   /** No member: the network's end is the recovery identity's, which may read this owner's data and no more. @default false */
   readonly guest?: boolean;
   readonly spoolMaxBytes?: number;
+  readonly scrub?: ScrubInit;
   /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
 }
@@ -83,6 +85,9 @@ export class Node {
   readonly administrators: Administrators;
   readonly administration: Administration;
   readonly startedMs: number;
+  /** Whether the disk with others' shards is there. */
+  readonly watch: StoreWatch;
+  readonly scrub: Scrubber;
   readonly #init: NodeInit;
   readonly #holder: Holder;
   readonly #kept: KeptRecords;
@@ -109,6 +114,7 @@ export class Node {
       holder: Holder;
       kept: KeptRecords;
       fence: Fence;
+      watch: StoreWatch;
     },
   ) {
     this.ports = ports;
@@ -137,10 +143,14 @@ export class Node {
       { ...ports, ...parts, reach: (peer) => this.#sync.syncWith(peer) },
       parts.view.statusOf(ports.network.self)?.unmet ?? [],
     );
+    this.watch = parts.watch;
+    const scrubStore = prefixed(ports.meta, NAMESPACE.scrub);
+    this.scrub = new Scrubber({ ...ports, store: scrubStore, watch: parts.watch }, init.scrub);
     this.#beat = new StatusBeat(
       {
         ...ports,
         ...parts,
+        shards: parts.watch,
         unmet: this.#unmet,
         signer: init.signer,
         administrator: () => administrators.publicKey(init.keys.administrator),
@@ -190,7 +200,11 @@ export class Node {
     const swarm = roster.swarm;
     const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log, clock }, { swarm });
     const registry = ownerRegistry(roster, records);
-    const holder = new Holder({ ...ports, records: kept, registry, clock, signer: init.signer }, { swarm });
+    const watch = new StoreWatch(ports);
+    const holder = new Holder(
+      { ...ports, disk: watch, records: kept, registry, clock, signer: init.signer },
+      { swarm },
+    );
     const view = new RosterView({
       ...{ roster, records, network, clock },
       ...(init.formats === undefined ? {} : { formats: init.formats }),
@@ -201,7 +215,7 @@ export class Node {
     const fence = new Fence();
     const client = new PeerClient({ network, clock, fence }, { swarm, protocol });
     const repository = await Repository.open({ ...ports, catalog, client, view, fence }, { ...init, swarm });
-    return new Node(ports, init, { roster, records, repository, view, holder, kept, fence });
+    return new Node(ports, init, { roster, records, repository, view, holder, kept, fence, watch });
   }
 
   async start(): Promise<void> {
@@ -215,6 +229,7 @@ export class Node {
 
   async #startMember(): Promise<void> {
     const { network, clock, log } = this.ports;
+    await this.watch.look();
     network.handle("data", (from, message) => {
       const owner = this.roster.member(from)?.owner;
       if (owner === undefined) throw new Fault({ code: "NOT_A_MEMBER", peer: from });
@@ -251,6 +266,7 @@ export class Node {
     this.#unsubscribe.push(this.recoveryWatch.start());
     this.#sync.start();
     await this.#beat.start();
+    this.scrub.start();
     if (this.standing.state === "member") {
       await this.#holder.announceKept();
       if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);
@@ -264,6 +280,7 @@ export class Node {
     for (const end of this.#unsubscribe.splice(0)) end();
     await this.#standing?.idle();
     await this.repository.stop();
+    await this.scrub.stop();
     await this.#beat.stop();
     this.#unmet.stop();
     await this.#recoveryUses.stop();

@@ -51,4 +51,5 @@ export const NAMESPACE = {
   shards: Uint8Array.of(0x53), // S
   catalog: Uint8Array.of(0x43), // C
   told: Uint8Array.of(0x54), // T
+  scrub: Uint8Array.of(0x56), // V
 } as const;

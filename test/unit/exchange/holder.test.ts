@@ -65,6 +65,7 @@ beforeEach(() => {
   holder = new Holder(
     {
       shards: shardDisk.open(),
+      disk: { requireServing: () => {}, requirePresent: async () => {} },
       records,
       registry: { certifiedIncarnation: () => certified, quotaOf: () => quotaBytes },
       directory: { announce: async () => {} },
