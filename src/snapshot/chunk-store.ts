@@ -24,8 +24,6 @@ export interface ChunkStoreComponents {
   readonly needs: SegmentSet;
 }
 
-/** Segments being sealed and sent at the same time: each holds about n/k times 16 MiB of memory. */
-const SEGMENTS_UNDER_WAY = 2;
 /** Filled at the same time, each chunk into one of them at random; each holds 16 MiB. */
 const DATA_SEGMENTS_OPEN = 2;
 
@@ -42,7 +40,6 @@ export class ChunkStore {
   readonly #data: OpenSegments;
   readonly #collecting = new Semaphore(1);
   readonly #metadata: OpenSegments;
-  readonly #places = new Semaphore(SEGMENTS_UNDER_WAY);
   /** From the moment when a segment is closed until it is placed or spooled. */
   readonly #underWay = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
@@ -147,30 +144,32 @@ export class ChunkStore {
     });
   }
 
-  /** Waits for a place among those under way, not for the end. */
+  /** Waits for room among those under way, not for the end. */
   async #store(closed: ClosedSegment): Promise<void> {
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
-    const task = this.#places.run(async () => {
-      begin();
-      this.#throwIfFailed();
-      await this.#storeNow(closed);
-    });
-    const settled = task
+    const settled = this.#storeNow(closed, begin)
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .finally(() => this.#underWay.delete(settled));
+      .finally(() => {
+        this.#underWay.delete(settled);
+        begin();
+      });
     this.#underWay.add(settled);
     await begun;
     this.#throwIfFailed();
   }
 
-  async #storeNow(closed: ClosedSegment): Promise<void> {
-    const ref = await this.#c.catalog.nextSegment();
+  async #storeNow(closed: ClosedSegment, begin: () => void): Promise<void> {
+    this.#throwIfFailed();
+    const { catalog, storer } = this.#c;
+    const ref = await catalog.nextSegment();
     this.written.add(ref);
-    await this.#c.storer.enter(ref, closed);
+    await storer.enter(ref, closed);
     for (const chunk of closed.chunks) this.#open.delete(toHex(chunk.id));
-    await this.#c.storer.store(ref, closed);
+    const room = await storer.reserve(ref, closed);
+    begin();
+    await storer.store(ref, closed, room);
     this.stored.add(ref);
   }
 

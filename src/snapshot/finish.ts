@@ -54,7 +54,7 @@ export interface FinisherComponents {
     ChunkStore,
     "takeRemainder" | "settle" | "written" | "stored" | "mayReuse" | "isReliable" | "pages"
   >;
-  readonly storer: Pick<SegmentStorer, "enter" | "store">;
+  readonly storer: Pick<SegmentStorer, "enter" | "reserve" | "store">;
   readonly heads: Pick<HeadKeeper, "commit">;
   readonly report: CaptureReport;
   readonly needs: SegmentSet;
@@ -92,7 +92,7 @@ export class Finisher {
     const storeEnd: StoreEnd = async (ref, segment) => {
       store.written.add(ref);
       await storer.enter(ref, segment);
-      await storer.store(ref, segment);
+      await storer.store(ref, segment, await storer.reserve(ref, segment));
       store.stored.add(ref);
     };
     const end = new EndSegments(

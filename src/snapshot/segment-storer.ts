@@ -2,7 +2,6 @@ import { must } from "../base/assert.ts";
 import { letGo } from "../base/bytes.ts";
 import { ByteBudget, Semaphore } from "../base/concurrency.ts";
 import { idBytes, type SwarmId } from "../base/ids.ts";
-import { MIB } from "../base/units.ts";
 import type { Catalog, IndexEntry, SegmentRecord, SegmentRef } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/keys.ts";
 import { signStatement } from "../crypto/signed.ts";
@@ -43,10 +42,10 @@ export interface StorerInit {
 }
 
 /**
- * Shards in memory: two segments at 6+3. Of wider codes, 3+3 and such, the next segment is sealed when the one before is
- * placed: 32 MiB less at the peak, and the workers have files to read meanwhile.
+ * Shards in memory at a time, in segments of full size: two segments at 6+3. Of wider codes, 3+3 and such, the next
+ * segment is sealed when the one before is placed, and the workers have files to read meanwhile.
  */
-const SHARD_BYTES_MAX = 48 * MIB;
+const SHARDS_MAX_SEGMENTS = 3;
 
 /** Seals closed segments, has them placed, and spools what could not be placed at once. */
 export class SegmentStorer {
@@ -54,11 +53,12 @@ export class SegmentStorer {
   readonly #init: StorerInit;
   /** One at a time: it takes four times a segment's memory for a moment, and is faster than placing. */
   readonly #sealing = new Semaphore(1);
-  readonly #shardBytes = new ByteBudget(SHARD_BYTES_MAX);
+  readonly #shardBytes: ByteBudget;
 
   constructor(components: StorerComponents, init: StorerInit) {
     this.#c = components;
     this.#init = init;
+    this.#shardBytes = new ByteBudget(SHARDS_MAX_SEGMENTS * init.sizes.fullBytes);
   }
 
   /** Writes the segment's record and its chunks' places; nothing refers to them until the segment can be relied on. */
@@ -87,11 +87,19 @@ export class SegmentStorer {
     await this.#c.catalog.store.write(ops, { sync: false });
   }
 
-  /** Resolves when the segment is placed as far as anybody takes it, and what is missing is in the spool. */
-  async store(ref: SegmentRef, closed: ClosedSegment): Promise<void> {
+  /** Waits until there is room in memory for the shards of a segment that was entered. It goes to `store`. */
+  async reserve(ref: SegmentRef, closed: ClosedSegment): Promise<ShardRoom> {
     const { k, slots } = must(this.#c.catalog.segments.get(ref), "segment record");
-    const room = new Room(this.#shardBytes, Math.ceil(closed.segmentBytes / k) * slots.length);
-    await room.take();
+    const bytes = Math.ceil(closed.segmentBytes / k) * slots.length;
+    await this.#shardBytes.acquire(bytes);
+    return new ShardRoom(this.#shardBytes, bytes);
+  }
+
+  /**
+   * Resolves when the segment is placed as far as anybody takes it, and what is missing is in the spool; the room is given
+   * back then.
+   */
+  async store(ref: SegmentRef, closed: ClosedSegment, room: ShardRoom): Promise<void> {
     try {
       await this.#storeWithin(room, ref, closed);
     } finally {
@@ -99,7 +107,7 @@ export class SegmentStorer {
     }
   }
 
-  async #storeWithin(room: Room, ref: SegmentRef, closed: ClosedSegment): Promise<void> {
+  async #storeWithin(room: ShardRoom, ref: SegmentRef, closed: ClosedSegment): Promise<void> {
     this.#init.signal.throwIfAborted();
     const entered = must(this.#c.catalog.segments.get(ref), "segment record");
     const sealed = await this.#seal(ref, entered, closed);
@@ -194,20 +202,15 @@ export class SegmentStorer {
   }
 }
 
-/** One segment's part of a budget, given back piece by piece, and never more than was taken. */
-class Room {
+/** One segment's part of the budget, given back piece by piece, and never more than was taken. */
+export class ShardRoom {
   readonly #budget: ByteBudget;
-  readonly #bytes: number;
-  #left = 0;
+  #left: number;
 
+  /** `bytes` have been acquired. */
   constructor(budget: ByteBudget, bytes: number) {
     this.#budget = budget;
-    this.#bytes = bytes;
-  }
-
-  async take(): Promise<void> {
-    await this.#budget.acquire(this.#bytes);
-    this.#left = this.#bytes;
+    this.#left = bytes;
   }
 
   giveBack(bytes: number): void {

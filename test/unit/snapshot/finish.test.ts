@@ -4,6 +4,7 @@ import { SimDisk } from "../../../sim/disk.ts";
 import { SimMetaDisk } from "../../../sim/meta-store.ts";
 import { SeededRng } from "../../../sim/rng.ts";
 import { compareBytes, toHex } from "../../../src/base/bytes.ts";
+import { ByteBudget } from "../../../src/base/concurrency.ts";
 import { incarnationOf, ownerIdOf, swarmIdOf } from "../../../src/base/ids.ts";
 import { bytePathOf } from "../../../src/base/paths.ts";
 import { GIB } from "../../../src/base/units.ts";
@@ -22,6 +23,7 @@ import { signStatement } from "../../../src/crypto/signed.ts";
 import type { MetaStore, PreparedChunk } from "../../../src/ports/index.ts";
 import { Finisher } from "../../../src/snapshot/finish.ts";
 import { CaptureReport } from "../../../src/snapshot/report.ts";
+import { ShardRoom } from "../../../src/snapshot/segment-storer.ts";
 import { SMALL_SIZES } from "../../support/swarm.ts";
 import { signer } from "../membership/world.ts";
 
@@ -134,6 +136,11 @@ function finish(partial = false): ReturnType<Finisher["finish"]> {
       },
       storer: {
         enter: (ref) => catalog.segments.put(ref, RECORD, { sync: false }),
+        reserve: async (_, closed) => {
+          const room = new ByteBudget(closed.segmentBytes);
+          await room.acquire(closed.segmentBytes);
+          return new ShardRoom(room, closed.segmentBytes);
+        },
         store: async () => {
           meter.stored();
           await onStored();
