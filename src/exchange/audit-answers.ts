@@ -21,6 +21,11 @@ import { encodeSigned } from "../wire/signed.ts";
 /** Each reads and hashes whole shards, one at a time. */
 const AT_ONCE = 2;
 
+/** Throws `DISK_FAILED` where the disk with the shards is not there. */
+interface DiskPresence {
+  requirePresent(): Promise<void>;
+}
+
 interface OpenShard {
   readonly bytes: Uint8Array;
   readonly tree: MerkleTree;
@@ -32,7 +37,8 @@ interface OpenShard {
  * the disk is not there it says nothing at all.
  */
 export class AuditAnswers {
-  readonly #shards: Pick<ShardStore, "stat" | "read" | "presence">;
+  readonly #shards: Pick<ShardStore, "stat" | "read">;
+  readonly #disk: DiskPresence;
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #signer: Signer;
   readonly #swarm: SwarmId;
@@ -40,13 +46,15 @@ export class AuditAnswers {
 
   constructor(
     components: {
-      shards: Pick<ShardStore, "stat" | "read" | "presence">;
+      shards: Pick<ShardStore, "stat" | "read">;
+      disk: DiskPresence;
       clock: Pick<Clock, "wallMs">;
       signer: Signer;
     },
     init: { swarm: SwarmId },
   ) {
     this.#shards = components.shards;
+    this.#disk = components.disk;
     this.#clock = components.clock;
     this.#signer = components.signer;
     this.#swarm = init.swarm;
@@ -80,18 +88,13 @@ export class AuditAnswers {
       proofs.push(proof);
       leaves.push(leaf);
     }
-    if (items.some(({ found }) => found === null)) await this.#requireDisk();
+    // A disk that was unplugged has lost nothing: the request is reset, and asked again when it is back.
+    if (items.some(({ found }) => found === null)) await this.#disk.requirePresent();
     const statement = this.#sign({ v: 1, owner, nonce, timeMs: this.#clock.wallMs(), items });
     return {
       head: dataAnswer.encode({ t: "audit", v: 1, statement, proofs }),
       body: concatBytes(...leaves),
     };
-  }
-
-  /** A disk that was unplugged has lost nothing: the request is reset, and asked again when it is back. */
-  async #requireDisk(): Promise<void> {
-    const presence = await this.#shards.presence();
-    if (!presence.present) throw new Fault({ code: "DISK_FAILED", where: "shards", errno: presence.reason });
   }
 
   async #open(id: ShardId, root: Uint8Array): Promise<OpenShard | undefined> {

@@ -100,6 +100,7 @@ export class Holder {
           return this.#have(message);
         case "audit":
           this.#requireOwner(asOwner, message.owner);
+          this.#c.disk.requireServing();
           return await this.#audits.answer(message);
         case "records": {
           this.#requireOwner(asOwner, message.owner);

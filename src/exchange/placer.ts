@@ -65,7 +65,7 @@ export class Placer {
     const excluded = new Map<PeerId, ExcludeReason>();
     const slots = await this.#openRow(job.ref, partition, excluded);
     let due = [...slots.keys()].filter((index) => this.#record(job.ref).slots[index] === null);
-    await this.#goAroundSilent(job.ref, partition, slots, due);
+    await this.#goAround(job.ref, partition, slots, due);
     // Every round either places a shard or excludes a peer, so there are no more rounds than members.
     while (due.length > 0) {
       const failed: number[] = [];
@@ -104,24 +104,26 @@ export class Placer {
 
   /**
    * A holder that let a request time out just now gives its place to another candidate before it costs the same wait
-   * for each row and segment. Where there is no other one it is asked all the same.
+   * for each row and segment. Where there is no other one it is asked all the same. A suspect one gets nothing, even so.
    */
-  async #goAroundSilent(
-    ref: SegmentRef,
-    partition: number,
-    slots: Slot[],
-    due: readonly number[],
-  ): Promise<void> {
+  async #goAround(ref: SegmentRef, partition: number, slots: Slot[], due: readonly number[]): Promise<void> {
     const { silent } = this.#c.client;
-    const members = this.#c.view.nodes().map((node) => node.peer);
+    const nodes = this.#c.view.nodes();
+    const members = nodes.map((node) => node.peer);
+    const suspected = new Set(nodes.filter((node) => node.suspected).map((node) => node.peer));
     const excluded = new Map<PeerId, ExcludeReason>(
       members.filter((peer) => silent.has(peer)).map((peer) => [peer, "not wanted"]),
     );
     const hung = due.filter((index) => {
       const peer = slots[index];
-      return peer !== undefined && excluded.has(peer);
+      return peer !== undefined && (excluded.has(peer) || suspected.has(peer));
     });
-    await this.#replace(ref, partition, slots, hung, excluded);
+    const replaced = await this.#replace(ref, partition, slots, hung, excluded);
+    for (const index of hung) {
+      // Nothing is better than a holder that lost or altered what it had: it stays in the spool.
+      const peer = slots[index];
+      if (!replaced.includes(index) && peer !== undefined && suspected.has(peer)) slots[index] = undefined;
+    }
   }
 
   /** Finds the next candidate for each slot that failed; returns the slots that have one, to be tried now. */

@@ -94,6 +94,8 @@ export async function replaceRepository(
 ): Promise<void> {
   const catalog = prefixed(components.meta, NAMESPACE.catalog);
   await clear(catalog);
+  // What the former owner's audits found is about shards that the new one does not have.
+  await clear(prefixed(components.meta, NAMESPACE.audit));
   for (const { name } of await components.spool.list()) await components.spool.delete(name);
   await newRepository(components, identity);
 }

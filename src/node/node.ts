@@ -1,3 +1,4 @@
+import { AuditBook } from "../audit/index.ts";
 import { toHex } from "../base/bytes.ts";
 import { calmLog } from "../base/calm-log.ts";
 import { Fault } from "../base/fault.ts";
@@ -21,6 +22,7 @@ import { Scrubber, type ScrubInit, StoreWatch } from "../scrub/index.ts";
 import { dataRequest, incarnationBody } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
+import { Audits } from "./audits.ts";
 import { DecisionWatch } from "./decision-watch.ts";
 import type { NodeStanding } from "./node-standing.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
@@ -81,6 +83,7 @@ export class Node {
   readonly records: RecordStore;
   readonly repository: Repository;
   readonly view: RosterView;
+  readonly audits: Audits;
   readonly ports: NodePorts;
   readonly administrators: Administrators;
   readonly administration: Administration;
@@ -115,6 +118,7 @@ export class Node {
       kept: KeptRecords;
       fence: Fence;
       watch: StoreWatch;
+      audits: Audits;
     },
   ) {
     this.ports = ports;
@@ -123,6 +127,7 @@ export class Node {
     this.records = parts.records;
     this.repository = parts.repository;
     this.view = parts.view;
+    this.audits = parts.audits;
     this.#holder = parts.holder;
     this.#kept = parts.kept;
     const own = init.administrator === undefined ? [] : [init.administrator];
@@ -205,8 +210,10 @@ export class Node {
       { ...ports, disk: watch, records: kept, registry, clock, signer: init.signer },
       { swarm },
     );
+    const book = await AuditBook.open(prefixed(meta, NAMESPACE.audit), clock.wallMs());
+    const isSuspected = (peer: PeerId): boolean => book.suspicion(peer) !== undefined;
     const view = new RosterView({
-      ...{ roster, records, network, clock },
+      ...{ roster, records, network, clock, isSuspected },
       ...(init.formats === undefined ? {} : { formats: init.formats }),
     });
     const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
@@ -214,8 +221,11 @@ export class Node {
     const protocol = init.guest === true ? "recover" : "data";
     const fence = new Fence();
     const client = new PeerClient({ network, clock, fence }, { swarm, protocol });
-    const repository = await Repository.open({ ...ports, catalog, client, view, fence }, { ...init, swarm });
-    return new Node(ports, init, { roster, records, repository, view, holder, kept, fence, watch });
+    const proven = book.proven;
+    const parts = { ...ports, catalog, client, view, fence, proven };
+    const repository = await Repository.open(parts, { ...init, swarm });
+    const audits = new Audits({ ...ports, book, repository, client, fence }, { swarm });
+    return new Node(ports, init, { roster, records, repository, view, holder, kept, fence, watch, audits });
   }
 
   async start(): Promise<void> {
@@ -225,6 +235,7 @@ export class Node {
     );
     if (!this.isGuest) await this.#startMember();
     await this.repository.start();
+    if (!this.isGuest) this.audits.rounds.start();
   }
 
   async #startMember(): Promise<void> {
@@ -279,6 +290,7 @@ export class Node {
   async stop(): Promise<void> {
     for (const end of this.#unsubscribe.splice(0)) end();
     await this.#standing?.idle();
+    await this.audits.rounds.stop();
     await this.repository.stop();
     await this.scrub.stop();
     await this.#beat.stop();

@@ -52,4 +52,5 @@ export const NAMESPACE = {
   catalog: Uint8Array.of(0x43), // C
   told: Uint8Array.of(0x54), // T
   scrub: Uint8Array.of(0x56), // V
+  audit: Uint8Array.of(0x41), // A
 } as const;

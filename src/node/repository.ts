@@ -1,3 +1,4 @@
+import type { ProvenShards } from "../audit/index.ts";
 import { Semaphore } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
@@ -44,6 +45,8 @@ export interface RepositoryComponents extends NodePorts {
   readonly client: PeerClient;
   readonly view: SwarmView;
   readonly fence: Fence;
+  /** What audits have proven lately. */
+  readonly proven: Pick<ProvenShards, "lastMs" | "forget">;
 }
 
 export interface RepositoryInit {
@@ -372,14 +375,16 @@ export class Repository {
     }
     const { catalog, maps } = this;
     const outcome = await verifySegments(
-      { catalog, maps, client: this.#c.client, rng: this.#c.rng },
+      { ...this.#c, catalog, maps },
       { swarm: this.#init.swarm, ...options },
       [...needed],
     );
     for (const { shard, peer, reason } of outcome.corrupt) {
       this.#c.log.error("shard-corrupt", { peer, segment: shard.number, index: shard.index, why: reason });
       const incarnation = catalog.state.incarnations.indexOf(shard.incarnation);
-      await catalog.segments.forget({ incarnation, number: shard.number }, shard.index, peer);
+      const ref = { incarnation, number: shard.number };
+      await catalog.segments.forget(ref, shard.index, peer);
+      this.#c.proven.forget(peer, { ref, index: shard.index });
     }
     return outcome;
   }

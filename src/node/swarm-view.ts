@@ -33,6 +33,7 @@ export class RosterView implements SwarmView {
   readonly #network: Pick<Network, "connected">;
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #formats: FormatVersions;
+  readonly #isSuspected: (peer: PeerId) => boolean;
 
   constructor(components: {
     roster: Roster;
@@ -41,7 +42,10 @@ export class RosterView implements SwarmView {
     clock: Pick<Clock, "wallMs">;
     /** @default those of this program */
     formats?: FormatVersions;
+    /** Whom this node's own audits found wanting. @default nobody */
+    isSuspected?: (peer: PeerId) => boolean;
   }) {
+    this.#isSuspected = components.isSuspected ?? (() => false);
     this.#clock = components.clock;
     this.#formats = components.formats ?? FORMAT_VERSIONS;
     this.self = components.network.self;
@@ -66,7 +70,7 @@ export class RosterView implements SwarmView {
           reachable: peer === this.self || connected.has(peer),
           full: status !== undefined && isFull(status),
           draining: false,
-          suspected: false,
+          suspected: this.#isSuspected(peer),
         },
       ];
     });

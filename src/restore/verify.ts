@@ -4,7 +4,7 @@ import { isFault, messageOf } from "../base/fault.ts";
 import type { Incarnation, PeerId, ShardId, SwarmId } from "../base/ids.ts";
 import { type Catalog, refKey, type SegmentRef } from "../catalog/index.ts";
 import type { OwnerMaps, PeerClient } from "../exchange/index.ts";
-import { type Rng, randomInt } from "../ports/index.ts";
+import { type Clock, type Rng, randomInt } from "../ports/index.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import { askHolders } from "./reachability.ts";
 
@@ -13,6 +13,11 @@ export interface VerifyComponents {
   readonly maps: OwnerMaps;
   readonly client: Pick<PeerClient, "have" | "getShard" | "getRange" | "silent">;
   readonly rng: Rng;
+  readonly clock: Pick<Clock, "wallMs">;
+  /** When an audit last had a leaf of a shard from this holder, if that was lately enough to count. */
+  readonly proven: {
+    lastMs(peer: PeerId, of: { ref: SegmentRef; index: number }, nowMs: number): number | undefined;
+  };
 }
 
 /** What one segment is worth, by what its holders proved or said just now. */
@@ -73,7 +78,7 @@ export async function verifySegments(
     init.signal.throwIfAborted();
     const check = must(checks.get(refKey(ref)), "check of a segment");
     const isClaimed = claimed.get(refKey(ref))?.has(index) === true;
-    let standing: Standing = isClaimed ? "claimed" : "missing";
+    let standing: Standing = isClaimed ? claim(components, ref, index, init.readData) : "missing";
     if (peer !== undefined && isClaimed && rng.float() < chance) {
       outcome.shardsChecked++;
       const shard = { ...catalog.segmentId(ref), index };
@@ -112,6 +117,18 @@ export async function verifySegments(
 }
 
 const DEFAULT_LEAF_BYTES = 16 * 1024;
+
+/** What a holder's word is worth: an audit may have had a leaf of the shard lately. Who wants every byte read takes no such proof. */
+function claim(
+  { catalog, proven, clock }: VerifyComponents,
+  ref: SegmentRef,
+  index: number,
+  readData: boolean,
+): Standing {
+  const holder = catalog.segments.get(ref)?.slots[index]?.peer;
+  if (readData || holder === undefined) return "claimed";
+  return proven.lastMs(holder, { ref, index }, clock.wallMs()) === undefined ? "claimed" : "proven";
+}
 
 function newCheck(catalog: Catalog, ref: SegmentRef): SegmentCheck {
   const record = catalog.segments.orUnknown(ref);

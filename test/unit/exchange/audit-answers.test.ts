@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { checkConviction, judgeAnswer } from "../../../src/audit/index.ts";
 import { must } from "../../../src/base/assert.ts";
+import { Fault } from "../../../src/base/fault.ts";
 import { MIB } from "../../../src/base/units.ts";
 import { signerFromSeed } from "../../../src/crypto/sign.ts";
 import { signStatement } from "../../../src/crypto/signed.ts";
 import { shardRoot } from "../../../src/erasure/index.ts";
 import { AuditAnswers } from "../../../src/exchange/index.ts";
-import type { StorePresence } from "../../../src/ports/shard-store.ts";
 import { convictionCodec } from "../../../src/wire/audit.ts";
 import { type AuditRequest, dataAnswer, shardNote } from "../../../src/wire/data.ts";
 import { descriptorCodec } from "../../../src/wire/descriptor.ts";
@@ -27,11 +27,14 @@ const shards = {
     reads++;
     return onDisk;
   },
-  presence: async (): Promise<StorePresence> =>
-    isUnplugged ? { present: false, reason: "not mounted" } : { present: true },
+};
+const disk = {
+  requirePresent: async () => {
+    if (isUnplugged) throw new Fault({ code: "DISK_FAILED", where: "shards", errno: "ENODEV" });
+  },
 };
 const holder = new AuditAnswers(
-  { shards, clock: { wallMs: () => 2000 }, signer: story.holder },
+  { shards, disk, clock: { wallMs: () => 2000 }, signer: story.holder },
   { swarm: story.swarm },
 );
 
@@ -124,6 +127,7 @@ describe("a holder that is audited", () => {
     const many = new AuditAnswers(
       {
         shards: { ...shards, stat: () => stored, read: async () => large.bytes },
+        disk,
         clock: { wallMs: () => 1 },
         signer: story.holder,
       },
