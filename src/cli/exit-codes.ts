@@ -1,5 +1,11 @@
 import { type Fault, isFault } from "../base/fault.ts";
-import type { RestoreResult, SnapshotResult, StatusResult, VerifyResult } from "../control/api.ts";
+import type {
+  RestoreResult,
+  ScrubResult,
+  SnapshotResult,
+  StatusResult,
+  VerifyResult,
+} from "../control/api.ts";
 import { DaemonFailure } from "../control/index.ts";
 
 /** What scripts may rely on; `EXIT_MEANINGS` says each in words. */
@@ -122,6 +128,11 @@ export function exitStatusOfRestore(result: RestoreResult): ExitStatus {
 /** Nothing that is on such a machine is protected any more: a script that only looks at exit statuses should see it. */
 export function exitStatusOfStatus({ standing }: StatusResult): ExitStatus {
   return standing.state === "member" || standing.state === "guest" ? EXIT.done : EXIT.belowPolicy;
+}
+
+/** Something was found, now or before, and still has to be mended; or nothing could be looked at. */
+export function exitStatusOfScrub({ corrupt, waiting, disk }: ScrubResult): ExitStatus {
+  return corrupt > 0 || waiting > 0 || disk.state === "gone" ? EXIT.belowPolicy : EXIT.done;
 }
 
 /** A corrupt shard is never `done`, even where enough others are left: somebody should see it. */

@@ -16,6 +16,8 @@ import { peersCommand } from "./commands/peers.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { removeCommand } from "./commands/remove.ts";
 import { restoreCommand } from "./commands/restore.ts";
+import { scrubCommand } from "./commands/scrub.ts";
+import { shardsCommand } from "./commands/shards.ts";
 import { siteCommand } from "./commands/site.ts";
 import { snapshotCommand } from "./commands/snapshot.ts";
 import { snapshotsCommand } from "./commands/snapshots.ts";
@@ -52,6 +54,8 @@ const COMMANDS = [
   keyCommand,
   adoptCommand,
   verifyCommand,
+  scrubCommand,
+  shardsCommand,
 ];
 
 /** Runs one command line; whatever happens is printed and becomes the exit status. */

@@ -9,12 +9,13 @@ import { systemClock, systemRng } from "../adapters/system.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
+import { DAY_MS } from "../base/units.ts";
 import { nodeHandlers } from "../control/node-handlers.ts";
 import { serveControl } from "../control/server.ts";
 import { deriveOwnerKeys } from "../crypto/index.ts";
 import { signerFromSeed } from "../crypto/sign.ts";
 import { Roster } from "../membership/index.ts";
-import { DEFAULT_SIZES, NAMESPACE, Node } from "../node/index.ts";
+import { DEFAULT_SIZES, NAMESPACE, Node, type ScrubInit } from "../node/index.ts";
 import { prefixed } from "../ports/index.ts";
 import type { DaemonOptions } from "./local-operations.ts";
 import { type HomeKeys, type HomeSettings, homePaths, readHome, writeSettings } from "./runtime-home.ts";
@@ -161,8 +162,16 @@ async function openNode(
       privileged: process.getuid?.() === 0,
       guest: settings.readOnly === true,
       ...(settings.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: settings.spoolMaxBytes }),
+      scrub: scrubInit(settings.scrub),
     },
   );
+}
+
+function scrubInit({ periodDays, diskShare }: NonNullable<HomeSettings["scrub"]> = {}): ScrubInit {
+  return {
+    ...(periodDays === undefined ? {} : { periodMs: Math.ceil(periodDays * DAY_MS) }),
+    ...(diskShare === undefined ? {} : { diskShare }),
+  };
 }
 
 async function stopped(signal: AbortSignal): Promise<void> {

@@ -28,6 +28,16 @@ const settings = z
     reserveBytes: z.int().nonnegative().exactOptional(),
     /** By default a tenth of the disk. */
     spoolMaxBytes: z.int().nonnegative().exactOptional(),
+    /** How others' shards are read again. */
+    scrub: z
+      .object({
+        /** Every byte within so many days; by default 30. */
+        periodDays: z.number().positive().max(3650).exactOptional(),
+        /** Of the disk's time, at most; by default 0.1. */
+        diskShare: z.number().min(0.001).max(1).exactOptional(),
+      })
+      .strict()
+      .exactOptional(),
   })
   .strict();
 /** `settings.json` of a home: what an operator may change while the daemon is stopped. */

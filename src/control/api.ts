@@ -2,11 +2,13 @@ import type { z } from "zod";
 import * as admin from "./admin-api.ts";
 import * as requests from "./requests.ts";
 import * as results from "./results.ts";
+import * as scrub from "./scrub-api.ts";
 
 export type * from "./admin-api.ts";
 export * from "./paths-json.ts";
 export type * from "./requests.ts";
 export * from "./results.ts";
+export type * from "./scrub-api.ts";
 
 export interface CommandContext {
   /** Aborts when the client went away or was interrupted; its reason is a `Fault` INTERRUPTED. */
@@ -19,7 +21,7 @@ export interface CommandContext {
  * Everything that can be asked of a daemon. The daemon implements it, the client offers it, so that whoever
  * uses one can be tested with the other. Each method returns its result or throws a `Fault`.
  *
- * Those that list (ls, find, diff) and `cat` are async generators: they yield entries or bytes, as slowly as
+ * Those that list (ls, find, diff, shards) and `cat` are async generators: they yield entries or bytes, as slowly as
  * the reader takes them, and return the summary. When the reader leaves, `return` is called on them.
  */
 export interface ControlHandlers {
@@ -58,6 +60,11 @@ export interface ControlHandlers {
   ): AsyncGenerator<Uint8Array, results.CatResult, void>;
   restore(request: requests.RestoreRequest, context: CommandContext): Promise<results.RestoreResult>;
   verify(request: requests.VerifyRequest, context: CommandContext): Promise<results.VerifyResult>;
+  scrub(request: scrub.ScrubRequest, context: CommandContext): Promise<scrub.ScrubResult>;
+  shards(
+    request: scrub.ShardsRequest,
+    context: CommandContext,
+  ): AsyncGenerator<scrub.ShardInfo, scrub.ShardsResult, void>;
   /** Answers at once; the daemon then stops as on SIGTERM. */
   shutdown(request: requests.EmptyRequest, context: CommandContext): Promise<results.ShutdownResult>;
 }
@@ -89,5 +96,7 @@ export const COMMANDS = {
   cat: { request: requests.catRequest, result: results.catResult },
   restore: { request: requests.restoreRequest, result: results.restoreResult },
   verify: { request: requests.verifyRequest, result: results.verifyResult },
+  scrub: { request: scrub.scrubRequest, result: scrub.scrubResult },
+  shards: { request: scrub.shardsRequest, item: scrub.shardInfo, result: scrub.shardsResult },
   shutdown: { request: requests.emptyRequest, result: results.shutdownResult },
 } as const satisfies Record<keyof ControlHandlers, CommandShape>;

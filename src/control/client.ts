@@ -59,9 +59,11 @@ export function controlClient(home: string): ControlHandlers {
     snapshots: (request, context) => once("snapshots", COMMANDS.snapshots, request, context),
     restore: (request, context) => once("restore", COMMANDS.restore, request, context),
     verify: (request, context) => once("verify", COMMANDS.verify, request, context),
+    scrub: (request, context) => once("scrub", COMMANDS.scrub, request, context),
     shutdown: (request, context) => once("shutdown", COMMANDS.shutdown, request, context),
     ls: (request, context) => many("ls", COMMANDS.ls, request, context),
     find: (request, context) => many("find", COMMANDS.find, request, context),
+    shards: (request, context) => many("shards", COMMANDS.shards, request, context),
     diff: (request, context) => many("diff", COMMANDS.diff, request, context),
     async *cat(request, context) {
       for await (const answer of answers("cat", jsonUpload(COMMANDS.cat.request, request), context)) {

@@ -25,6 +25,7 @@ import {
   survivesJson,
 } from "./node-json.ts";
 import { restoreHandler } from "./node-restore.ts";
+import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
 import { verifyHandler } from "./node-verify.ts";
 import type * as requests from "./requests.ts";
@@ -62,6 +63,8 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     cat: (request, context) => asFarAsHere(node, catHandler(node, request, context)),
     restore: (request, context) => restoreHandler(node, request, context),
     verify: (request, context) => verifyHandler(node, request, context),
+    scrub: (request, context) => scrubHandler(node, request, context),
+    shards: (request) => shardsHandler(node, request),
     async shutdown() {
       init.stop();
       return { stopping: true };
@@ -78,6 +81,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
     repository.spool.maxBytes(),
   ]);
   const disputes = await node.disputes();
+  const scrubbed = await scrubStanding(node);
   const members = roster.members();
   const alive = new Set([...ports.network.connected(), ports.network.self]);
   const { newest, protection } = standing;
@@ -148,7 +152,8 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
       maxBytes: Math.floor(spoolMax),
     },
     recoveryUses: recoveryUsesJson(node),
-    alerts: alertsOf(node, standing, disputes),
+    scrub: scrubbed.scrub,
+    alerts: [...alertsOf(node, standing, disputes), ...scrubbed.alerts],
   };
 }
 

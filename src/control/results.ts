@@ -129,7 +129,18 @@ export const statusResult = z.object({
     }),
   ),
   /** The oldest byte held here that was not re-read since, once there is a scrub. */
-  scrub: z.object({ oldestUnverifiedMs: count, corrupt: count }).optional(),
+  scrub: z
+    .object({
+      oldestUnverifiedMs: count,
+      /** Found in the round under way, or in the last one. */
+      corrupt: count,
+      /** Set aside and not held again. */
+      quarantined: count,
+      paused: z.boolean(),
+      /** `gone`: no shard is served. */
+      disk: z.enum(["serving", "gone"]),
+    })
+    .optional(),
   /** Segments waiting for repair, once there is one. */
   queue: z.object({ segments: count, worstMargin: z.int() }).optional(),
   alerts: z.array(alert),

@@ -129,10 +129,12 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("snapshots", COMMANDS.snapshots.request, handlers.snapshots);
   once("restore", COMMANDS.restore.request, handlers.restore);
   once("verify", COMMANDS.verify.request, handlers.verify);
+  once("scrub", COMMANDS.scrub.request, handlers.scrub);
   once("shutdown", COMMANDS.shutdown.request, handlers.shutdown);
   many("ls", COMMANDS.ls.request, handlers.ls, itemLines);
   many("find", COMMANDS.find.request, handlers.find, itemLines);
   many("diff", COMMANDS.diff.request, handlers.diff, itemLines);
+  many("shards", COMMANDS.shards.request, handlers.shards, itemLines);
   many("cat", COMMANDS.cat.request, handlers.cat, dataLines);
   app.post(commandPath("snapshotStdin"), { bodyLimit: Number.MAX_SAFE_INTEGER }, (request, reply) => {
     const decoded = decodeRequest(COMMANDS.snapshotStdin.request, requestInHeader(request));

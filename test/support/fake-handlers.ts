@@ -4,6 +4,7 @@ import {
   type DecisionResult,
   type EntryInfo,
   type RestoreResult,
+  type ScrubResult,
   type SnapshotResult,
   type StatusResult,
   showPath,
@@ -76,6 +77,29 @@ export function verifyResult(changes: Partial<VerifyResult> = {}): VerifyResult 
     survives: SURVIVES,
     bytesRead: 196_608,
     readData: false,
+    durationMs: 900,
+    notes: [],
+    ...changes,
+  };
+}
+
+export function scrubResult(changes: Partial<ScrubResult> = {}): ScrubResult {
+  return {
+    ran: true,
+    complete: true,
+    scanned: 412,
+    corrupt: 0,
+    quarantined: 0,
+    repaired: 0,
+    bytesRead: 3_000_000,
+    bytesMoved: 0,
+    waiting: 0,
+    bad: [],
+    paused: false,
+    disk: { state: "serving" },
+    oldestUnverifiedMs: 5000,
+    periodMs: 30 * 86_400_000,
+    roundStartedAt: TIME,
     durationMs: 900,
     notes: [],
     ...changes,
@@ -228,6 +252,19 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
     },
     restore: async () => restoreResult(),
     verify: async () => verifyResult(),
+    scrub: async () => scrubResult(),
+    async *shards() {
+      const place = { file: "/home/shards/x", offset: 0 };
+      yield {
+        ownerId: "cd".repeat(32),
+        incarnation: "ef".repeat(16),
+        number: 5,
+        index: 2,
+        bytes: 100,
+        ...place,
+      };
+      return { shards: 1, bytes: 100 };
+    },
     shutdown: async () => ({ stopping: true }),
     ...changes,
   };

@@ -114,7 +114,12 @@ function spoolLine({ spool }: StatusResult): string {
 }
 
 function scrubLine(scrub: NonNullable<StatusResult["scrub"]>): string {
-  return `oldest unverified byte ${formatDuration(scrub.oldestUnverifiedMs)} old, ${counted(scrub.corrupt, "corrupt shard")}`;
+  if (scrub.disk === "gone") return "the disk is GONE, no shard is served";
+  const state = scrub.paused ? ", paused" : "";
+  return (
+    `oldest unverified byte: ${formatDuration(scrub.oldestUnverifiedMs)}, ` +
+    `${counted(scrub.corrupt, "corrupt shard")}, ${scrub.quarantined} quarantined${state}`
+  );
 }
 
 function queueLine(queue: NonNullable<StatusResult["queue"]>): string {

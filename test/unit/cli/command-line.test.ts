@@ -13,6 +13,7 @@ import {
   restoreResult,
   SNAPSHOT_ID,
   SURVIVES,
+  scrubResult,
   snapshotResult,
   statusResult,
   TIME,
@@ -80,6 +81,8 @@ describe("everywhere", () => {
     [["recover", "--recovery-key", "-"]],
     [["init", "--site", "a", "--capacity", "much"]],
     [["status", "too", "many"]],
+    [["scrub", "--now", "--pause"]],
+    [["shards", "--owner", "somebody"]],
   ])("%j exits with 2, says so and asks nobody", async (argv) => {
     const ran = await runCairn(argv);
     expect(ran).toMatchObject({ status: 2, stdout: "", home: undefined });
@@ -392,6 +395,57 @@ describe("restore and verify", () => {
   ] as const)("a check that finds %j exits with %i", async (changes, status) => {
     const handlers: RunOptions["handlers"] = { verify: async () => verifyResult(changes) };
     expect((await runCairn(["verify", "latest"], { handlers })).status).toBe(status);
+  });
+});
+
+describe("scrub and shards", () => {
+  it.each([
+    [{}, 0],
+    [{ corrupt: 1, quarantined: 1 }, 4],
+    [{ waiting: 3 }, 4],
+    [{ disk: { state: "gone" as const, reason: "not mounted" } }, 4],
+  ])("a scrub that finds %j exits with %i", async (changes, status) => {
+    const handlers: RunOptions["handlers"] = { scrub: async () => scrubResult(changes) };
+    expect((await runCairn(["scrub", "--now"], { handlers })).status).toBe(status);
+  });
+
+  it("counts in words and in JSON, and asks for what was asked", async () => {
+    const asked: unknown[] = [];
+    const bad = { ownerId: "ab".repeat(32), incarnation: "ef".repeat(16), number: 7, index: 2, bytes: 9 };
+    const found = scrubResult({
+      corrupt: 1,
+      quarantined: 1,
+      waiting: 1,
+      bad: [{ ...bad, reason: "wrong: its root\n is another", since: TIME }],
+    });
+    const handlers: RunOptions["handlers"] = {
+      async scrub(request) {
+        asked.push(request);
+        return found;
+      },
+    };
+    const { stdout } = await runCairn(["scrub", "--now", "--accept-missing"], { handlers });
+    expect(stdout).toMatch(
+      /412 shards scanned \(2\.86 MiB\), 1 corrupt, 1 quarantined, 0 repaired, 0 B moved/,
+    );
+    expect(stdout).toContain("oldest unverified byte: 5.0 s; the bound is 30 d");
+    expect(stdout).toContain("/7/2: wrong: its root\\n is another");
+    expect(JSON.parse((await runCairn(["scrub", "--json"], { handlers })).stdout)).toEqual(found);
+    expect(asked).toEqual([
+      { action: "now", acceptMissing: true },
+      { action: "status", acceptMissing: false },
+    ]);
+  });
+
+  it("shards are listed with their place", async () => {
+    const { stdout, status } = await runCairn(["shards", "--owner", "CD"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^(cd){32}\/(ef){16}\/5\/2 {2}100 bytes {2}\/home\/shards\/x from 0\n$/);
+    const lines = (await runCairn(["shards", "--json"])).stdout.trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { number: 5, index: 2, file: "/home/shards/x", offset: 0 },
+      { type: "summary", shards: 1, bytes: 100 },
+    ]);
   });
 });
 
