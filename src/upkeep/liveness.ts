@@ -99,7 +99,8 @@ function judgeAll(before: Liveness, input: LivenessInput): ReadonlyMap<PeerId, N
     ({ peer, declaredLostMs }) => declaredLostMs === undefined && before.nodes.get(peer)?.state !== "lost",
   );
   const gone = new Set(counted.filter(({ peer }) => isGone(before.nodes.get(peer))).map(({ peer }) => peer));
-  const judge: Judge = { ...input, before, counted, dark: darkSites(counted, gone) };
+  const byPeer = new Map(counted.map((member) => [member.peer, member]));
+  const judge: Judge = { ...input, before, counted, byPeer, dark: darkSites(counted, gone) };
   const nodes = new Map(input.roster.map((member) => [member.peer, judgeNode(member, judge)]));
   return withLongAbsentLost(nodes, input);
 }
@@ -123,6 +124,7 @@ interface Judge extends LivenessInput {
   readonly before: Liveness;
   /** Members that are not lost. */
   readonly counted: readonly UpkeepMember[];
+  readonly byPeer: ReadonlyMap<PeerId, UpkeepMember>;
   readonly dark: ReadonlySet<string>;
 }
 
@@ -181,7 +183,6 @@ function agreedSilence(
   judge: Judge,
 ): number | undefined {
   const { nowMs, rules } = judge;
-  const members = new Map(judge.counted.map((member) => [member.peer, member]));
   const reports = known.reports.filter(
     ({ observer, atMs, silentSinceMs }) =>
       observer !== judge.me &&
@@ -190,7 +191,7 @@ function agreedSilence(
   );
   const silences = [{ observer: judge.me, silentSinceMs: heardMs }, ...reports].flatMap(
     ({ observer, silentSinceMs }) => {
-      const member = members.get(observer);
+      const member = judge.byPeer.get(observer);
       return member === undefined ? [] : [{ member, silentSinceMs }];
     },
   );
