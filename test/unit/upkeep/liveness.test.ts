@@ -7,6 +7,8 @@ import {
   lastHeardMs,
   type Observation,
   quorumFor,
+  REPORTS_MAX,
+  RUNS_MAX,
   resumeListening,
   wasHeardBetween,
 } from "../../../src/upkeep/index.ts";
@@ -66,16 +68,19 @@ describe("liveness", () => {
     expect(watch.state(d)).toBe("unreachable");
     watch.pass(MINUTE_MS, [b, c], [{ by: [b], of: d, sinceMs: watch.nowMs - 20 * MINUTE_MS }]);
     expect(watch.state(d)).toBe("unreachable");
-    const old: Observation = {
-      kind: "silence",
-      target: d,
-      observer: b,
-      silentSinceMs: sinceMs,
-      atMs: watch.nowMs,
+  });
+
+  test("a report counts for two hours", () => {
+    const stateAfter = (ageMs: number) => {
+      const watch = new Watcher(a, FOUR);
+      const sinceMs = watch.nowMs;
+      watch.nowMs += 5 * HOUR_MS;
+      const atMs = watch.nowMs - ageMs;
+      watch.see({ kind: "silence", target: d, observer: b, silentSinceMs: sinceMs, atMs });
+      return watch.state(d);
     };
-    watch.nowMs += LIVENESS_RULES.reportValidMs + MINUTE_MS;
-    watch.see(old);
-    expect(watch.state(d)).toBe("unreachable");
+    expect(stateAfter(LIVENESS_RULES.reportValidMs)).toBe("absent");
+    expect(stateAfter(LIVENESS_RULES.reportValidMs + 1)).toBe("unreachable");
   });
 
   test("whom this node hears is alive whatever others say", () => {
@@ -119,6 +124,10 @@ describe("liveness", () => {
     expect(watch.state(d)).toBe("draining");
     const untilMs = watch.nowMs + 3 * DAY_MS;
     watch.see(beat(d, 2, watch.nowMs, { outageUntilMs: untilMs } as Partial<Observation>));
+    expect(watch.state(d)).toBe("alive");
+    watch.nowMs += MINUTE_MS;
+    // An older one, replayed, takes nothing back.
+    watch.see(beat(d, 1, watch.nowMs, { draining: true } as Partial<Observation>));
     expect(watch.state(d)).toBe("alive");
     watch.pass(DAY_MS, [b, c]);
     expect(watch.liveness.nodes.get(d)).toMatchObject({ state: "unreachable", plannedUntilMs: untilMs });
@@ -235,4 +244,29 @@ test("what was heard when is known of the last sixteen runs", () => {
   expect(wasHeardBetween(known, goneMs, backMs)).toBe(false);
   expect(wasHeardBetween(known, goneMs - 1, backMs)).toBe(true);
   expect(wasHeardBetween(known, goneMs, backMs + HOUR_MS)).toBe(true);
+});
+
+test("runs and reports of one node are bounded, however often it comes and goes and whoever reports", () => {
+  const crowd = [...FOUR, ...membersOf([40])];
+  const watch = new Watcher(a, crowd);
+  for (let i = 0; i < RUNS_MAX + 4; i++) {
+    watch.nowMs += HOUR_MS;
+    watch.see({ kind: "contact", peer: d, atMs: watch.nowMs });
+  }
+  const { nowMs } = watch;
+  watch.see(
+    ...crowd.map(
+      ({ peer }): Observation => ({
+        kind: "silence",
+        target: d,
+        observer: peer,
+        silentSinceMs: 0,
+        atMs: nowMs,
+      }),
+    ),
+  );
+  const known = must(watch.liveness.hearings.get(d), "hearings");
+  expect(known.runs.length).toBe(RUNS_MAX);
+  expect(known.runs.at(-1)?.toMs).toBe(nowMs);
+  expect(known.reports.length).toBe(REPORTS_MAX);
 });

@@ -264,7 +264,9 @@ describe("two repairs of one slot", () => {
   const current = (...records: RepairRecord[]) => currentRepair(recordsOf(ledgerOf(records)), own);
 
   test("at once: the lower rank holds, and the map says so", () => {
-    const [low, high] = [record({ to: at(4) }), record({ to: at(5) })];
+    const hash = (byte: number) => new Uint8Array(32).fill(byte);
+    const low = record({ to: at(4), hash: hash(2) });
+    const high = record({ to: at(5), hash: hash(1) });
     const holds = must(current(high, low), "repair");
     expect(holds).toBe(low);
     const { map } = openClass(EMPTY_MAP, CLASS, PARTITIONS);

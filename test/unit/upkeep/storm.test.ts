@@ -49,6 +49,7 @@ describe("weather", () => {
       silent: { "0-0": 1, "1-0": 2 },
       is: "frozen",
     },
+    { what: "two sites, hours apart", shape: [1, 1, 1, 1, 1], silent: { "0-0": 1, "1-0": 10 }, is: "calm" },
     { what: "two nodes of larger sites", shape: [2, 2, 2], silent: { "0-0": 1, "1-0": 1 }, is: "calm" },
     {
       what: "three of thirty: not more than a tenth",
