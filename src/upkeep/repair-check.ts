@@ -224,19 +224,33 @@ function absenceFaultOf(
     .map(({ atMs }) => ageFaultOf(atMs, record, rules))
     .find((fault) => fault !== undefined);
   if (stale !== undefined) return stale;
-  if (witnesses.some((one) => one.atMs - one.silentSinceMs < rules.silenceMinMs)) return "silence-too-short";
-  return isRefuted(from, witnesses, context) ? "holder-was-heard" : undefined;
+  const silence = jointSilence(witnesses);
+  if (silence.toMs - silence.fromMs < rules.silenceMinMs) return "silence-too-short";
+  return isRefuted(from, silence, context) ? "holder-was-heard" : undefined;
+}
+
+/** The time of which all of them speak. Silences one after the other would leave none that anybody could refute. */
+function jointSilence(witnesses: readonly SilenceWitness[]): {
+  readonly fromMs: number;
+  readonly toMs: number;
+} {
+  return {
+    fromMs: Math.max(...witnesses.map(({ silentSinceMs }) => silentSinceMs)),
+    toMs: Math.min(...witnesses.map(({ atMs }) => atMs)),
+  };
 }
 
 /**
  * This node heard the holder well within the silence that all of them claim. Whoever is denounced by a few is in touch
  * with the rest, and the rest drop the record.
  */
-function isRefuted(from: PeerId, witnesses: readonly SilenceWitness[], context: RepairContext): boolean {
-  const sinceMs = Math.max(...witnesses.map(({ silentSinceMs }) => silentSinceMs));
-  const untilMs = Math.min(...witnesses.map(({ atMs }) => atMs));
-  const slack = Math.min(context.rules.clockSlackMs, (untilMs - sinceMs) / 2);
-  return context.wasHeardBetween(from, sinceMs + slack, untilMs);
+function isRefuted(
+  from: PeerId,
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+  { rules, wasHeardBetween }: RepairContext,
+): boolean {
+  const slack = Math.min(rules.clockSlackMs, (toMs - fromMs) / 2);
+  return wasHeardBetween(from, fromMs + slack, toMs);
 }
 
 /**

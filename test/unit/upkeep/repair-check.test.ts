@@ -216,6 +216,13 @@ describe("witnesses of an absence", () => {
     expect(refusal(seenBy(...Array.from({ length: 17 }, () => first)))).toBe("witnesses-too-many");
   });
 
+  test("silences one after the other, which nobody could refute, are none", () => {
+    const earlier = { ...third, silentSinceMs: NOW_MS - 30 * HOUR_MS, atMs: NOW_MS - 11 * HOUR_MS };
+    expect(refusal(seenBy(first, second, earlier))).toBe("silence-too-short");
+    const overlapping = { ...earlier, atMs: first.silentSinceMs + 30 * MINUTE_MS };
+    expect(refusal(seenBy(first, second, overlapping))).toBe("holds");
+  });
+
   test("who has heard the holder meanwhile believes none of them", () => {
     const heardAt = (heardMs: number): Partial<RepairContext> => ({
       wasHeardBetween: (peer, fromMs, toMs) => peer === from && heardMs > fromMs && heardMs <= toMs,
