@@ -46,6 +46,8 @@ export class ScrubWorld {
   readonly log: { event: string; fields: Readonly<Record<string, unknown>> }[] = [];
   /** Keys of segment numbers in the order in which they were read. */
   readonly read: number[] = [];
+  /** When each segment number was put or read last. */
+  readonly seenMs = new Map<number, number>();
   #life: Life = { isOver: false };
   shards: ShardStore = this.#open();
   watch: StoreWatch = this.#watch();
@@ -56,6 +58,7 @@ export class ScrubWorld {
       const bytes = noise(SHARD_BYTES, number);
       const { note } = noteOf(heldId(number), bytes, receivedMs);
       await this.run(this.shards.put(heldId(number), bytes, note));
+      this.seenMs.set(number, this.clock.wallMs());
     }
   }
 
@@ -84,6 +87,11 @@ export class ScrubWorld {
       const next = must(this.clock.nextWakeMs(), "somebody who sleeps");
       await this.clock.advance(Math.max(0, next - this.clock.monotonicMs()));
     }
+  }
+
+  /** Of what was not read for longest. */
+  oldestAgeMs(): number {
+    return this.clock.wallMs() - Math.min(...this.seenMs.values());
   }
 
   pass(ms: number): Promise<void> {
@@ -116,6 +124,7 @@ export class ScrubWorld {
         if (name !== "read") return Reflect.get(target, name);
         return (id: ShardId, offset: number, length: number) => {
           this.read.push(id.number);
+          this.seenMs.set(id.number, this.clock.wallMs());
           return target.read(id, offset, length);
         };
       },
