@@ -103,6 +103,14 @@ export class AuditBook {
     return found;
   }
 
+  async evidenceIds(peer: PeerId): Promise<Uint8Array[]> {
+    const from = evidencePrefix(peer);
+    const ids: Uint8Array[] = [];
+    for await (const [key] of this.#store.scan({ from, to: tableEnd(from), limit: EVIDENCE_MAX }))
+      ids.push(key.slice(from.length));
+    return ids;
+  }
+
   evidenceOp(peer: PeerId, id: Uint8Array, bytes: Uint8Array): MetaOp {
     return { type: "put", key: evidenceKey(peer, id), value: bytes };
   }

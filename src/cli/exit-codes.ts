@@ -1,5 +1,6 @@
 import { type Fault, isFault } from "../base/fault.ts";
 import type {
+  AuditResult,
   RestoreResult,
   ScrubResult,
   SnapshotResult,
@@ -133,6 +134,11 @@ export function exitStatusOfStatus({ standing }: StatusResult): ExitStatus {
 /** Something was found, now or before, and still has to be mended; or nothing could be looked at. */
 export function exitStatusOfScrub({ corrupt, waiting, disk }: ScrubResult): ExitStatus {
   return corrupt > 0 || waiting > 0 || disk.state === "gone" ? EXIT.belowPolicy : EXIT.done;
+}
+
+/** Late is not wrong: only what was missing or altered, in this round or so that its holder is still suspect. */
+export function exitStatusOfAudit({ now, corrupt, suspects }: AuditResult): ExitStatus {
+  return (now && corrupt > 0) || suspects > 0 ? EXIT.belowPolicy : EXIT.done;
 }
 
 /** A corrupt shard is never `done`, even where enough others are left: somebody should see it. */

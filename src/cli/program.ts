@@ -3,6 +3,7 @@ import { Fault } from "../base/fault.ts";
 import { DaemonFailure, faultToJson } from "../control/index.ts";
 import { adminCommand } from "./commands/admin.ts";
 import { adoptCommand } from "./commands/adopt.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { catCommand } from "./commands/cat.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { diffCommand } from "./commands/diff.ts";
@@ -56,6 +57,7 @@ const COMMANDS = [
   verifyCommand,
   scrubCommand,
   shardsCommand,
+  auditCommand,
 ];
 
 /** Runs one command line; whatever happens is printed and becomes the exit status. */

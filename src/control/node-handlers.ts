@@ -13,6 +13,7 @@ import {
 } from "../node/index.ts";
 import type { CommandContext, ControlHandlers } from "./api.ts";
 import { adminHandlers, pendingJson } from "./node-admin.ts";
+import { auditHandler, auditStanding } from "./node-audit.ts";
 import { asFarAsHere } from "./node-fenced.ts";
 import {
   alertsOf,
@@ -65,6 +66,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     verify: (request, context) => verifyHandler(node, request, context),
     scrub: (request, context) => scrubHandler(node, request, context),
     shards: (request) => shardsHandler(node, request),
+    audit: (request, context) => auditHandler(node, request, context),
     async shutdown() {
       init.stop();
       return { stopping: true };
@@ -153,6 +155,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
     },
     recoveryUses: recoveryUsesJson(node),
     scrub: scrubbed.scrub,
+    audit: auditStanding(node),
     alerts: [...alertsOf(node, standing, disputes), ...scrubbed.alerts],
   };
 }
@@ -186,6 +189,9 @@ export async function peersHandler(node: Node): Promise<results.PeersResult> {
       site: member.site,
       host: member.host,
       state,
+      ...(said.suspicion === undefined
+        ? {}
+        : { suspect: { since: iso(said.suspicion.sinceMs), reason: said.suspicion.reason } }),
       holder: member.holder,
       ...(member.holder ? {} : { awaitsConfirmation: true }),
       ...(pending.has(member.owner)

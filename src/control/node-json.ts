@@ -180,6 +180,14 @@ export function alertsOf(node: Node, standing: RepositoryStanding, disputes: Dis
       text: "The loss of a whole site is not covered: this swarm's sites make it impossible.",
     });
   }
+  const suspects = node.audits.rounds.holders().filter((peer) => node.audits.suspicion(peer) !== undefined);
+  if (suspects.length > 0) {
+    const names = suspects.map((peer) => node.roster.member(peer)?.name ?? peer).join(", ");
+    alerts.push({
+      code: "holders-suspected",
+      text: `${names}: lost or altered what they had taken; they get no new data. "cairn audit" says why.`,
+    });
+  }
   const missing = node.repository.unreadParts;
   if (missing > 0) {
     alerts.push({

@@ -143,6 +143,15 @@ export const statusResult = z.object({
     .optional(),
   /** Segments waiting for repair, once there is one. */
   queue: z.object({ segments: count, worstMargin: z.int() }).optional(),
+  /** This owner's audits of its holders. */
+  audit: z
+    .object({
+      holders: count,
+      suspects: count,
+      /** Of the holder that proved something longest ago; absent while one has proven nothing yet. */
+      oldestProven: isoTime.optional(),
+    })
+    .optional(),
   alerts: z.array(alert),
 });
 export type StatusResult = z.infer<typeof statusResult>;
@@ -153,6 +162,8 @@ export const peerInfo = z.object({
   site: z.string(),
   host: z.string().optional(),
   state: z.enum(["self", "alive", "unreachable", "suspected", "draining", "lost", "removed"]),
+  /** By this node's own audits: it gets no new data from here. */
+  suspect: z.object({ since: isoTime, reason: z.string() }).optional(),
   /** Whether it may keep shards of others. */
   holder: z.boolean(),
   /** Recovered, and no holder until an administrator confirms it. */

@@ -3,6 +3,7 @@
  * knows no socket, file or process; the daemon and the simulator give it theirs.
  */
 
+export type { HolderAudit } from "../audit/index.ts";
 export type { SnapshotEntry } from "../catalog/index.ts";
 export type { ProtectionReport } from "../exchange/index.ts";
 export type { PendingDecision } from "../membership/index.ts";
@@ -22,6 +23,7 @@ export {
   pathsOf,
 } from "./browse.ts";
 export { type Imported, importCatalog } from "./catalog-import.ts";
+export { findMember } from "./find-member.ts";
 export { type Founded, type FoundingComponents, foundSwarm, joinExisting } from "./founding.ts";
 export {
   type Identity,

@@ -1,3 +1,4 @@
+import type { Suspicion } from "../audit/index.ts";
 import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
@@ -9,7 +10,10 @@ import type { Node } from "./node.ts";
 
 export interface PeerStanding {
   readonly member: Member;
-  readonly state: "self" | "alive" | "unreachable";
+  /** `suspected` while it is connected: whether it answers counts more than what it answers. */
+  readonly state: "self" | "alive" | "unreachable" | "suspected";
+  /** Why this node gives it no new data. */
+  readonly suspicion: Suspicion | undefined;
   readonly lastSeenMs: number | undefined;
   readonly addresses: readonly string[];
   readonly capacityBytes: number;
@@ -31,6 +35,7 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
   const holdingBack = new Set(node.view.writable().heldBackBy);
   return Promise.all(
     node.roster.members().map(async (member): Promise<PeerStanding> => {
+      const suspicion = node.audits.suspicion(member.peer);
       const isSelf = member.peer === network.self;
       const status = node.view.statusOf(member.peer);
       const addresses = isSelf
@@ -38,7 +43,8 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
         : (status?.addresses ?? (await directory.addresses(member.peer)));
       return {
         member,
-        state: isSelf ? "self" : connected.has(member.peer) ? "alive" : "unreachable",
+        state: isSelf ? "self" : stateOf(connected.has(member.peer), suspicion),
+        suspicion,
         lastSeenMs: node.lastSeenMs(member.peer),
         addresses,
         capacityBytes: status?.capacityBytes ?? member.capacityBytes,
@@ -50,6 +56,11 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
       };
     }),
   );
+}
+
+function stateOf(isConnected: boolean, suspicion: Suspicion | undefined): PeerStanding["state"] {
+  if (!isConnected) return "unreachable";
+  return suspicion === undefined ? "alive" : "suspected";
 }
 
 export interface RepositoryStanding {

@@ -1,5 +1,6 @@
 import { bytePathOf } from "../../src/base/paths.ts";
 import {
+  type AuditResult,
   type ControlHandlers,
   type DecisionResult,
   type EntryInfo,
@@ -102,6 +103,29 @@ export function scrubResult(changes: Partial<ScrubResult> = {}): ScrubResult {
     roundStartedAt: TIME,
     durationMs: 900,
     notes: [],
+    ...changes,
+  };
+}
+
+export function auditResult(changes: Partial<AuditResult> = {}): AuditResult {
+  const holder = {
+    peerId: "12D3KooWQf8AL8",
+    name: "till-4",
+    asked: 32,
+    proven: 32,
+    late: 0,
+    missing: 0,
+    wrong: 0,
+  };
+  return {
+    scanned: 32,
+    corrupt: 0,
+    quarantined: 0,
+    repaired: 0,
+    bytesMoved: 524_288,
+    now: false,
+    suspects: 0,
+    holders: [{ ...holder, lastAsked: TIME, lastProven: TIME, pending: 0, evidence: [] }],
     ...changes,
   };
 }
@@ -265,6 +289,7 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       };
       return { shards: 1, bytes: 100 };
     },
+    audit: async ({ now }) => auditResult({ now }),
     shutdown: async () => ({ stopping: true }),
     ...changes,
   };

@@ -39,7 +39,12 @@ export const peersCommand: AddCommand = (program, bind) => {
       const waiting = pending.length === 0 ? "" : `\n${listing("Waiting:", pending.map(pendingLine))}`;
       const apart = apartLines(peers);
       const unmet = apart.length === 0 ? "" : `\n${listing("Cannot reach each other:", apart)}`;
-      return `${table(HEADER, rows, ["USED", "CAPACITY", "QUOTA"])}${waiting}${unmet}`;
+      const suspects = peers.flatMap(({ name, suspect }) =>
+        suspect === undefined ? [] : [`${name} since ${shortTime(suspect.since)} UTC: ${suspect.reason}`],
+      );
+      const doubts =
+        suspects.length === 0 ? "" : `\n${listing("Suspected, and given no new data:", suspects)}`;
+      return `${table(HEADER, rows, ["USED", "CAPACITY", "QUOTA"])}${waiting}${unmet}${doubts}`;
     });
     return EXIT.done;
   });

@@ -35,6 +35,8 @@ function statusText(status: StatusResult): string {
   ];
   if (status.scrub !== undefined) blocks.splice(5, 0, ["scrub", [scrubLine(status.scrub)]]);
   if (status.queue !== undefined) blocks.splice(5, 0, ["repair", [queueLine(status.queue)]]);
+  if (status.audit !== undefined && status.audit.holders > 0)
+    blocks.splice(5, 0, ["audit", [auditLine(status.audit)]]);
   blocks.unshift(...standingBlock(status));
   return blocks
     .flatMap(([name, lines]) =>
@@ -120,6 +122,14 @@ function scrubLine(scrub: NonNullable<StatusResult["scrub"]>): string {
     `oldest unverified byte: ${formatDuration(scrub.oldestUnverifiedMs)}, ` +
     `${counted(scrub.corrupt, "corrupt shard")}, ${scrub.quarantined} quarantined${state}`
   );
+}
+
+function auditLine({ holders, suspects, oldestProven }: NonNullable<StatusResult["audit"]>): string {
+  const oldest =
+    oldestProven === undefined
+      ? "not all have proven anything yet"
+      : `all proven since ${shortTime(oldestProven)} UTC`;
+  return `${counted(holders, "holder")}, ${oldest}; ${suspects} suspect`;
 }
 
 function queueLine(queue: NonNullable<StatusResult["queue"]>): string {

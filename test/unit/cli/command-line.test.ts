@@ -9,6 +9,7 @@ import type { InitReport, RecoverOptions } from "../../../src/cli/local-operatio
 import { textOfBytes } from "../../../src/cli/raw-arguments.ts";
 import type { RestoreRequest, SnapshotRequest, SnapshotStdinRequest } from "../../../src/control/api.ts";
 import {
+  auditResult,
   entry,
   restoreResult,
   SNAPSHOT_ID,
@@ -395,6 +396,16 @@ describe("restore and verify", () => {
   ] as const)("a check that finds %j exits with %i", async (changes, status) => {
     const handlers: RunOptions["handlers"] = { verify: async () => verifyResult(changes) };
     expect((await runCairn(["verify", "latest"], { handlers })).status).toBe(status);
+  });
+
+  it.each([
+    [{ now: true, corrupt: 0 }, 0],
+    [{ now: true, corrupt: 1 }, 4],
+    [{ now: false, corrupt: 1 }, 0],
+    [{ now: false, suspects: 1 }, 4],
+  ])("an audit that finds %j exits with %i", async (changes, status) => {
+    const handlers: RunOptions["handlers"] = { audit: async () => auditResult(changes) };
+    expect((await runCairn(["audit"], { handlers })).status).toBe(status);
   });
 });
 
