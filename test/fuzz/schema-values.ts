@@ -55,6 +55,10 @@ export function drawerOf(schema: z.ZodType, ingredients: Ingredients = NO_INGRED
   // A codec's input is what travels; `encode` and `decode` go from one side to the other.
   if (schema instanceof z.ZodPipe) return drawerOf(typed(schema.in), ingredients);
   if (isOptional(schema)) return drawerOf(typed(schema.def.innerType), ingredients);
+  if (schema instanceof z.ZodNullable) {
+    const inner = drawerOf(typed(schema.def.innerType), ingredients);
+    return (rng) => (rng.chance(0.3) ? null : inner(rng));
+  }
   throw new Error(`no generator for a ${schema.def.type}`);
 }
 

@@ -3,14 +3,14 @@ import { afterEach, describe, expect, it } from "vitest";
 import { checkConviction } from "../../src/audit/index.ts";
 import { must } from "../../src/base/assert.ts";
 import { Fault } from "../../src/base/fault.ts";
-import { DAY_MS } from "../../src/base/units.ts";
+import { DAY_MS, MIB } from "../../src/base/units.ts";
 import { NO_INCARNATION, signStatement } from "../../src/crypto/signed.ts";
 import { auditAnswerHash, auditStatement } from "../../src/wire/audit.ts";
 import { dataAnswer, dataRequest } from "../../src/wire/data.ts";
 import { decodeSigned, encodeSigned } from "../../src/wire/signed.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
-import { buildPlainTree } from "../support/source-tree.ts";
+import { buildPlainTree, put } from "../support/source-tree.ts";
 import { type Lie, type Machine, NINE_AT_THREE, Swarm } from "../support/swarm.ts";
 
 // Owners that make holders prove what they hold, over simulated networks and disks.
@@ -132,6 +132,11 @@ describe("an audit of honest holders", () => {
 describe("a holder that throws shards away", () => {
   it("is found, convicted by its own signatures, gets no new data, and what it lost does not count", async () => {
     await begin();
+    // As many segments as go round all rows of a class: the holder is in some of them, and they stay in use.
+    const profile = { k: 2, m: 2 };
+    const wide = scratch();
+    put(wide, "first", swarm.rng.bytes(3 * MIB));
+    await swarm.clock.during(owner.snapshot([wide], { profile }));
     const holder = await aHolder();
     const held = await heldBy(holder);
     for (const { id } of await holder.node.ports.shards.list(undefined, 10_000))
@@ -151,7 +156,9 @@ describe("a holder that throws shards away", () => {
     expect(owner.logged("holder-convicted")[0]?.fields).toMatchObject({ peer: holder.peer, kind: "denied" });
     expect(owner.node.view.nodes().find(({ peer }) => peer === holder.peer)?.suspected).toBe(true);
     await swarm.clock.jump(1000);
-    await swarm.clock.during(owner.snapshot([source, buildPlainTree(join(scratch(), "more"), swarm.rng)]));
+    put(wide, "second", swarm.rng.bytes(3 * MIB));
+    const made = await swarm.clock.during(owner.snapshot([wide, source], { profile }));
+    expect(made.segments).toBeGreaterThan(32);
     expect(await heldBy(holder)).toEqual([]);
     await expectRestores();
   });
