@@ -110,8 +110,8 @@ export interface RecoverReport {
     readonly segments: number;
   };
   readonly readOnly: boolean;
-  /** `asked`: by --read-only; `majority`: too few of the pool answered. */
-  readonly readOnlyBecause?: "asked" | "majority";
+  /** `asked`: by --read-only; `majority`: too few of the pool answered; `lines`: two unrelated states, and no word on which is the owner's. */
+  readonly readOnlyBecause?: "asked" | "majority" | "lines";
   /** Plain sentences, such as snapshots of an older head that this one drops. */
   readonly warnings: readonly string[];
   readonly bytesFetched: number;

@@ -103,7 +103,11 @@ export async function recoverInto(
       ...findings,
       readOnly,
       ...(readOnlyBecause === undefined ? {} : { readOnlyBecause }),
-      warnings: [...belowMajority(pool, head, readOnlyBecause), ...findings.warnings],
+      warnings: [
+        ...belowMajority(pool, head, readOnlyBecause),
+        ...contested(head, readOnlyBecause),
+        ...findings.warnings,
+      ],
       bytesFetched: imported.bytesFetched,
     },
   };
@@ -180,8 +184,8 @@ async function lookOnly(
 type ReadOnlyBecause = RecoverReport["readOnlyBecause"];
 
 /**
- * The newest by the rules, or the one asked for. Where too few of the pool answered to know which is the newest, this
- * home only looks and restores, unless somebody took the decision with `--accept-head`.
+ * The newest by the rules, or the one asked for. Where too few of the pool answered to know which is the newest, or two
+ * lines of lives stand side by side, this home only looks and restores, unless somebody took the decision by naming one.
  */
 function chooseHead(
   pool: PoolFindings,
@@ -196,8 +200,10 @@ function chooseHead(
     throw new Fault({ code: "REPOSITORY_NOT_FOUND", owner: recovery.slot.owner, asked, answered });
   }
   if (options.readOnly) return { head, readOnlyBecause: "asked" };
-  const isDecided = options.acceptHead !== undefined || hasMajority(pool);
-  return { head, readOnlyBecause: isDecided ? undefined : "majority" };
+  if (options.acceptHead !== undefined) return { head, readOnlyBecause: undefined };
+  if (!hasMajority(pool)) return { head, readOnlyBecause: "majority" };
+  const isOpen = named === undefined && recovery.isContested(head, pool.heads);
+  return { head, readOnlyBecause: isOpen ? "lines" : undefined };
 }
 
 function hasMajority({ pool }: PoolFindings): boolean {
@@ -214,5 +220,14 @@ function belowMajority(pool: PoolFindings, head: FoundHead, because: ReadOnlyBec
     found,
     "So this home only looks and restores, and the old machine is not fenced. To go on here, remove this home and " +
       `recover again when more of them are back, or with --accept-head ${shown}.`,
+  ];
+}
+
+function contested(head: FoundHead, because: ReadOnlyBecause): string[] {
+  if (because !== "lines") return [];
+  return [
+    "There are two states of this repository that know nothing of each other, as when somebody else signs with its key. " +
+      "So this home only looks and restores, and the old machine is not fenced. To go on from one of them, look at both " +
+      `(--read-only --head ID), remove this home and recover again with --accept-head ${head.id.slice(0, 12)} or the other.`,
   ];
 }

@@ -22,7 +22,7 @@ import { type HeadPayload, headPayload, mapBody } from "../wire/head.ts";
 import { type RecoverAnswer, type RecoverRequest, recoverAnswer, recoverRequest } from "../wire/recover.ts";
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
 import { within } from "./deadline.ts";
-import type { OlderHead } from "./older-heads.ts";
+import { isSameLine, type OlderHead } from "./older-heads.ts";
 import { type FoundHead, newestMaps, rankHeads } from "./recovery-heads.ts";
 import { LifeRecords } from "./recovery-lives.ts";
 import { type Inquired, Inquiry } from "./recovery-pool.ts";
@@ -230,6 +230,16 @@ export class Recovery {
         return [];
       }
     });
+  }
+
+  /**
+   * Whether another line of lives stands beside this head, and the recovery key has certified neither: which of them is the
+   * owner's, and which a thief's of its key, nobody here can tell.
+   */
+  isContested(head: FoundHead, heads: readonly FoundHead[]): boolean {
+    if (head.isCertified) return false;
+    const { incarnations } = this.open(head);
+    return this.olderThan(head, heads).some(({ payload }) => !isSameLine(payload.incarnations, incarnations));
   }
 
   newIncarnation(): Incarnation {

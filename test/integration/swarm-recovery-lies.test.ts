@@ -3,9 +3,11 @@ import { expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import { toHex } from "../../src/base/bytes.ts";
 import { swarmIdOf } from "../../src/base/ids.ts";
+import { BOX_RANDOM_BYTES, sealBox } from "../../src/crypto/box.ts";
 import { signStatement } from "../../src/crypto/signed.ts";
+import { headContext } from "../../src/exchange/index.ts";
 import { forksOf } from "../../src/node/index.ts";
-import { headBody } from "../../src/wire/head.ts";
+import { headBody, headPayload } from "../../src/wire/head.ts";
 import { decodeSigned, encodeSigned } from "../../src/wire/signed.ts";
 import { letLie } from "../support/liars.ts";
 import { beginRecovery, recoverOnto } from "../support/recover.ts";
@@ -252,6 +254,32 @@ it("an empty head signed by a thief of the owner's key takes no snapshot off the
   expect(again.imported.rescued).toEqual([]);
   expect((await third.node.repository.snapshots()).length).toBe(4);
   await expectRestores(swarm, third, second);
+  await swarm.stop();
+});
+
+it("a head of invented lives, signed by a thief of the owner's key, leaves it open which is the owner's", async () => {
+  const { swarm, owner } = await swarmWithTwoSnapshots();
+  owner.crash();
+  const before = await begin(swarm, owner, swarm.member(5));
+  const real = must(before.pool.heads[0], "head");
+  expect(before.recovery.isContested(real, before.pool.heads)).toBe(false);
+  const { metadataKey, signer, owner: id } = owner.identity.keys;
+  const life = before.recovery.newIncarnation();
+  const payload = headPayload.encode({ ...before.recovery.open(real), incarnations: [life] });
+  const body = headBody.encode({
+    ...real.body,
+    payload: sealBox(metadataKey, payload, headContext(id), swarm.rng.bytes(BOX_RANDOM_BYTES)),
+  });
+  const { type, swarm: of, epoch } = real.signed;
+  const stolen = signStatement({ type, swarm: of, incarnation: life, epoch: epoch + 5, body }, signer);
+  letLie(swarm.member(6), {
+    data: (_, answer) =>
+      answer.t === "records" ? { ...answer, records: [...answer.records, encodeSigned(stolen)] } : answer,
+  });
+  const { recovery, pool } = await begin(swarm, owner, swarm.member(5));
+  const first = must(pool.heads[0], "head");
+  expect(first.signed.incarnation).toBe(life);
+  expect(recovery.isContested(first, pool.heads)).toBe(true);
   await swarm.stop();
 });
 

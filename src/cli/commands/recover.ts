@@ -53,7 +53,8 @@ export const recoverCommand: AddCommand = (program, bind) => {
     });
     await session.result({ type: "summary", ...report }, () => recoverText(report));
     if (!session.json) for (const warning of report.warnings) session.note(`Warning: ${printable(warning)}`);
-    return report.readOnlyBecause === "majority" ? EXIT.belowPolicy : EXIT.done;
+    const isUndecided = report.readOnlyBecause !== undefined && report.readOnlyBecause !== "asked";
+    return isUndecided ? EXIT.belowPolicy : EXIT.done;
   });
   return command;
 };
