@@ -7,8 +7,8 @@ import type { IngestJob, IngestKeys, IngestPiece, IngestResult } from "../ports/
 import type { FileOpener, FileStat, OpenFile } from "../ports/file-tree.ts";
 import { prepareChunk } from "./prepare.ts";
 
-/** How much of a file one job reads: enough for two of the longest chunks, little enough to hold several. */
-export const WINDOW_BYTES = 8 * MIB;
+/** How much of a file one job reads: more than the longest chunk, little enough to hold several. */
+export const WINDOW_BYTES = 6 * MIB;
 
 /** A file of alternating blocks and holes would otherwise make thousands of pieces of one window. */
 const WINDOW_PIECES_MAX = 1024;

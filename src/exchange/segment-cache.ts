@@ -16,6 +16,11 @@ export function blockKey(shard: number, block: number): number {
   return shard * BLOCKS_PER_SHARD_MAX + block;
 }
 
+/** Nothing of it is read yet. */
+export function emptySegment(descriptor: Descriptor): PartialSegment {
+  return { descriptor, bytes: new Uint8Array(descriptor.segmentBytes), blocks: new Set() };
+}
+
 /**
  * The segments that were last read in ranges: trees lie close together, so the next page is often in a block that is
  * here already. Bounded; the one not used for longest goes first.
@@ -41,7 +46,7 @@ export class SegmentCache {
   open(key: string, descriptor: Descriptor): PartialSegment {
     const known = this.get(key);
     if (known !== undefined) return known;
-    const entry = { descriptor, bytes: new Uint8Array(descriptor.segmentBytes), blocks: new Set<number>() };
+    const entry = emptySegment(descriptor);
     this.#entries.set(key, entry);
     this.#bytes += entry.bytes.length;
     for (const [oldest, { bytes }] of this.#entries) {

@@ -14,9 +14,7 @@ export class GarbageCollection {
   #bytes = 0;
 
   constructor() {
-    setFlagsFromString("--expose-gc");
-    const collect: unknown = runInNewContext("gc");
-    this.#collect = typeof collect === "function" ? () => void collect() : () => {};
+    this.#collect = garbageCollector();
   }
 
   handled(bytes: number): void {
@@ -25,4 +23,11 @@ export class GarbageCollection {
     this.#bytes = 0;
     this.#collect();
   }
+}
+
+/** Collects all garbage of this thread's JavaScript heap, at once. */
+export function garbageCollector(): () => void {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  return typeof collect === "function" ? () => void collect() : () => {};
 }
