@@ -95,8 +95,8 @@ async function prepare(
 
 /**
  * What was restored stays until the end: ext4 does not use an inode again for up to five minutes after it was freed, and
- * searches past all of them for each new file. Restoring 50,000 files right after 50,000 others were deleted took 30
- * seconds in the kernel instead of 5, whoever restored.
+ * searches past all of them for each new file. Restoring 50,000 files right after 50,000 others were deleted takes several
+ * times as long, in the kernel, whoever restores.
  */
 class MainJob {
   readonly #swarm: DaemonSwarm;
