@@ -11,7 +11,7 @@ import {
   type ConvictionRecord,
   convictionCodec,
 } from "../wire/audit.ts";
-import { receiptBody } from "../wire/data.ts";
+import { readReceipt } from "../wire/receipt.ts";
 import { decodeSigned } from "../wire/signed.ts";
 
 /** What a piece of evidence proves. */
@@ -81,17 +81,8 @@ function requireReceipt(
 ): void {
   const { swarm, signer, statement, shard, item } = against;
   if (item.found !== null) throw proves("the holder did not say that it has not got the shard");
-  const signed = decodeSigned(bytes);
-  checkSigned(signed, { type: "receipt", swarm, signer });
-  const receipt = receiptBody.decode(signed.body);
-  const same =
-    receipt.owner === shard.owner &&
-    receipt.incarnation === shard.incarnation &&
-    receipt.number === shard.number &&
-    receipt.index === shard.index &&
-    receipt.timeMs === signed.epoch &&
-    equalBytes(receipt.root, item.asked.root);
-  if (!same) throw proves("the receipt is for another shard");
+  const receipt = readReceipt(bytes, swarm, peerIdOf(signer), shard, item.asked.root);
+  if (receipt === undefined) throw proves("the receipt is for another shard");
   // Both times are the holder's own: what it said before it had the shard is no contradiction.
   if (receipt.timeMs > statement.timeMs) throw proves("the receipt is younger than the statement");
 }

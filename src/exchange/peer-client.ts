@@ -22,9 +22,9 @@ import {
   dataAnswer,
   dataRequest,
   keptBody,
-  receiptBody,
 } from "../wire/data.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
+import { readReceipt } from "../wire/receipt.ts";
 import { decodeSigned } from "../wire/signed.ts";
 import type { Fence } from "./fence.ts";
 import { SilentPeers } from "./silent-peers.ts";
@@ -93,18 +93,10 @@ export class PeerClient {
     const root = must(readDescriptor(descriptor, this.#swarm).roots[shard.index], "root of our own shard");
     const request: DataRequest = { t: "put", v: 1, index: shard.index, descriptor };
     const { answer } = await this.#ask(peer, request, body, "receipt", { owner: shard.owner, shard }, signal);
-    const signed = decodeSigned(answer.receipt);
-    checkSigned(signed, { type: "receipt", swarm: this.#swarm, signer: publicKeyOfPeer(peer) });
-    const receipt = receiptBody.decode(signed.body);
-    const same =
-      receipt.owner === shard.owner &&
-      receipt.incarnation === shard.incarnation &&
-      receipt.number === shard.number &&
-      receipt.index === shard.index &&
-      receipt.timeMs === signed.epoch &&
-      equalBytes(receipt.root, root);
-    if (!same) throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "a receipt for another shard" });
-    return { peer, timeMs: receipt.timeMs, signature: signed.signature };
+    const receipt = readReceipt(answer.receipt, this.#swarm, peer, shard, root);
+    if (receipt === undefined)
+      throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "a receipt for another shard" });
+    return { peer, ...receipt };
   }
 
   /** The whole shard, its root checked. Without `known` the descriptor that came along is used, if its owner signed it. */
