@@ -20,6 +20,7 @@ const CORE_FOLDERS = [
   "restore",
   "audit",
   "scrub",
+  "repair",
   "node",
 ] as const;
 
@@ -42,6 +43,19 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   restore: ["base", "ports", "chunking", "crypto", "segments", "catalog", "exchange", "placement", "wire"],
   audit: ["base", "ports", "crypto", "erasure", "wire", "catalog", "exchange"],
   scrub: ["base", "ports", "crypto", "erasure", "placement", "wire", "catalog", "membership", "exchange"],
+  repair: [
+    "base",
+    "ports",
+    "crypto",
+    "erasure",
+    "placement",
+    "upkeep",
+    "wire",
+    "catalog",
+    "membership",
+    "exchange",
+    "audit",
+  ],
   node: CORE_FOLDERS,
   adapters: ["base", "ports", "wire"],
   control: ["base"],

@@ -1,0 +1,9 @@
+/**
+ * Shards made anew from others, without keys: what the signed descriptor of a segment says is enough.
+ *
+ * Invariant: no byte is put anywhere before it has the root that the segment's owner signed for it, and a shard counts as
+ * placed when its new holder's receipt is here. Who acts twice, or dies half-way, leaves surplus shards and no other harm.
+ *
+ * It does not decide what is repaired, by whom or when: upkeep does.
+ */
+export * from "./rebuild.ts";
