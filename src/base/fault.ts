@@ -35,7 +35,8 @@ export type FaultDetail =
   | { code: "TARGET_UNSAFE"; path: string; reason: string }
   | { code: "TARGET_FAILED"; path: string; errno: string }
   // who may
-  | { code: "NOT_A_MEMBER"; peer?: PeerId }
+  /** `displacedBy`: the node for which the same use of a token was taken, and which counts. */
+  | { code: "NOT_A_MEMBER"; peer?: PeerId; displacedBy?: PeerId }
   | { code: "NOT_ALLOWED"; reason: string }
   | { code: "ADMINISTRATORS_FORKED"; number: number }
   | { code: "TOKEN_INVALID"; reason: string }
@@ -143,6 +144,8 @@ export function describeFault(detail: FaultDetail): string {
     case "TARGET_FAILED":
       return `"${detail.path}" could not be written (${detail.errno}).`;
     case "NOT_A_MEMBER":
+      if (detail.displacedBy !== undefined)
+        return `This node is not a member of the swarm: its token was also used for ${detail.displacedBy}, which counts. "cairn adopt TOKEN" takes a new token.`;
       return detail.peer === undefined
         ? "This node is not a member of the swarm."
         : `${detail.peer} is not a member of this swarm.`;

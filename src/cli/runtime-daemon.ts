@@ -14,10 +14,11 @@ import { nodeHandlers } from "../control/node-handlers.ts";
 import { serveControl } from "../control/server.ts";
 import { deriveOwnerKeys } from "../crypto/index.ts";
 import { signerFromSeed } from "../crypto/sign.ts";
-import { Roster } from "../membership/index.ts";
+import { FORMAT_VERSIONS, Roster } from "../membership/index.ts";
 import { DEFAULT_SIZES, NAMESPACE, Node, type ScrubInit } from "../node/index.ts";
 import { prefixed } from "../ports/index.ts";
 import type { DaemonOptions } from "./local-operations.ts";
+import { formatVersions } from "./runtime-formats.ts";
 import { type HomeKeys, type HomeSettings, homePaths, readHome, writeSettings } from "./runtime-home.ts";
 import { chooseListen } from "./runtime-listen.ts";
 import { type DaemonNetwork, guestNetwork, memberNetwork } from "./runtime-network.ts";
@@ -136,6 +137,8 @@ async function openNode(
   const { network, directory } = ends;
   const spool = await openFileSpool({ directory: homePaths(home).spool });
   const { administratorSeed } = keys;
+  const formats = formatVersions(process.env);
+  if (formats !== FORMAT_VERSIONS) log.warn("formats-rehearsed", { ...formats });
   return Node.open(
     {
       clock: systemClock,
@@ -159,6 +162,7 @@ async function openNode(
       sizes: DEFAULT_SIZES,
       host: settings.host,
       program: `cairn ${programVersion()}`,
+      formats,
       privileged: process.getuid?.() === 0,
       guest: settings.readOnly === true,
       ...(settings.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: settings.spoolMaxBytes }),

@@ -10,8 +10,10 @@ import type { RemovalEntry, Roster } from "../membership/index.ts";
  */
 export type NodeStanding =
   | { readonly state: "member" | "guest" | "unlisted" }
+  /** `by`: the node for which the same use of its token counts. */
+  | { readonly state: "unlisted"; readonly sinceMs: number; readonly by: PeerId }
   | {
-      readonly state: "fenced" | "removed" | "unlisted";
+      readonly state: "fenced" | "removed";
       /** The date of what ended it. */
       readonly sinceMs: number;
       /** The peer id of the node that took its place, or the public key of the administrator who signed. */
@@ -76,7 +78,10 @@ export function faultOfStanding(standing: NodeStanding, owner: OwnerId): Fault |
     case "removed":
       return new Fault({ code: "REMOVED", owner });
     case "unlisted":
-      return new Fault({ code: "NOT_A_MEMBER" });
+      return new Fault({
+        code: "NOT_A_MEMBER",
+        ...("by" in standing ? { displacedBy: standing.by } : {}),
+      });
   }
 }
 

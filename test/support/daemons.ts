@@ -91,7 +91,10 @@ export class TestNode {
   }
 
   /** Starts the daemon and waits until it is ready. Throws with what it said when it ends before. */
-  async start(args: readonly string[] = [], options: { under?: readonly string[] } = {}): Promise<void> {
+  async start(
+    args: readonly string[] = [],
+    options: { under?: readonly string[]; environment?: Readonly<Record<string, string>> } = {},
+  ): Promise<void> {
     const [program, ...argv] = [...(options.under ?? []), LAUNCHER, "--home", this.home, "daemon", ...args];
     const child = spawn(must(program, "program"), argv, {
       cwd: "/",
@@ -99,6 +102,7 @@ export class TestNode {
         PATH: must(process.env["PATH"], "PATH"),
         HOME: "/nonexistent",
         NODE_COMPILE_CACHE: "/tmp/cairn-test-compile-cache",
+        ...options.environment,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -287,9 +291,9 @@ export class DaemonSwarm {
   }
 
   /** One more member; its daemon is not started. */
-  async join(site: string, options: { capacity?: string } = {}): Promise<TestNode> {
+  async join(site: string, options: { capacity?: string; token?: string } = {}): Promise<TestNode> {
     const name = `n${this.nodes.length}`;
-    const token = await this.node(0).invite(site);
+    const token = options.token ?? (await this.node(0).invite(site));
     const node = await TestNode.make({ home: join(this.directory, name), name, site, ...options }, token);
     this.nodes.push(node);
     return node;

@@ -1,7 +1,11 @@
-import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync, writeSync } from "node:fs";
 import { join, sep } from "node:path";
+import { decodeTrailer, FOOTER_BYTES, trailerBytes } from "../../src/adapters/store/shard-codec.ts";
 import { parseShardFile, QUARANTINE_DIRECTORY } from "../../src/adapters/store/shard-layout.ts";
-import type { ShardId } from "../../src/base/ids.ts";
+import { must } from "../../src/base/assert.ts";
+import type { ShardId, SwarmId } from "../../src/base/ids.ts";
+import { shardNote } from "../../src/wire/data.ts";
+import { readDescriptor } from "../../src/wire/descriptor.ts";
 import type { TestNode } from "./daemons.ts";
 
 export interface HeldShard {
@@ -44,4 +48,12 @@ export function flipByte(path: string, position: number): void {
   } finally {
     closeSync(file);
   }
+}
+
+/** The format version of the descriptor that lies beside a shard. */
+export function descriptorVersion({ path, id }: HeldShard, swarm: SwarmId): number {
+  const file = readFileSync(path);
+  const trailer = file.subarray(-must(trailerBytes(file.subarray(-FOOTER_BYTES), file.length), "trailer"));
+  const { note } = must(decodeTrailer(trailer, id), "trailer of this shard");
+  return readDescriptor(shardNote.decode(note).descriptor, swarm).v;
 }
