@@ -1,6 +1,7 @@
 import { type PeerId, PUBLIC_KEY_BYTES, peerIdOf, publicKeyOfPeer } from "../base/ids.ts";
 import { DAY_MS } from "../base/units.ts";
 import type { MetaOp, MetaStore } from "../ports/index.ts";
+import { CONVICTING_DENIALS } from "../wire/trust.ts";
 import { ProvenShards } from "./proven.ts";
 import {
   DENIALS_MAX,
@@ -22,7 +23,7 @@ export const EVIDENCE_MAX = 16;
  * So many shards denied within a day make a holder suspect. One or two are a disk that grew bad spots, which costs those
  * shards and not the holder.
  */
-export const SUSPECT_AFTER_DENIALS = 3;
+export const SUSPECT_AFTER_DENIALS = CONVICTING_DENIALS;
 const DENIALS_WITHIN_MS = DAY_MS;
 
 /**
@@ -33,6 +34,7 @@ export class AuditBook {
   readonly proven: ProvenShards;
   readonly #store: MetaStore;
   readonly #holders = new Map<PeerId, HolderRecord>();
+  readonly #listeners = new Set<(peer: PeerId) => void>();
   #cursor: PeerId | undefined;
 
   private constructor(store: MetaStore, proven: ProvenShards) {
@@ -69,8 +71,15 @@ export class AuditBook {
     return this.#cursor;
   }
 
+  /** Called once it is on disk that a peer is suspect, or is no more. Returns how to stop. */
+  onSuspicion(listener: (peer: PeerId) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
   /** Synced when it resolves. */
   async write(peer: PeerId, record: HolderRecord, ops: readonly MetaOp[] = []): Promise<void> {
+    const wasSuspect = this.suspicion(peer) !== undefined;
     this.#holders.set(peer, record);
     this.#cursor = peer;
     const value = holderRecordCodec.encode({ v: 1, ...record });
@@ -82,6 +91,7 @@ export class AuditBook {
       ],
       { sync: true },
     );
+    if (wasSuspect !== (record.suspicion !== undefined)) this.#told(peer);
   }
 
   /** Takes a suspicion back; what was proved stays on disk. Whether there was one. */
@@ -91,6 +101,7 @@ export class AuditBook {
     const value = holderRecordCodec.encode({ v: 1, ...record, deniedMs: [] });
     this.#holders.set(peer, { ...record, deniedMs: [] });
     await this.#store.write([{ type: "put", key: holderKey(peer), value }], { sync: true });
+    this.#told(peer);
     return true;
   }
 
@@ -109,6 +120,10 @@ export class AuditBook {
     for await (const [key] of this.#store.scan({ from, to: tableEnd(from), limit: EVIDENCE_MAX }))
       ids.push(key.slice(from.length));
     return ids;
+  }
+
+  #told(peer: PeerId): void {
+    for (const listener of [...this.#listeners]) listener(peer);
   }
 
   evidenceOp(peer: PeerId, id: Uint8Array, bytes: Uint8Array): MetaOp {

@@ -1,7 +1,7 @@
 import { must } from "../base/assert.ts";
 import { fromHex } from "../base/bytes.ts";
 import { isFault } from "../base/fault.ts";
-import { type OwnerId, type PeerId, publicKeyOfPeer, type SwarmId } from "../base/ids.ts";
+import { type OwnerId, type PeerId, publicKeyOfPeer, type SwarmId, shardKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Catalog, SegmentRef, ShardSlot } from "../catalog/index.ts";
 import { NO_INCARNATION } from "../crypto/signed.ts";
@@ -112,14 +112,18 @@ async function keepEvidence(
 ): Promise<{ ops: MetaOp[]; firstId: Uint8Array | undefined }> {
   const ops: MetaOp[] = [];
   if (lost.length === 0) return { ops, firstId: undefined };
-  const room = EVIDENCE_MAX - (await book.evidence(peer)).length;
+  const kept = await book.evidence(peer);
+  const room = EVIDENCE_MAX - kept.length;
+  // One piece for each shard: it takes several shards denied to convict.
+  const shown = new Set(kept.map((bytes) => placeOf(checkConviction(bytes, swarm))));
   let firstId: Uint8Array | undefined;
   for (const finding of lost) {
     const proof = proofOf(finding, { swarm, peer, owner: catalog.owner });
     if (ops.length >= room || proof === undefined) continue;
     const bytes = encodeConviction({ statement, position: finding.position, proof });
     const conviction = convictionOf(bytes, swarm);
-    if (conviction === undefined) continue;
+    if (conviction === undefined || shown.has(placeOf(conviction))) continue;
+    shown.add(placeOf(conviction));
     const id = must(fromHex(conviction.id), "id of a conviction");
     firstId ??= id;
     ops.push(book.evidenceOp(peer, id, bytes));
@@ -128,6 +132,10 @@ async function keepEvidence(
     log.error("holder-convicted", { peer, kind, ...segment, evidence: conviction.id });
   }
   return { ops, firstId };
+}
+
+function placeOf({ kind, shard }: Conviction): string {
+  return `${kind}/${shardKey(shard)}`;
 }
 
 function proofOf(

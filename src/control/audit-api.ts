@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { trustInfo } from "./trust-api.ts";
 
 const count = z.int().nonnegative();
 const isoTime = z.string();
@@ -32,8 +33,10 @@ export const auditedHolder = z.object({
   pending: count,
   /** Why the last audit was not answered. */
   problem: z.string().optional(),
-  /** It gets no new data. */
+  /** It gets no new data, and what it has counts as absent. */
   suspect: z.object({ since: isoTime, reason: z.string() }).optional(),
+  /** How far it is believed and who says so; absent where nobody says anything. */
+  trust: trustInfo.optional(),
   /** Ids of convictions kept: proof, by its own signatures, that it lost or altered a shard. */
   evidence: z.array(z.string()),
 });
@@ -52,7 +55,9 @@ export const auditResult = z.object({
   now: z.boolean(),
   suspects: count,
   holders: z.array(auditedHolder).max(HOLDERS_MAX),
-  /** With `clear`: whether it was suspect. */
+  /** With `clear`: whether this node's own audits had made it suspect. */
   cleared: z.boolean().optional(),
+  /** With `clear`: whether this node's administrator has told the swarm so. */
+  clearedForAll: z.boolean().optional(),
 });
 export type AuditResult = z.infer<typeof auditResult>;

@@ -1,9 +1,10 @@
 import { toHex } from "../base/bytes.ts";
 import type { PeerId } from "../base/ids.ts";
-import { findMember, type HolderAudit, type Node } from "../node/index.ts";
+import { type Cleared, findMember, type HolderAudit, type Node } from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
 import type { AuditedHolder, AuditRequest, AuditResult } from "./audit-api.ts";
 import { iso } from "./node-json.ts";
+import { trustOf } from "./node-trust.ts";
 import type * as results from "./results.ts";
 
 export async function auditHandler(
@@ -12,7 +13,7 @@ export async function auditHandler(
   context: CommandContext,
 ): Promise<AuditResult> {
   const { audits } = node;
-  const cleared = clear === undefined ? undefined : await audits.clear(findMember(node.roster, clear).peer);
+  const cleared = clear === undefined ? undefined : await clearPeer(node, clear);
   if (now) node.requireUnfenced();
   const round = now
     ? await audits.rounds.now(context.signal, (done, total) =>
@@ -20,7 +21,11 @@ export async function auditHandler(
       )
     : undefined;
   const ofRound = round === undefined ? undefined : new Map(round.map((audit) => [audit.peer, audit]));
-  const peers = new Set<PeerId>([...audits.rounds.holders(), ...audits.book.holders().keys()]);
+  const peers = new Set<PeerId>([
+    ...audits.rounds.holders(),
+    ...audits.book.holders().keys(),
+    ...audits.trust.peers(),
+  ]);
   const holders = await Promise.all([...peers].map((peer) => holderJson(node, peer, ofRound)));
   const sum = (of: (holder: AuditedHolder) => number): number =>
     holders.reduce((total, one) => total + of(one), 0);
@@ -33,8 +38,14 @@ export async function auditHandler(
     now,
     suspects: holders.filter(({ suspect }) => suspect !== undefined).length,
     holders,
-    ...(cleared === undefined ? {} : { cleared }),
+    ...(cleared === undefined ? {} : { cleared: cleared.own, clearedForAll: cleared.bySwarm }),
   };
+}
+
+function clearPeer(node: Node, asked: string): Promise<Cleared> {
+  const { peer } = findMember(node.roster, asked);
+  const mayDecide = node.administrators.includesThisNode && !node.isFenced;
+  return node.audits.clear(peer, mayDecide ? node.administrators.key() : undefined);
 }
 
 export function auditStanding({ audits }: Node): results.StatusResult["audit"] {
@@ -43,7 +54,8 @@ export function auditStanding({ audits }: Node): results.StatusResult["audit"] {
   const oldestMs = Math.min(...provenMs);
   return {
     holders: holders.length,
-    suspects: holders.filter((peer) => audits.suspicion(peer) !== undefined).length,
+    suspects: holders.filter((peer) => audits.trust.of(peer).kind === "suspect").length,
+    doubted: audits.trust.peers().filter((peer) => audits.trust.of(peer).kind === "doubted").length,
     ...(holders.length === 0 || oldestMs === 0 ? {} : { oldestProven: iso(oldestMs) }),
   };
 }
@@ -59,7 +71,8 @@ async function holderJson(
   const record = book.holder(peer);
   const { asked, proven, late, denied, wrong } =
     ofRound === undefined ? record : (ofRound.get(peer) ?? NOT_ASKED);
-  const { lastAskedMs, lastProvenMs, problem, suspicion, pending } = record;
+  const { lastAskedMs, lastProvenMs, problem, pending } = record;
+  const trust = node.audits.trust.of(peer);
   const name = node.roster.member(peer)?.name;
   return {
     peerId: peer,
@@ -69,9 +82,8 @@ async function holderJson(
     ...(lastProvenMs === undefined ? {} : { lastProven: iso(lastProvenMs) }),
     pending: pending?.challenges.length ?? 0,
     ...(problem === undefined ? {} : { problem }),
-    ...(suspicion === undefined
-      ? {}
-      : { suspect: { since: iso(suspicion.sinceMs), reason: suspicion.reason } }),
+    ...(trust.kind === "suspect" ? { suspect: { since: iso(trust.sinceMs), reason: trust.reason } } : {}),
+    ...trustOf(node, peer),
     evidence: (await book.evidenceIds(peer)).map(toHex),
   };
 }

@@ -28,6 +28,7 @@ import {
 import { restoreHandler } from "./node-restore.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
+import { trustOf } from "./node-trust.ts";
 import { verifyHandler } from "./node-verify.ts";
 import type * as requests from "./requests.ts";
 import type * as results from "./results.ts";
@@ -189,9 +190,10 @@ export async function peersHandler(node: Node): Promise<results.PeersResult> {
       site: member.site,
       host: member.host,
       state,
-      ...(said.suspicion === undefined
-        ? {}
-        : { suspect: { since: iso(said.suspicion.sinceMs), reason: said.suspicion.reason } }),
+      ...(said.trust.kind === "suspect"
+        ? { suspect: { since: iso(said.trust.sinceMs), reason: said.trust.reason } }
+        : {}),
+      ...trustOf(node, member.peer),
       holder: member.holder,
       ...(member.holder ? {} : { awaitsConfirmation: true }),
       ...(pending.has(member.owner)

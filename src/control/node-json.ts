@@ -180,14 +180,7 @@ export function alertsOf(node: Node, standing: RepositoryStanding, disputes: Dis
       text: "The loss of a whole site is not covered: this swarm's sites make it impossible.",
     });
   }
-  const suspects = node.audits.rounds.holders().filter((peer) => node.audits.suspicion(peer) !== undefined);
-  if (suspects.length > 0) {
-    const names = suspects.map((peer) => node.roster.member(peer)?.name ?? peer).join(", ");
-    alerts.push({
-      code: "holders-suspected",
-      text: `${names}: lost or altered what they had taken; they get no new data. "cairn audit" says why.`,
-    });
-  }
+  alerts.push(...trustAlerts(node));
   const missing = node.repository.unreadParts;
   if (missing > 0) {
     alerts.push({
@@ -202,4 +195,34 @@ export function alertsOf(node: Node, standing: RepositoryStanding, disputes: Dis
     });
   }
   return alerts;
+}
+
+/** Of all members: whoever is not believed by one owner is of no use to the others either. */
+function trustAlerts(node: Node): { code: string; text: string }[] {
+  const { trust } = node.audits;
+  const named = (kind: "suspect" | "doubted"): string =>
+    trust
+      .peers()
+      .filter((peer) => node.roster.member(peer) !== undefined && trust.of(peer).kind === kind)
+      .map((peer) => node.roster.member(peer)?.name ?? peer)
+      .join(", ");
+  const [suspects, doubted] = [named("suspect"), named("doubted")];
+  return [
+    ...(suspects === ""
+      ? []
+      : [
+          {
+            code: "holders-suspected",
+            text: `${suspects}: lost or altered what they had taken; they get no new data. "cairn audit" says why.`,
+          },
+        ]),
+    ...(doubted === ""
+      ? []
+      : [
+          {
+            code: "holders-doubted",
+            text: `${doubted}: auditors doubt them; they get no new data and keep what they have. "cairn audit" says who.`,
+          },
+        ]),
+  ];
 }

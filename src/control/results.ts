@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { pendingDecision } from "./admin-api.ts";
 import { shownPath } from "./paths-json.ts";
+import { trustInfo } from "./trust-api.ts";
 
 /** At most so many paths are listed in one answer; the count beside each list is exact. */
 export const LISTED_MAX = 10_000;
@@ -148,6 +149,8 @@ export const statusResult = z.object({
     .object({
       holders: count,
       suspects: count,
+      /** Of all members: auditors say that something is wrong with them. */
+      doubted: count.optional(),
       /** Of the holder that proved something longest ago; absent while one has proven nothing yet. */
       oldestProven: isoTime.optional(),
     })
@@ -161,9 +164,11 @@ export const peerInfo = z.object({
   name: z.string(),
   site: z.string(),
   host: z.string().optional(),
-  state: z.enum(["self", "alive", "unreachable", "suspected", "draining", "lost", "removed"]),
-  /** By this node's own audits: it gets no new data from here. */
+  state: z.enum(["self", "alive", "unreachable", "suspected", "doubted", "draining", "lost", "removed"]),
+  /** It lied, or lost what it had taken: it gets no new data, and what it has counts as absent. */
   suspect: z.object({ since: isoTime, reason: z.string() }).optional(),
+  /** How far it is believed and who says so; absent where nobody says anything. */
+  trust: trustInfo.optional(),
   /** Whether it may keep shards of others. */
   holder: z.boolean(),
   /** Recovered, and no holder until an administrator confirms it. */

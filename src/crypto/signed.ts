@@ -26,7 +26,10 @@ export type SignedType =
   | "live-set"
   | "receipt"
   | "head-receipt"
-  | "audit";
+  | "audit"
+  | "conviction"
+  | "doubt"
+  | "clearance";
 
 /** What one key has said: the body's meaning follows from the type. */
 export interface Signed {

@@ -1,11 +1,21 @@
-import { EMPTY_BYTES } from "../base/bytes.ts";
+import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
-import { idBytes, ownerIdOf, peerIdOf } from "../base/ids.ts";
+import { idBytes, ownerIdOf, peerIdOf, publicKeyOfPeer } from "../base/ids.ts";
 import { KIB, MIB } from "../base/units.ts";
 import { NO_INCARNATION, type Signed, type SignedType } from "../crypto/signed.ts";
 import { incarnationBody } from "../wire/data.ts";
 import { nodeStatusCodec } from "../wire/membership.ts";
 import { RECOVERY_USE_KEPT_MS, recoveryUseBody } from "../wire/recovery-use.ts";
+import {
+  CLEARANCE_EPOCH_MS,
+  CONVICTION_EPOCH_MS,
+  CONVICTION_KEPT_MS,
+  clearanceBody,
+  convictionBody,
+  DOUBT_EPOCH_MS,
+  DOUBT_KEPT_MS,
+  doubtBody,
+} from "../wire/trust.ts";
 import type { Roster } from "./roster.ts";
 import { CLOCK_SKEW_MS } from "./rules.ts";
 
@@ -18,10 +28,16 @@ export const RECORD_TYPES = [
   "head",
   "map",
   "live-set",
+  "conviction",
+  "doubt",
+  "clearance",
 ] as const satisfies readonly SignedType[];
 export type RecordType = (typeof RECORD_TYPES)[number];
 
-export type RecordRoster = Pick<Roster, "member" | "memberByRecovery" | "certificatesOf">;
+export type RecordRoster = Pick<
+  Roster,
+  "member" | "formerMember" | "memberByRecovery" | "certificatesOf" | "administrators"
+>;
 
 /** What the store asks of records of one type. */
 export interface RecordRule {
@@ -50,6 +66,12 @@ const byRecovery: RecordRule["mayBeSignedBy"] = (signer, roster) =>
 const byOwner: RecordRule["mayBeSignedBy"] = (signer, roster) =>
   roster.certificatesOf(ownerIdOf(signer)).length > 0;
 
+/** What a former member shows is proof by itself, and does not become less when it goes. */
+const byNodeEver: RecordRule["mayBeSignedBy"] = (signer, roster) =>
+  byNode(signer, roster) || roster.formerMember(peerIdOf(signer)) !== undefined;
+const byAdministrator: RecordRule["mayBeSignedBy"] = (signer, roster) =>
+  roster.administrators().keys.some((key) => equalBytes(key, signer));
+
 const noSubkey = (): Uint8Array => EMPTY_BYTES;
 const anyBody = (): void => {};
 
@@ -66,6 +88,19 @@ function checkNoIncarnation({ type, incarnation }: Signed): void {
   }
 }
 
+/** Its epoch follows from its time: so a signer cannot make everybody store and pass on more than one in so long. */
+function checkTimed(epochMs: number, read: (body: Uint8Array) => { readonly timeMs: number }) {
+  return (record: Signed): void => {
+    checkNoIncarnation(record);
+    if (record.epoch === Math.floor(read(record.body).timeMs / epochMs)) return;
+    throw new Fault({
+      code: "FORMAT_INVALID",
+      what: record.type,
+      reason: "its epoch is not that of its time",
+    });
+  };
+}
+
 const ofOwner = {
   gossip: false,
   synced: true,
@@ -73,6 +108,10 @@ const ofOwner = {
   subkey: noSubkey,
   check: anyBody,
 };
+
+function lifetimeFrom(timeMs: number, keptMs: number): { fromMs: number; untilMs: number } {
+  return { fromMs: timeMs - CLOCK_SKEW_MS, untilMs: timeMs + keptMs };
+}
 
 /** Bodies of the types that belong to other folders are checked by rules that those folders put in place of these. */
 export const DEFAULT_RECORD_RULES: RecordRules = {
@@ -124,6 +163,38 @@ export const DEFAULT_RECORD_RULES: RecordRules = {
   // 256 partitions of up to 64 classes and lives.
   map: { ...ofOwner, bodyBytesMax: MIB, keysPerSignerMax: 16_384 },
   "live-set": { ...ofOwner, bodyBytesMax: 4 * MIB, keysPerSignerMax: 256 },
+  // Only members that are guilty by their own signatures can be named, so it takes liars to fill these places.
+  conviction: {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: 128 * KIB,
+    keysPerSignerMax: 32,
+    mayBeSignedBy: byNodeEver,
+    subkey: (body) => publicKeyOfPeer(convictionBody.decode(body).target),
+    check: checkTimed(CONVICTION_EPOCH_MS, convictionBody.decode),
+    lifetime: (body) => lifetimeFrom(convictionBody.decode(body).timeMs, CONVICTION_KEPT_MS),
+  },
+  doubt: {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: KIB,
+    keysPerSignerMax: 64,
+    mayBeSignedBy: byNode,
+    subkey: (body) => publicKeyOfPeer(doubtBody.decode(body).target),
+    check: checkTimed(DOUBT_EPOCH_MS, doubtBody.decode),
+    lifetime: (body) => lifetimeFrom(doubtBody.decode(body).timeMs, DOUBT_KEPT_MS),
+  },
+  // Never expires: what it answers may be shown again for ever.
+  clearance: {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: KIB,
+    keysPerSignerMax: 256,
+    mayBeSignedBy: byAdministrator,
+    subkey: (body) => publicKeyOfPeer(clearanceBody.decode(body).target),
+    check: checkTimed(CLEARANCE_EPOCH_MS, clearanceBody.decode),
+    lifetime: (body) => lifetimeFrom(clearanceBody.decode(body).timeMs, Number.POSITIVE_INFINITY),
+  },
 };
 
 export function isRecordType(type: SignedType): type is RecordType {

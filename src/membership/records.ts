@@ -397,5 +397,8 @@ function rulesWith(changes: Readonly<Partial<Record<RecordType, Partial<RecordRu
     head: of("head"),
     map: of("map"),
     "live-set": of("live-set"),
+    conviction: of("conviction"),
+    doubt: of("doubt"),
+    clearance: of("clearance"),
   };
 }

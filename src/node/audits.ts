@@ -1,33 +1,73 @@
 import { type AuditBook, Auditor, AuditRounds, type Suspicion } from "../audit/index.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
+import type { Signer } from "../crypto/sign.ts";
 import type { Fence, PeerClient } from "../exchange/index.ts";
+import type { RecordStore, Roster } from "../membership/index.ts";
+import { type TrustBook, TrustVoice } from "../trust/index.ts";
 import type { NodePorts } from "./ports.ts";
 import type { Repository } from "./repository.ts";
 
-/** A node's audits of those who hold its owner's shards. */
+/** What somebody's looking into it came to. */
+export interface Cleared {
+  /** Whether this node's own audits had made it suspect. */
+  readonly own: boolean;
+  /** This node's administrator has said it to the swarm. */
+  readonly bySwarm: boolean;
+}
+
+/** A node's audits of those who hold its owner's shards, and whom it believes how far. */
 export class Audits {
   readonly book: AuditBook;
   readonly rounds: AuditRounds;
+  readonly trust: TrustBook;
+  readonly #voice: TrustVoice;
   readonly #log: NodePorts["log"];
+  #endTrust: (() => void) | undefined;
 
   constructor(
-    components: NodePorts & { book: AuditBook; repository: Repository; client: PeerClient; fence: Fence },
+    components: NodePorts & {
+      book: AuditBook;
+      trust: TrustBook;
+      records: RecordStore;
+      roster: Roster;
+      repository: Repository;
+      client: PeerClient;
+      fence: Fence;
+      signer: Signer;
+    },
     init: { swarm: SwarmId },
   ) {
-    const { repository, fence, book } = components;
+    const { repository, fence, book, trust } = components;
     const { catalog, maps } = repository;
     const auditor = new Auditor({ ...components, catalog }, init);
     const mayAsk = (): boolean => fence.why === undefined && !catalog.state.readOnly;
     this.book = book;
+    this.trust = trust;
     this.rounds = new AuditRounds({ ...components, maps, auditor, mayAsk });
+    this.#voice = new TrustVoice({ ...components, book: trust, audits: book });
     this.#log = components.log;
   }
 
-  /** Somebody has looked into it: the peer gets new data again. Whether it was suspect. */
-  async clear(peer: PeerId): Promise<boolean> {
-    const wasSuspect = await this.book.clear(peer);
-    if (wasSuspect) this.#log.info("holder-cleared", { peer });
-    return wasSuspect;
+  start(): void {
+    this.#endTrust = this.trust.start();
+    this.#voice.start();
+    this.rounds.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.rounds.stop();
+    await this.#voice.stop();
+    this.#endTrust?.();
+  }
+
+  /** Somebody has looked into it. With an administrator's key the swarm is told, too. */
+  async clear(peer: PeerId, administrator?: Signer): Promise<Cleared> {
+    const bySwarm = administrator !== undefined && this.trust.bySwarm(peer).kind !== "trusted";
+    if (administrator !== undefined && bySwarm)
+      await this.#voice.clear(peer, administrator, "an administrator has looked into it");
+    const own = await this.book.clear(peer);
+    if (own) this.#log.info("holder-cleared", { peer });
+    return { own, bySwarm };
   }
 
   suspicion(peer: PeerId): Suspicion | undefined {

@@ -10,9 +10,11 @@ export type { PendingDecision } from "../membership/index.ts";
 export { parseProfile, type Survival } from "../placement/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
 export type { ScrubInit } from "../scrub/index.ts";
+export type { TrustStanding, Word } from "../trust/index.ts";
 export { Administration, type Cancelled, type Decided } from "./administration.ts";
 export { type AdministratorStanding, Administrators, type AdministratorsChanged } from "./administrators.ts";
 export { joinAgain, joinedAgain, pendingSnapshots, replaceRepository } from "./adoption.ts";
+export type { Cleared } from "./audits.ts";
 export {
   catFile,
   diffSnapshots,

@@ -19,6 +19,7 @@ import {
 } from "../membership/index.ts";
 import { prefixed } from "../ports/index.ts";
 import { Scrubber, type ScrubInit, StoreWatch } from "../scrub/index.ts";
+import { TRUST_RECORD_RULES, TrustBook } from "../trust/index.ts";
 import { dataRequest, incarnationBody } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
@@ -196,12 +197,15 @@ export class Node {
   /** `roster` was opened before the network was: it decides whom the network lets in. */
   static async open(ports: NodePorts, roster: Roster, init: NodeInit): Promise<Node> {
     const { log, clock, meta, network } = ports;
-    const records = await RecordStore.open({
-      store: prefixed(meta, NAMESPACE.membership),
-      roster,
-      clock,
-      log,
-    });
+    const records = await RecordStore.open(
+      {
+        store: prefixed(meta, NAMESPACE.membership),
+        roster,
+        clock,
+        log,
+      },
+      { rules: TRUST_RECORD_RULES },
+    );
     const swarm = roster.swarm;
     const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log, clock }, { swarm });
     const registry = ownerRegistry(roster, records);
@@ -211,7 +215,9 @@ export class Node {
       { swarm },
     );
     const book = await AuditBook.open(prefixed(meta, NAMESPACE.audit), clock.wallMs());
-    const isSuspected = (peer: PeerId): boolean => book.suspicion(peer) !== undefined;
+    const trust = new TrustBook({ records, roster, audits: book, clock, log });
+    // Neither those who were caught nor those who are doubted are given anything new.
+    const isSuspected = (peer: PeerId): boolean => trust.of(peer).kind !== "trusted";
     const view = new RosterView({
       ...{ roster, records, network, clock, isSuspected },
       ...(init.formats === undefined ? {} : { formats: init.formats }),
@@ -224,7 +230,10 @@ export class Node {
     const proven = book.proven;
     const parts = { ...ports, catalog, client, view, fence, proven };
     const repository = await Repository.open(parts, { ...init, swarm });
-    const audits = new Audits({ ...ports, book, repository, client, fence }, { swarm });
+    const audits = new Audits(
+      { ...parts, book, trust, records, roster, repository, signer: init.signer },
+      { swarm },
+    );
     return new Node(ports, init, { roster, records, repository, view, holder, kept, fence, watch, audits });
   }
 
@@ -235,7 +244,7 @@ export class Node {
     );
     if (!this.isGuest) await this.#startMember();
     await this.repository.start();
-    if (!this.isGuest) this.audits.rounds.start();
+    if (!this.isGuest) this.audits.start();
   }
 
   async #startMember(): Promise<void> {
@@ -290,7 +299,7 @@ export class Node {
   async stop(): Promise<void> {
     for (const end of this.#unsubscribe.splice(0)) end();
     await this.#standing?.idle();
-    await this.audits.rounds.stop();
+    await this.audits.stop();
     await this.repository.stop();
     await this.scrub.stop();
     await this.#beat.stop();

@@ -1,19 +1,18 @@
-import type { Suspicion } from "../audit/index.ts";
 import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
 import type { ProtectionReport } from "../exchange/index.ts";
 import type { FormatVersions, Member } from "../membership/index.ts";
 import { autoProfile, shapeOf } from "../placement/index.ts";
+import type { Trust } from "../upkeep/index.ts";
 import { apartNotes, versionNotes } from "./apart-notes.ts";
 import type { Node } from "./node.ts";
 
 export interface PeerStanding {
   readonly member: Member;
-  /** `suspected` while it is connected: whether it answers counts more than what it answers. */
-  readonly state: "self" | "alive" | "unreachable" | "suspected";
-  /** Why this node gives it no new data. */
-  readonly suspicion: Suspicion | undefined;
+  /** `suspected`, `doubted` while it is connected: whether it answers counts more than what it answers. */
+  readonly state: "self" | "alive" | "unreachable" | "suspected" | "doubted";
+  readonly trust: Trust;
   readonly lastSeenMs: number | undefined;
   readonly addresses: readonly string[];
   readonly capacityBytes: number;
@@ -35,7 +34,7 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
   const holdingBack = new Set(node.view.writable().heldBackBy);
   return Promise.all(
     node.roster.members().map(async (member): Promise<PeerStanding> => {
-      const suspicion = node.audits.suspicion(member.peer);
+      const trust = node.audits.trust.of(member.peer);
       const isSelf = member.peer === network.self;
       const status = node.view.statusOf(member.peer);
       const addresses = isSelf
@@ -43,8 +42,8 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
         : (status?.addresses ?? (await directory.addresses(member.peer)));
       return {
         member,
-        state: isSelf ? "self" : stateOf(connected.has(member.peer), suspicion),
-        suspicion,
+        state: isSelf ? "self" : stateOf(connected.has(member.peer), trust),
+        trust,
         lastSeenMs: node.lastSeenMs(member.peer),
         addresses,
         capacityBytes: status?.capacityBytes ?? member.capacityBytes,
@@ -58,9 +57,10 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
   );
 }
 
-function stateOf(isConnected: boolean, suspicion: Suspicion | undefined): PeerStanding["state"] {
+function stateOf(isConnected: boolean, trust: Trust): PeerStanding["state"] {
   if (!isConnected) return "unreachable";
-  return suspicion === undefined ? "alive" : "suspected";
+  if (trust.kind === "trusted") return "alive";
+  return trust.kind === "doubted" ? "doubted" : "suspected";
 }
 
 export interface RepositoryStanding {

@@ -21,6 +21,9 @@ const SIGNED_TYPES = [
   "receipt",
   "head-receipt",
   "audit",
+  "conviction",
+  "doubt",
+  "clearance",
 ] as const satisfies readonly SignedType[];
 
 /** No signed body of ours comes near this; it bounds what one record can make a reader hold. */

@@ -173,8 +173,12 @@ describe("a holder that throws shards away", () => {
     await owner.start();
     await swarm.settle();
     expect(owner.node.audits.suspicion(holder.peer)).toBeDefined();
-    expect(await owner.node.audits.clear(holder.peer)).toBe(true);
-    expect(await owner.node.audits.clear(holder.peer)).toBe(false);
+    const { administrators } = owner.node;
+    expect(await owner.node.audits.clear(holder.peer, administrators.key())).toEqual({
+      own: true,
+      bySwarm: true,
+    });
+    expect(await owner.node.audits.clear(holder.peer)).toEqual({ own: false, bySwarm: false });
     expect(owner.node.view.nodes().some(({ suspected }) => suspected)).toBe(false);
   });
 

@@ -1,7 +1,7 @@
 import { SeededRng } from "../../sim/rng.ts";
 import { must } from "../../src/base/assert.ts";
 import { concatBytes } from "../../src/base/bytes.ts";
-import { incarnationOf, ownerIdOf, peerIdOf, swarmIdOf } from "../../src/base/ids.ts";
+import { incarnationOf, ownerIdOf, peerIdOf, type SwarmId, swarmIdOf } from "../../src/base/ids.ts";
 import { signerFromSeed } from "../../src/crypto/sign.ts";
 import { NO_INCARNATION, type SignedType, signStatement } from "../../src/crypto/signed.ts";
 import { buildTree, proveRange } from "../../src/erasure/index.ts";
@@ -13,7 +13,7 @@ export const LEAF_BYTES = 64;
 
 /** A holder with one shard, which says what a test wants it to say, signed. */
 export class AuditStory {
-  readonly swarm = swarmIdOf(new Uint8Array(32).fill(7));
+  readonly swarm: SwarmId;
   readonly holder = signerFromSeed(new Uint8Array(32).fill(1));
   readonly peer = peerIdOf(this.holder.publicKey);
   readonly owner = ownerIdOf(signerFromSeed(new Uint8Array(32).fill(2)).publicKey);
@@ -24,7 +24,8 @@ export class AuditStory {
   readonly bytes: Uint8Array;
   readonly tree: ReturnType<typeof buildTree>;
 
-  constructor(shardBytes = 1000) {
+  constructor(shardBytes = 1000, swarm = swarmIdOf(new Uint8Array(32).fill(7))) {
+    this.swarm = swarm;
     this.bytes = new SeededRng("audit story").bytes(shardBytes);
     this.tree = buildTree(this.bytes, this.index, LEAF_BYTES);
   }

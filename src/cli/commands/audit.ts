@@ -3,6 +3,7 @@ import { formatBytes } from "../../base/units.ts";
 import type { AuditedHolder, AuditResult } from "../../control/audit-api.ts";
 import { exitStatusOfAudit } from "../exit-codes.ts";
 import { counted, listing, shortTime, table } from "../text.ts";
+import { trustLines } from "../trust-text.ts";
 import type { AddCommand } from "./add-command.ts";
 
 const options = z.object({ now: z.boolean().default(false), clear: z.string().optional() });
@@ -26,8 +27,7 @@ export const auditCommand: AddCommand = (program, bind) => {
 };
 
 function auditText(result: AuditResult): string {
-  const cleared =
-    result.cleared === undefined ? "" : `${result.cleared ? "cleared" : "it was not suspect"}\n`;
+  const cleared = clearedText(result);
   if (result.holders.length === 0) return `${cleared}nobody holds anything for this repository yet\n`;
   const rows = result.holders.map((holder) => [
     holder.name ?? "-",
@@ -41,21 +41,24 @@ function auditText(result: AuditResult): string {
   return `${cleared}${table(HEADER, rows, NUMBERS)}${summary}\n${reasons(result)}`;
 }
 
-function stateOf({ suspect, pending, evidence }: AuditedHolder): string {
+function clearedText({ cleared, clearedForAll }: AuditResult): string {
+  if (cleared === undefined) return "";
+  if (clearedForAll === true) return "cleared, for the whole swarm\n";
+  return cleared ? "cleared\n" : "this node's audits had not made it suspect\n";
+}
+
+function stateOf({ suspect, trust, pending, evidence }: AuditedHolder): string {
   const convictions = evidence.length === 0 ? "" : `, ${counted(evidence.length, "conviction")}`;
   if (suspect !== undefined) return `suspect${convictions}`;
+  if (trust?.state === "doubted") return `doubted${convictions}`;
   return `${pending > 0 ? "late" : "good"}${convictions}`;
 }
 
 function reasons({ holders }: AuditResult): string {
-  const lines = holders.flatMap(({ name, peerId, suspect, problem }) => {
+  const lines = holders.flatMap(({ name, peerId, trust, problem }) => {
     const who = name ?? peerId;
     return [
-      ...(suspect === undefined
-        ? []
-        : [
-            `${who} gets no new data since ${shortTime(suspect.since)} UTC: ${suspect.reason}; "cairn audit --clear ${who}" ends that`,
-          ]),
+      ...(trust === undefined ? [] : trustLines(who, trust)),
       ...(problem === undefined ? [] : [`${who} did not answer: ${problem}`]),
     ];
   });

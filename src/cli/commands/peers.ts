@@ -3,6 +3,7 @@ import type { PeerInfo } from "../../control/results.ts";
 import { pendingLine } from "../decision-text.ts";
 import { EXIT } from "../exit-codes.ts";
 import { listing, optionalBytes, shortTime, table } from "../text.ts";
+import { trustLines } from "../trust-text.ts";
 import type { AddCommand } from "./add-command.ts";
 
 const HEADER = [
@@ -39,11 +40,8 @@ export const peersCommand: AddCommand = (program, bind) => {
       const waiting = pending.length === 0 ? "" : `\n${listing("Waiting:", pending.map(pendingLine))}`;
       const apart = apartLines(peers);
       const unmet = apart.length === 0 ? "" : `\n${listing("Cannot reach each other:", apart)}`;
-      const suspects = peers.flatMap(({ name, suspect }) =>
-        suspect === undefined ? [] : [`${name} since ${shortTime(suspect.since)} UTC: ${suspect.reason}`],
-      );
-      const doubts =
-        suspects.length === 0 ? "" : `\n${listing("Suspected, and given no new data:", suspects)}`;
+      const words = peers.flatMap(({ name, trust }) => (trust === undefined ? [] : trustLines(name, trust)));
+      const doubts = words.length === 0 ? "" : `\n${listing("Trust:", words)}`;
       return `${table(HEADER, rows, ["USED", "CAPACITY", "QUOTA"])}${waiting}${unmet}${doubts}`;
     });
     return EXIT.done;

@@ -124,12 +124,12 @@ function scrubLine(scrub: NonNullable<StatusResult["scrub"]>): string {
   );
 }
 
-function auditLine({ holders, suspects, oldestProven }: NonNullable<StatusResult["audit"]>): string {
+function auditLine({ holders, suspects, doubted, oldestProven }: NonNullable<StatusResult["audit"]>): string {
   const oldest =
     oldestProven === undefined
       ? "not all have proven anything yet"
       : `all proven since ${shortTime(oldestProven)} UTC`;
-  return `${counted(holders, "holder")}, ${oldest}; ${suspects} suspect`;
+  return `${counted(holders, "holder")}, ${oldest}; ${suspects} suspect, ${doubted ?? 0} doubted`;
 }
 
 function queueLine(queue: NonNullable<StatusResult["queue"]>): string {

@@ -19,6 +19,7 @@ const CORE_FOLDERS = [
   "snapshot",
   "restore",
   "audit",
+  "trust",
   "scrub",
   "repair",
   "node",
@@ -42,6 +43,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   snapshot: ["base", "ports", "chunking", "crypto", "segments", "catalog", "exchange", "placement", "wire"],
   restore: ["base", "ports", "chunking", "crypto", "segments", "catalog", "exchange", "placement", "wire"],
   audit: ["base", "ports", "crypto", "erasure", "wire", "catalog", "exchange"],
+  trust: ["base", "ports", "crypto", "wire", "membership", "upkeep", "audit"],
   scrub: ["base", "ports", "crypto", "erasure", "placement", "wire", "catalog", "membership", "exchange"],
   repair: [
     "base",
