@@ -10,6 +10,16 @@ export interface SegmentShortage {
   readonly holders: readonly PeerId[];
 }
 
+/** A state of a repository that can be gone back to. */
+export interface ReadableHead {
+  readonly head: string;
+  readonly timeMs: number;
+  /** Listed in what could be read of it. */
+  readonly snapshots: number;
+  /** Of those, the newest whose manifest could be read. */
+  readonly newest: { readonly snapshot: string; readonly timeMs: number };
+}
+
 /** Why something could not be done, by whose doing, with what a caller or a person needs to go on. */
 export type FaultDetail =
   // what was asked for
@@ -65,7 +75,17 @@ export type FaultDetail =
   | { code: "SEGMENT_UNREADABLE"; segment: SegmentId; reason: string }
   | { code: "CHUNK_UNKNOWN"; chunk: string }
   | { code: "REPOSITORY_NOT_FOUND"; owner: OwnerId; answered: number; asked: number }
-  | { code: "TOO_FEW_SHARDS"; shortages: readonly SegmentShortage[] };
+  | { code: "TOO_FEW_SHARDS"; shortages: readonly SegmentShortage[] }
+  /** `shortages` is empty where it is not shards that are missing; `apart`: heads of another line, not looked at. */
+  | {
+      code: "HEAD_UNREADABLE";
+      head: string;
+      timeMs: number;
+      reason: string;
+      shortages: readonly SegmentShortage[];
+      readable: readonly ReadableHead[];
+      apart: readonly string[];
+    };
 
 export type FaultCode = FaultDetail["code"];
 
@@ -206,7 +226,19 @@ export function describeFault(detail: FaultDetail): string {
       return `No reachable member knows a repository of this recovery key (${detail.answered} of ${detail.asked} answered).`;
     case "TOO_FEW_SHARDS":
       return describeShortages(detail.shortages);
+    case "HEAD_UNREADABLE":
+      return describeUnreadable(detail);
   }
+}
+
+function describeUnreadable(detail: FaultDetail & { code: "HEAD_UNREADABLE" }): string {
+  const { head, reason, readable, apart } = detail;
+  const what = `State ${head.slice(0, 12)} of this repository cannot be read: ${reason}`;
+  if (readable.length + apart.length === 0) return `${what} No older state was found that can.`;
+  return (
+    `${what} To go back to an older one, run the same with --head ID; with --read-only as well it only looks. ` +
+    "What newer states alone list is left out then."
+  );
 }
 
 function describeShortages(shortages: readonly SegmentShortage[]): string {

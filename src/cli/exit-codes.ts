@@ -73,6 +73,8 @@ function exitStatusOfFault({ detail }: Fault): ExitStatus {
     case "TOO_FEW_SHARDS":
     case "SHARD_MISSING":
       return EXIT.tooFewShards;
+    case "HEAD_UNREADABLE":
+      return detail.shortages.length > 0 ? EXIT.tooFewShards : EXIT.failed;
     case "WRONG_KEY":
       return EXIT.wrongKey;
     case "REPOSITORY_NOT_FOUND":

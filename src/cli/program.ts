@@ -24,9 +24,10 @@ import { snapshotCommand } from "./commands/snapshot.ts";
 import { snapshotsCommand } from "./commands/snapshots.ts";
 import { statusCommand } from "./commands/status.ts";
 import { verifyCommand } from "./commands/verify.ts";
+import { errorText } from "./error-text.ts";
 import { EXIT, type ExitStatus, exitStatusOf } from "./exit-codes.ts";
 import { OutputClosed } from "./output.ts";
-import { addCommonOptions, binder, errorText } from "./session.ts";
+import { addCommonOptions, binder } from "./session.ts";
 import { programVersion } from "./version.ts";
 import type { World } from "./world.ts";
 

@@ -9,6 +9,7 @@ import {
   pathsOf,
 } from "../node/index.ts";
 import type { RecoverHead, RecoverReport, RecoverSnapshot } from "./local-operations.ts";
+import { isoOf } from "./text.ts";
 
 /** What a recovery has found, as everybody is told it. */
 export function findingsOf(
@@ -137,8 +138,3 @@ function warningsOf(
 }
 
 const shortHead = (id: string | undefined): string => (id ?? "").slice(0, 12);
-
-/** Dates end in the year 275760: a thief's number beyond that must not throw. */
-function isoOf(ms: number): string {
-  return new Date(Math.min(ms, 8.64e15)).toISOString();
-}

@@ -5,7 +5,6 @@ import type { CommandContext, ControlHandlers, ProgressEvent } from "../control/
 import { EXIT_MEANINGS, type ExitStatus } from "./exit-codes.ts";
 import { Output } from "./output.ts";
 import { ProgressDisplay } from "./progress.ts";
-import { printable } from "./text.ts";
 import { homeOf, type World } from "./world.ts";
 
 /** With --json and --progress: at most one line in so long. */
@@ -134,19 +133,4 @@ export function addCommonOptions(command: Command): Command {
 function exitHelp(exits: readonly ExitStatus[]): string {
   const lines = exits.map((status) => `  ${String(status).padStart(3)}  ${EXIT_MEANINGS[status]}`);
   return `\nExit status:\n${lines.join("\n")}\n`;
-}
-
-/** An error on standard error: one sentence, and what belongs to it. */
-export function errorText(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  const lines = [printable(message)];
-  if (error instanceof Fault && error.detail.code === "TOO_FEW_SHARDS") {
-    for (const { segment, have, need, holders } of error.detail.shortages.slice(0, 10)) {
-      const names = holders.length === 0 ? "no holder known" : holders.join(", ");
-      lines.push(
-        `  segment ${segment.number}: ${have} of ${need}, ${need - have} more needed from: ${names}`,
-      );
-    }
-  }
-  return `cairn: ${lines.join("\n")}\n`;
 }

@@ -30,6 +30,11 @@ export const shortId = (id: string): string => id.slice(0, 12);
 export const shortTime = (iso: string): string => iso.slice(0, 19).replace("T", " ");
 
 /** "1 file", "12,345 files". */
+/** Dates end in the year 275760: a thief's number beyond that must not throw. */
+export function isoOf(ms: number): string {
+  return new Date(Math.min(ms, 8.64e15)).toISOString();
+}
+
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString("en-US")} ${count === 1 ? one : many}`;
 }

@@ -63,6 +63,12 @@ const number = z.number();
 const segment = z.object({ owner, incarnation, number: z.int().min(0).max(SEGMENT_NUMBER_MAX) });
 const shard = segment.extend({ index: z.int().nonnegative() });
 const shortage = z.object({ segment, have: number, need: number, holders: z.array(peer) });
+const readableHead = z.object({
+  head: text,
+  timeMs: number,
+  snapshots: number,
+  newest: z.object({ snapshot: text, timeMs: number }),
+});
 
 const fault = <C extends FaultDetail["code"], S extends z.core.$ZodLooseShape>(code: C, shape: S) =>
   z.object({ code: z.literal(code), ...shape });
@@ -116,6 +122,14 @@ const details = [
   fault("CHUNK_UNKNOWN", { chunk: text }),
   fault("REPOSITORY_NOT_FOUND", { owner, answered: number, asked: number }),
   fault("TOO_FEW_SHARDS", { shortages: z.array(shortage) }),
+  fault("HEAD_UNREADABLE", {
+    head: text,
+    timeMs: number,
+    reason: text,
+    shortages: z.array(shortage),
+    readable: z.array(readableHead),
+    apart: z.array(text),
+  }),
 ] as const;
 
 const faultDetail = z.discriminatedUnion("code", details);

@@ -1,7 +1,9 @@
+import { isFault } from "../base/fault.ts";
 import type { Incarnation, OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import {
   Catalog,
+  type CatalogRoot,
   catalogRootCodec,
   type RepositoryState,
   type SegmentRef,
@@ -26,6 +28,7 @@ import {
   rescueSnapshots,
 } from "./older-heads.ts";
 import { PromptPeers } from "./prompt-peers.ts";
+import { headUnreadable } from "./readable-heads.ts";
 import { SegmentFinder } from "./segment-finder.ts";
 
 export interface ImportComponents {
@@ -75,7 +78,7 @@ export interface Imported {
 /**
  * Builds the catalog of a repository anew from a head: the root, the list of snapshots, the whole index, and who says
  * that they hold which shard. Trees and data stay where they are. What cannot be had now is noted and left out; only
- * without the root nothing begins (`TOO_FEW_SHARDS`).
+ * without the root nothing begins (`HEAD_UNREADABLE`, with the heads that can be gone back to).
  */
 export async function importCatalog(components: ImportComponents, init: ImportInit): Promise<Imported> {
   return new CatalogImport(components, init).run();
@@ -106,7 +109,10 @@ class CatalogImport {
     const chunks = new ChunkReader({ catalog, reader, compute: this.#c.compute }, { keys });
     const finder = new SegmentFinder({ ...this.#c, client, catalog, maps, peers: () => client.prompt() });
     const importer = new Importer({ catalog, maps, chunks, finder, signal });
-    const root = catalogRootCodec.decode(await importer.read(payload.root));
+    const apart = this.#init.older.filter(
+      (head) => !isSameLine(head.payload.incarnations, payload.incarnations),
+    );
+    const root = await this.#readRoot(importer, { inLine, apart });
     await this.#importRoot(catalog, importer, root);
     const older = await rescueSnapshots(
       { catalog, importer, clock: this.#c.clock, log: this.#c.log },
@@ -122,10 +128,25 @@ class CatalogImport {
       trees: new TreeReader({ catalog, chunks }),
       bytesFetched: reader.bytesFetched,
       rescued: older.rescued,
-      apart: this.#init.older.filter((head) => !isSameLine(head.payload.incarnations, payload.incarnations)),
+      apart,
       unread: this.#unread,
       short,
     };
+  }
+
+  async #readRoot(
+    importer: Importer,
+    older: { inLine: readonly OlderHead[]; apart: readonly OlderHead[] },
+  ): Promise<CatalogRoot> {
+    const { head, payload, signal } = this.#init;
+    try {
+      return catalogRootCodec.decode(await importer.read(payload.root));
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isFault(error)) throw error;
+      const unread = { signed: head, root: payload.root, why: error };
+      throw await headUnreadable({ importer, clock: this.#c.clock }, unread, older);
+    }
   }
 
   async #importRoot(

@@ -172,6 +172,8 @@ export class Recovery {
     const isMember = new Set(others.map(({ peer }) => peer));
     const named = [...maps.flatMap((map) => mapBody.decode(map.body).peers), ...this.#candidates(others)];
     const pool = new Set(named.filter((peer) => isMember.has(peer)));
+    const { heads, leaps } = rankHeads(found, this.#lives.certified());
+    const sealed = [...heads, ...leaps].filter((head) => !this.#opens(head));
     return {
       peers: [...targets].map(([peer, addresses]) => ({ peer, addresses })),
       asked: others.length,
@@ -185,10 +187,15 @@ export class Recovery {
           why: silent.get(peer) ?? "nobody told its address",
         })),
       answering,
-      ...rankHeads(found, this.#lives.certified()),
+      heads: heads.filter((head) => !sealed.includes(head)),
+      leaps: leaps.filter((head) => !sealed.includes(head)),
       maps,
       pool: { members: pool.size, answered: [...pool].filter((peer) => answering.has(peer)).length },
-      lies: [...this.#lies, ...lies],
+      lies: [
+        ...this.#lies,
+        ...lies,
+        ...sealed.map(({ id }) => `Head ${id.slice(0, 12)} was left out: its contents cannot be opened.`),
+      ],
     };
   }
 
@@ -218,18 +225,22 @@ export class Recovery {
     );
   }
 
-  /** Heads below the chosen one, of which each can be opened: `PoolFindings.heads` is in this order. */
+  /** Heads below the chosen one: `PoolFindings.heads` is in this order. */
   olderThan(head: FoundHead, heads: readonly FoundHead[]): OlderHead[] {
     const older = heads.slice(heads.findIndex(({ id }) => id === head.id) + 1);
-    return older.flatMap((one) => {
-      try {
-        return [{ id: one.id, signed: one.signed, payload: this.open(one) }];
-      } catch (error) {
-        if (!isFault(error)) throw error;
-        this.#c.log.warn("older-head-unread", { head: one.id, why: messageOf(error) });
-        return [];
-      }
-    });
+    return older.map((one) => ({ id: one.id, signed: one.signed, payload: this.open(one) }));
+  }
+
+  /** What only somebody with a part of the owner's keys can have signed: nothing can be begun with it. */
+  #opens(head: FoundHead): boolean {
+    try {
+      this.open(head);
+      return true;
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      this.#c.log.warn("older-head-unread", { head: head.id, why: messageOf(error) });
+      return false;
+    }
   }
 
   /**

@@ -2,14 +2,11 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import { toHex } from "../../src/base/bytes.ts";
-import { Fault, isFault } from "../../src/base/fault.ts";
-import type { Incarnation } from "../../src/base/ids.ts";
 import { countUnread, SegmentSet } from "../../src/catalog/index.ts";
 import { signStatement } from "../../src/crypto/signed.ts";
-import { type DataRequest, dataAnswer, dataRequest } from "../../src/wire/data.ts";
 import { mapBody } from "../../src/wire/head.ts";
 import { decodeSigned, encodeSigned } from "../../src/wire/signed.ts";
-import { letLie } from "../support/liars.ts";
+import { letLie, withhold } from "../support/liars.ts";
 import { recoverOnto } from "../support/recover.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
@@ -27,36 +24,6 @@ async function expectRestores(swarm: Swarm, owner: Machine, source: string, aske
   const { report } = await swarm.clock.during(owner.restore(target, { snapshot }));
   expect(report.problems).toEqual([]);
   await expectSameTree(source, target + source);
-}
-
-/** Segments of this life that nobody gives out or says to have, as if their holders were away. */
-function withhold(swarm: Swarm, life: Incarnation, numbers: ReadonlySet<number>): void {
-  for (const machine of swarm.members) {
-    machine.lie = async ({ message, honest }) => {
-      const reply = await honest();
-      const request = requestOf(message.head);
-      if (request === undefined || !("incarnation" in request) || request.incarnation !== life) return reply;
-      if (request.t === "get" && numbers.has(request.number))
-        throw new Fault({ code: "PEER_BUSY", peer: machine.peer });
-      const answer = request.t === "have" ? dataAnswer.decode(reply.head) : undefined;
-      if (request.t !== "have" || answer?.t !== "have") return reply;
-      const held = answer.held.slice();
-      request.shards.forEach(([number], i) => {
-        if (numbers.has(number)) held[i >> 3] = (held[i >> 3] ?? 0) & ~(1 << (i & 7));
-      });
-      return { ...reply, head: dataAnswer.encode({ ...answer, held }) };
-    };
-  }
-}
-
-/** `undefined` for another protocol's. */
-function requestOf(head: Uint8Array): DataRequest | undefined {
-  try {
-    return dataRequest.decode(head);
-  } catch (error) {
-    if (isFault(error, "FORMAT_INVALID")) return undefined;
-    throw error;
-  }
 }
 
 it("goes on without index pages that cannot be read, says so, and reads them when they come back", async () => {

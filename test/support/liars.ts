@@ -1,4 +1,5 @@
-import { isFault } from "../../src/base/fault.ts";
+import { Fault, isFault } from "../../src/base/fault.ts";
+import type { Incarnation } from "../../src/base/ids.ts";
 import { type DataAnswer, type DataRequest, dataAnswer, dataRequest } from "../../src/wire/data.ts";
 import {
   type RecoverAnswer,
@@ -6,7 +7,7 @@ import {
   recoverAnswer,
   recoverRequest,
 } from "../../src/wire/recover.ts";
-import type { Machine } from "./swarm.ts";
+import type { Machine, Swarm } from "./swarm.ts";
 
 export interface Lies {
   /** Of the requests that only a recovery makes. */
@@ -37,6 +38,36 @@ export function letLie(machine: Machine, lies: Lies): void {
 function recoverRequestOf(head: Uint8Array): RecoverRequest | undefined {
   try {
     return recoverRequest.decode(head);
+  } catch (error) {
+    if (isFault(error, "FORMAT_INVALID")) return undefined;
+    throw error;
+  }
+}
+
+/** Segments of this life that nobody gives out or says to have, as if their holders were away. */
+export function withhold(swarm: Swarm, life: Incarnation, numbers: ReadonlySet<number>): void {
+  for (const machine of swarm.members) {
+    machine.lie = async ({ message, honest }) => {
+      const reply = await honest();
+      const request = dataRequestOf(message.head);
+      if (request === undefined || !("incarnation" in request) || request.incarnation !== life) return reply;
+      if (request.t === "get" && numbers.has(request.number))
+        throw new Fault({ code: "PEER_BUSY", peer: machine.peer });
+      const answer = request.t === "have" ? dataAnswer.decode(reply.head) : undefined;
+      if (request.t !== "have" || answer?.t !== "have") return reply;
+      const held = answer.held.slice();
+      request.shards.forEach(([number], i) => {
+        if (numbers.has(number)) held[i >> 3] = (held[i >> 3] ?? 0) & ~(1 << (i & 7));
+      });
+      return { ...reply, head: dataAnswer.encode({ ...answer, held }) };
+    };
+  }
+}
+
+/** `undefined` for another protocol's. */
+function dataRequestOf(head: Uint8Array): DataRequest | undefined {
+  try {
+    return dataRequest.decode(head);
   } catch (error) {
     if (isFault(error, "FORMAT_INVALID")) return undefined;
     throw error;

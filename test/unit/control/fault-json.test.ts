@@ -62,6 +62,17 @@ const EVERY: {
   CHUNK_UNKNOWN: [1, { chunk: "c" }],
   REPOSITORY_NOT_FOUND: [12, { owner, answered: 3, asked: 4 }],
   TOO_FEW_SHARDS: [11, { shortages: [{ segment, have: 2, need: 3, holders: [peer] }] }],
+  HEAD_UNREADABLE: [
+    11,
+    {
+      head: "4f",
+      timeMs: 5,
+      reason: "r",
+      shortages: [{ segment, have: 2, need: 3, holders: [peer] }],
+      readable: [{ head: "4e", timeMs: 4, snapshots: 2, newest: { snapshot: "aa", timeMs: 3 } }],
+      apart: ["4d"],
+    },
+  ],
 };
 
 const faults = Object.entries(EVERY).map(([code, [status, detail]]) => {
