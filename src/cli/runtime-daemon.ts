@@ -15,7 +15,7 @@ import { serveControl } from "../control/server.ts";
 import { deriveOwnerKeys } from "../crypto/index.ts";
 import { signerFromSeed } from "../crypto/sign.ts";
 import { FORMAT_VERSIONS, Roster } from "../membership/index.ts";
-import { DEFAULT_SIZES, NAMESPACE, Node, type ScrubInit } from "../node/index.ts";
+import { DEFAULT_SIZES, NAMESPACE, Node, parseUpkeep, type ScrubInit } from "../node/index.ts";
 import { prefixed } from "../ports/index.ts";
 import type { DaemonOptions } from "./local-operations.ts";
 import { formatVersions } from "./runtime-formats.ts";
@@ -167,6 +167,7 @@ async function openNode(
       guest: settings.readOnly === true,
       ...(settings.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: settings.spoolMaxBytes }),
       scrub: scrubInit(settings.scrub),
+      upkeep: parseUpkeep(settings.upkeep ?? {}),
     },
   );
 }

@@ -38,6 +38,8 @@ const settings = z
       })
       .strict()
       .exactOptional(),
+    /** Clocks and bounds of policy; see docs/operating.md. What is in it is checked when the daemon starts. */
+    upkeep: z.record(z.string(), z.unknown()).exactOptional(),
   })
   .strict();
 /** `settings.json` of a home: what an operator may change while the daemon is stopped. */

@@ -20,6 +20,7 @@ export type SignedType =
   | "slot"
   | "incarnation"
   | "recovery-use"
+  | "silence"
   | "descriptor"
   | "map"
   | "head"

@@ -1,11 +1,12 @@
 import { EMPTY_BYTES, equalBytes } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import { idBytes, ownerIdOf, peerIdOf, publicKeyOfPeer } from "../base/ids.ts";
-import { KIB, MIB } from "../base/units.ts";
+import { HOUR_MS, KIB, MIB } from "../base/units.ts";
 import { NO_INCARNATION, type Signed, type SignedType } from "../crypto/signed.ts";
 import { incarnationBody } from "../wire/data.ts";
 import { nodeStatusCodec } from "../wire/membership.ts";
 import { RECOVERY_USE_KEPT_MS, recoveryUseBody } from "../wire/recovery-use.ts";
+import { SILENCE_KEPT_MS, silenceBody } from "../wire/silence.ts";
 import {
   CLEARANCE_EPOCH_MS,
   CONVICTION_EPOCH_MS,
@@ -19,12 +20,16 @@ import {
 import type { Roster } from "./roster.ts";
 import { CLOCK_SKEW_MS } from "./rules.ts";
 
+/** A clock that is an hour ahead does not silence its node. */
+const SILENCE_AHEAD_MS = 2 * HOUR_MS;
+
 /** Signed statements of which a newer one takes the place of an older one. */
 export const RECORD_TYPES = [
   "status",
   "slot",
   "incarnation",
   "recovery-use",
+  "silence",
   "head",
   "map",
   "live-set",
@@ -157,6 +162,23 @@ export const DEFAULT_RECORD_RULES: RecordRules = {
     lifetime: (body) => {
       const { lastMs } = recoveryUseBody.decode(body);
       return { fromMs: lastMs - CLOCK_SKEW_MS, untilMs: lastMs + RECOVERY_USE_KEPT_MS };
+    },
+  },
+  // Worth a disk sync no more than a status: it is renewed while it holds, and counts for hours.
+  silence: {
+    gossip: true,
+    synced: false,
+    bodyBytesMax: 16 * KIB,
+    keysPerSignerMax: 1,
+    mayBeSignedBy: byNode,
+    subkey: noSubkey,
+    check: (record) => {
+      checkNoIncarnation(record);
+      silenceBody.decode(record.body);
+    },
+    lifetime: (body) => {
+      const { timeMs } = silenceBody.decode(body);
+      return { fromMs: timeMs - SILENCE_AHEAD_MS, untilMs: timeMs + SILENCE_KEPT_MS };
     },
   },
   head: { ...ofOwner, bodyBytesMax: 4 * MIB, keysPerSignerMax: 256 },

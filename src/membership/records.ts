@@ -394,6 +394,7 @@ function rulesWith(changes: Readonly<Partial<Record<RecordType, Partial<RecordRu
     slot: of("slot"),
     incarnation: of("incarnation"),
     "recovery-use": of("recovery-use"),
+    silence: of("silence"),
     head: of("head"),
     map: of("map"),
     "live-set": of("live-set"),

@@ -11,6 +11,7 @@ export { parseProfile, type Survival } from "../placement/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
 export type { ScrubInit } from "../scrub/index.ts";
 export type { TrustStanding, Word } from "../trust/index.ts";
+export { parseUpkeep } from "../upkeep/index.ts";
 export { Administration, type Cancelled, type Decided } from "./administration.ts";
 export { type AdministratorStanding, Administrators, type AdministratorsChanged } from "./administrators.ts";
 export { joinAgain, joinedAgain, pendingSnapshots, replaceRepository } from "./adoption.ts";

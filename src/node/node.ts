@@ -18,8 +18,10 @@ import {
   SyncService,
 } from "../membership/index.ts";
 import { prefixed } from "../ports/index.ts";
+import { listening, Presence } from "../presence/index.ts";
 import { Scrubber, type ScrubInit, StoreWatch } from "../scrub/index.ts";
 import { TRUST_RECORD_RULES, TrustBook } from "../trust/index.ts";
+import { UPKEEP_SETTINGS, type UpkeepSettings } from "../upkeep/index.ts";
 import { dataRequest, incarnationBody } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
@@ -56,6 +58,8 @@ export interface NodeInit {
   readonly guest?: boolean;
   readonly spoolMaxBytes?: number;
   readonly scrub?: ScrubInit;
+  /** Clocks and bounds of policy. @default UPKEEP_SETTINGS */
+  readonly upkeep?: UpkeepSettings;
   /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
 }
@@ -92,6 +96,8 @@ export class Node {
   /** Whether the disk with others' shards is there. */
   readonly watch: StoreWatch;
   readonly scrub: Scrubber;
+  /** Who is up. Of a guest nothing is known. */
+  readonly presence: Presence;
   readonly #init: NodeInit;
   readonly #holder: Holder;
   readonly #kept: KeptRecords;
@@ -120,6 +126,7 @@ export class Node {
       fence: Fence;
       watch: StoreWatch;
       audits: Audits;
+      presence: Presence;
     },
   ) {
     this.ports = ports;
@@ -129,6 +136,7 @@ export class Node {
     this.repository = parts.repository;
     this.view = parts.view;
     this.audits = parts.audits;
+    this.presence = parts.presence;
     this.#holder = parts.holder;
     this.#kept = parts.kept;
     const own = init.administrator === undefined ? [] : [init.administrator];
@@ -160,8 +168,13 @@ export class Node {
         unmet: this.#unmet,
         signer: init.signer,
         administrator: () => administrators.publicKey(init.keys.administrator),
+        own: parts.presence.own,
       },
-      { programVersion: init.program, formats: init.formats ?? FORMAT_VERSIONS },
+      {
+        programVersion: init.program,
+        formats: init.formats ?? FORMAT_VERSIONS,
+        everyMs: (init.upkeep ?? UPKEEP_SETTINGS).beatEveryMs,
+      },
     );
     this.#recoveryUses = new RecoveryUses({ ...ports, ...parts, signer: init.signer });
     this.recoveryWatch = new RecoveryWatch(
@@ -195,7 +208,11 @@ export class Node {
   }
 
   /** `roster` was opened before the network was: it decides whom the network lets in. */
-  static async open(ports: NodePorts, roster: Roster, init: NodeInit): Promise<Node> {
+  static async open(given: NodePorts, roster: Roster, init: NodeInit): Promise<Node> {
+    const ports = {
+      ...given,
+      network: listening(given.network, (peer) => presence.heard(peer)),
+    };
     const { log, clock, meta, network } = ports;
     const records = await RecordStore.open(
       {
@@ -218,8 +235,16 @@ export class Node {
     const trust = new TrustBook({ records, roster, audits: book, clock, log });
     // Neither those who were caught nor those who are doubted are given anything new.
     const isSuspected = (peer: PeerId): boolean => trust.of(peer).kind !== "trusted";
+    const presence = await Presence.open(
+      {
+        ...ports,
+        ...{ roster, records, signer: init.signer, store: prefixed(meta, NAMESPACE.presence) },
+        trust: (peer) => trust.of(peer),
+      },
+      init.upkeep ?? UPKEEP_SETTINGS,
+    );
     const view = new RosterView({
-      ...{ roster, records, network, clock, isSuspected },
+      ...{ roster, records, network, clock, isSuspected, presence },
       ...(init.formats === undefined ? {} : { formats: init.formats }),
     });
     const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
@@ -234,7 +259,8 @@ export class Node {
       { ...parts, book, trust, records, roster, repository, signer: init.signer },
       { swarm },
     );
-    return new Node(ports, init, { roster, records, repository, view, holder, kept, fence, watch, audits });
+    const watched = { holder, kept, fence, watch, audits, presence };
+    return new Node(ports, init, { roster, records, repository, view, ...watched });
   }
 
   async start(): Promise<void> {
@@ -284,6 +310,7 @@ export class Node {
     );
     this.#standing?.begin();
     this.#unsubscribe.push(this.recoveryWatch.start());
+    this.presence.start();
     this.#sync.start();
     await this.#beat.start();
     this.scrub.start();
@@ -307,6 +334,7 @@ export class Node {
     await this.#recoveryUses.stop();
     await this.recoveryWatch.idle();
     await this.#sync.stop();
+    await this.presence.stop();
   }
 
   /** What somebody should look into: a key that said two things at once, and shards that were to be replaced. */

@@ -53,4 +53,5 @@ export const NAMESPACE = {
   told: Uint8Array.of(0x54), // T
   scrub: Uint8Array.of(0x56), // V
   audit: Uint8Array.of(0x41), // A
+  presence: Uint8Array.of(0x50), // P
 } as const;

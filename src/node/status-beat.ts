@@ -1,12 +1,14 @@
 import { equalBytes } from "../base/bytes.ts";
+import { Semaphore } from "../base/concurrency.ts";
 import { isFault, messageOf } from "../base/fault.ts";
 import { peerIdOf } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { MINUTE_MS, SECOND_MS } from "../base/units.ts";
+import { SECOND_MS } from "../base/units.ts";
 import type { Signer } from "../crypto/sign.ts";
 import { NO_INCARNATION, signStatement } from "../crypto/signed.ts";
 import type { FormatVersions, RecordStore, Roster } from "../membership/index.ts";
 import type { Clock, Directory, Rng, ShardStore } from "../ports/index.ts";
+import type { Intentions } from "../presence/index.ts";
 import { ADDRESSES_MAX, type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
 import type { UnmetPeers } from "./unmet.ts";
 
@@ -19,14 +21,17 @@ export interface StatusBeatComponents {
   readonly signer: Signer;
   /** Public key with which this node signs, or would sign, as an administrator. */
   readonly administrator: () => Uint8Array;
+  /** What this node has to say of its own future. */
+  readonly own: Pick<Intentions, "draining" | "outageUntilMs" | "onChange">;
   readonly clock: Clock;
   readonly rng: Pick<Rng, "float">;
   readonly log: Log;
 }
 
-/** How often a node says how it is when nothing happens; a beat is due sooner when something did. */
-const BEAT_MS = 5 * MINUTE_MS;
+/** Between two looks at whether there is something to say. */
 const CHECK_MS = 15 * SECOND_MS;
+/** Looks in the time of a beat, so that it is hardly late. */
+const CHECKS_PER_BEAT = 4;
 /** Room is said again when it changed by this share of the capacity. */
 const SPACE_STEP = 0.05;
 
@@ -35,48 +40,82 @@ export class StatusBeat {
   readonly #c: StatusBeatComponents;
   readonly #programVersion: string;
   readonly #formats: FormatVersions;
+  readonly #everyMs: number;
+  readonly #saying = new Semaphore(1);
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
+  #unsubscribe: (() => void) | undefined;
   #said: { status: NodeStatus; atMs: number } | undefined;
 
-  constructor(components: StatusBeatComponents, init: { programVersion: string; formats: FormatVersions }) {
+  constructor(
+    components: StatusBeatComponents,
+    init: {
+      readonly programVersion: string;
+      readonly formats: FormatVersions;
+      /** How often a node says how it is when nothing happens; sooner when something did. */
+      readonly everyMs: number;
+    },
+  ) {
     this.#c = components;
+    this.#everyMs = init.everyMs;
     this.#programVersion = init.programVersion;
     this.#formats = init.formats;
   }
 
   async start(): Promise<void> {
     await this.#sayIfDue();
+    this.#unsubscribe = this.#c.own.onChange(() => void this.#trySaying());
     this.#loop = this.#run();
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#unsubscribe?.();
     await this.#loop;
+    await this.#saying.run(async () => {});
   }
 
   async #run(): Promise<void> {
-    const { clock, rng, log } = this.#c;
-    while (!this.#stopping.signal.aborted) {
+    const { clock, rng } = this.#c;
+    const { signal } = this.#stopping;
+    const checkMs = Math.min(CHECK_MS, this.#everyMs / CHECKS_PER_BEAT);
+    while (!signal.aborted) {
       try {
-        await clock.sleep(CHECK_MS * (0.5 + rng.float()), this.#stopping.signal);
+        await clock.sleep(checkMs * (0.5 + rng.float()), signal);
         await this.#c.unmet.review();
-        await this.#sayIfDue();
       } catch (error) {
-        if (this.#stopping.signal.aborted) return;
+        if (signal.aborted) return;
         if (!isFault(error)) throw error;
-        log.warn("status-not-said", { why: messageOf(error) });
+        this.#c.log.warn("unmet-not-reviewed", { why: messageOf(error) });
       }
+      await this.#trySaying();
     }
   }
 
-  async #sayIfDue(): Promise<void> {
+  async #trySaying(): Promise<void> {
+    try {
+      await this.#sayIfDue();
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      this.#c.log.warn("status-not-said", { why: messageOf(error) });
+    }
+  }
+
+  #sayIfDue(): Promise<void> {
+    return this.#saying.run(() => this.#say());
+  }
+
+  async #say(): Promise<void> {
     const { clock, records, roster, signer } = this.#c;
     // Of one that is no member nobody keeps it.
     if (roster.member(peerIdOf(signer.publicKey)) === undefined) return;
     const status = await this.#status();
     const said = this.#said;
-    if (said !== undefined && clock.monotonicMs() - said.atMs < BEAT_MS && isNearly(said.status, status))
+    if (
+      said !== undefined &&
+      clock.monotonicMs() - said.atMs < this.#everyMs &&
+      isNearly(said.status, status)
+    )
       return;
     const key = { type: "status", signer: signer.publicKey } as const;
     const epoch = records.nextEpoch(key, clock.wallMs());
@@ -96,6 +135,7 @@ export class StatusBeat {
     const { directory, shards, clock } = this.#c;
     const { capacityBytes, usedBytes, freeBytes } = await shards.space();
     const unmet = this.#c.unmet.list();
+    const { draining, outageUntilMs } = this.#c.own;
     return {
       v: 1,
       addresses: directory.ownAddresses().slice(0, ADDRESSES_MAX),
@@ -106,6 +146,8 @@ export class StatusBeat {
       programVersion: this.#programVersion,
       timeMs: clock.wallMs(),
       ...(unmet.length === 0 ? {} : { unmet }),
+      ...(draining ? { draining: true as const } : {}),
+      ...(outageUntilMs === undefined ? {} : { outageUntilMs }),
       administrator: this.#c.administrator(),
     };
   }
@@ -115,6 +157,8 @@ function isNearly(before: NodeStatus, now: NodeStatus): boolean {
   const step = now.capacityBytes * SPACE_STEP;
   return (
     before.unmet?.join() === now.unmet?.join() &&
+    before.draining === now.draining &&
+    before.outageUntilMs === now.outageUntilMs &&
     before.addresses.join() === now.addresses.join() &&
     isSameKey(before.administrator, now.administrator) &&
     Math.abs(before.freeBytes - now.freeBytes) < step

@@ -12,6 +12,7 @@ import {
 } from "../membership/index.ts";
 import { type Apart, apartOf, type PlacementNode } from "../placement/index.ts";
 import type { Clock, Network } from "../ports/index.ts";
+import type { PresenceView } from "../presence/index.ts";
 import { type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
 
 /** A holder with less room than a few shards is not asked; a refusal would say the same one round trip later. */
@@ -34,6 +35,7 @@ export class RosterView implements SwarmView {
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #formats: FormatVersions;
   readonly #isSuspected: (peer: PeerId) => boolean;
+  readonly #presence: Pick<PresenceView, "nodes"> | undefined;
 
   constructor(components: {
     roster: Roster;
@@ -44,7 +46,10 @@ export class RosterView implements SwarmView {
     formats?: FormatVersions;
     /** Whom this node's own audits found wanting. @default nobody */
     isSuspected?: (peer: PeerId) => boolean;
+    /** @default whoever is connected is up */
+    presence?: Pick<PresenceView, "nodes">;
   }) {
+    this.#presence = components.presence;
     this.#isSuspected = components.isSuspected ?? (() => false);
     this.#clock = components.clock;
     this.#formats = components.formats ?? FORMAT_VERSIONS;
@@ -56,10 +61,13 @@ export class RosterView implements SwarmView {
 
   nodes(): readonly PlacementNode[] {
     const connected = new Set(this.#network.connected());
+    const states = this.#presence?.nodes();
     return this.#roster.members().flatMap((member) => {
       if (!member.holder) return [];
       const status = statusOf(this.#records, member.peer);
       const { peer, site, host, nodeNumber, capacityBytes } = member;
+      const state = states?.get(peer)?.state;
+      const isAway = state === "absent" || state === "lost";
       return [
         {
           peer,
@@ -67,9 +75,9 @@ export class RosterView implements SwarmView {
           host,
           nodeNumber,
           weight: capacityBytes,
-          reachable: peer === this.self || connected.has(peer),
+          reachable: peer === this.self || (connected.has(peer) && !isAway),
           full: status !== undefined && isFull(status),
-          draining: false,
+          draining: state === "draining",
           suspected: this.#isSuspected(peer),
         },
       ];

@@ -44,7 +44,14 @@ export type Observation =
       readonly draining: boolean;
       readonly outageUntilMs: number | undefined;
     }
-  | ({ readonly kind: "silence"; readonly target: PeerId } & SilenceReport);
+  | ({ readonly kind: "silence"; readonly target: PeerId } & SilenceReport)
+  /** An observer's newest word names the target no more. */
+  | {
+      readonly kind: "silence-over";
+      readonly target: PeerId;
+      readonly observer: PeerId;
+      readonly atMs: number;
+    };
 
 export interface HearingRules {
   /** A gap of this length ends a run. */
@@ -101,6 +108,11 @@ export function hear(before: Hearings, one: Observation, rules: HearingRules): H
     }
     case "silence":
       return { ...before, reports: withReport(before.reports, one) };
+    case "silence-over":
+      return {
+        ...before,
+        reports: before.reports.filter(({ observer, atMs }) => observer !== one.observer || atMs > one.atMs),
+      };
   }
 }
 
@@ -141,4 +153,18 @@ export function lastHeardMs({ runs }: Hearings): number | undefined {
 /** Whether it was heard at some time after `fromMs` and not after `toMs`. */
 export function wasHeardBetween({ runs }: Hearings, fromMs: number, toMs: number): boolean {
   return runs.some((run) => run.toMs > fromMs && run.fromMs <= toMs);
+}
+
+/** Without what is dated later. */
+export function hearingsUntil(known: Hearings, nowMs: number): Hearings {
+  const isAhead = (known.runs.at(-1)?.toMs ?? 0) > nowMs || known.reports.some(({ atMs }) => atMs > nowMs);
+  if (!isAhead) return known;
+  return {
+    ...known,
+    runs: known.runs.map(({ fromMs, toMs }) => ({
+      fromMs: Math.min(fromMs, nowMs),
+      toMs: Math.min(toMs, nowMs),
+    })),
+    reports: known.reports.filter(({ atMs }) => atMs <= nowMs),
+  };
 }

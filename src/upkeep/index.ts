@@ -22,6 +22,8 @@ export * from "./removal-plan.ts";
 export * from "./repair-check.ts";
 export * from "./repair-ledger.ts";
 export * from "./repair-record.ts";
+export * from "./reports.ts";
+export * from "./settings.ts";
 export * from "./slot-work.ts";
 export * from "./storm.ts";
 export * from "./trust.ts";

@@ -4,6 +4,7 @@ import {
   type HearingRules,
   type Hearings,
   hear,
+  hearingsUntil,
   inOrder,
   lastHeardMs,
   NOTHING_HEARD,
@@ -38,8 +39,9 @@ export interface LivenessRules extends HearingRules {
 
 export const LIVENESS_RULES: LivenessRules = {
   unreachableAfterMs: 30 * MINUTE_MS,
-  // Beats spread within a quarter of an hour; the rest is for clocks that are wrong.
-  beatSlackMs: 30 * MINUTE_MS,
+  // Beats spread within a quarter of an hour; the rest is for clocks that are wrong by an hour, as after a change of
+  // daylight saving time that one machine makes and another does not.
+  beatSlackMs: 75 * MINUTE_MS,
   outageMaxMs: 14 * DAY_MS,
   reportValidMs: 2 * HOUR_MS,
   returnStableMs: 30 * MINUTE_MS,
@@ -69,11 +71,18 @@ export function startListening(startedMs: number): Liveness {
 }
 
 /**
- * After this node itself was down. Nobody fell silent meanwhile as far as it can tell: those that were up are given until
- * they are silent anew, those that were not have been so since before.
+ * After this node itself was down, or its clock was set. Nobody fell silent meanwhile as far as it can tell: those that
+ * were up are given until they are silent anew, those that were not have been so since before. What a clock that was
+ * ahead has dated in the future is brought back to now.
  */
 export function resumeListening(before: Liveness, nowMs: number): Liveness {
-  return { ...before, startedMs: nowMs };
+  return {
+    startedMs: nowMs,
+    hearings: new Map([...before.hearings].map(([peer, known]) => [peer, hearingsUntil(known, nowMs)])),
+    nodes: new Map(
+      [...before.nodes].map(([peer, node]) => [peer, { ...node, sinceMs: Math.min(node.sinceMs, nowMs) }]),
+    ),
+  };
 }
 
 /**
@@ -113,7 +122,7 @@ function heardOf(before: Liveness, input: LivenessInput): Map<PeerId, Hearings> 
   const members = new Set(input.roster.map(({ peer }) => peer));
   const hearings = new Map([...before.hearings].filter(([peer]) => members.has(peer)));
   for (const one of inOrder(input.observations, input.nowMs)) {
-    const peer = one.kind === "silence" ? one.target : one.peer;
+    const peer = "target" in one ? one.target : one.peer;
     if (!members.has(peer)) continue;
     hearings.set(peer, hear(hearings.get(peer) ?? NOTHING_HEARD, one, input.rules));
   }

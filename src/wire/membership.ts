@@ -194,6 +194,10 @@ const nodeStatusSchema = z
     timeMs: count,
     /** Members that it cannot reach although others hear them. */
     unmet: z.array(peerId).max(UNMET_MAX).exactOptional(),
+    /** It is leaving: its shards are being moved, and it gets no new ones. */
+    draining: z.literal(true).exactOptional(),
+    /** End of an outage that it announces. */
+    outageUntilMs: count.exactOptional(),
     /** With which key this node would sign as an administrator, whether it is one or not. */
     administrator: publicKey.exactOptional(),
   })

@@ -14,6 +14,7 @@ const SIGNED_TYPES = [
   "slot",
   "incarnation",
   "recovery-use",
+  "silence",
   "descriptor",
   "map",
   "head",

@@ -7,7 +7,7 @@ import { must } from "../../src/base/assert.ts";
 import { utf8 } from "../../src/base/bytes.ts";
 import type { PeerId } from "../../src/base/ids.ts";
 import type { Log } from "../../src/base/log.ts";
-import { HOUR_MS } from "../../src/base/units.ts";
+import { HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
 import { sha256 } from "../../src/crypto/hash.ts";
 import { type Invitation, invite } from "../../src/membership/administer.ts";
 import { FORMAT_VERSIONS, RecordStore, Roster, SyncService } from "../../src/membership/index.ts";
@@ -126,8 +126,9 @@ export class RosterSwarm {
         unmet: { review: async () => {}, list: () => [] },
         signer: keys.node,
         administrator: () => keys.owner.publicKey,
+        own: { draining: false, outageUntilMs: undefined, onChange: () => () => {} },
       },
-      { programVersion: "test", formats: FORMAT_VERSIONS },
+      { programVersion: "test", formats: FORMAT_VERSIONS, everyMs: 5 * MINUTE_MS },
     );
     await libp2p.start();
     sync.start();

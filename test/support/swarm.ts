@@ -43,6 +43,7 @@ import {
   type Protocol,
   prefixed,
 } from "../../src/ports/index.ts";
+import type { UpkeepSettings } from "../../src/upkeep/index.ts";
 import { type Life, mortal } from "./mortal.ts";
 import { quiet, SteeredClock } from "./steered-clock.ts";
 
@@ -78,6 +79,7 @@ export interface SwarmInit {
   readonly quotaBytes?: number;
   readonly spoolMaxBytes?: number;
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
+  readonly upkeep?: UpkeepSettings;
 }
 
 /** Sites of nine nodes, three at each of three: the shape that most tests want. */
@@ -286,6 +288,7 @@ export class Machine {
         ...(administratorSeed === undefined ? {} : { administrator: signerFromSeed(administratorSeed) }),
         ...(init.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: init.spoolMaxBytes }),
         ...(init.checkpoint === undefined ? {} : { checkpoint: init.checkpoint }),
+        ...(init.upkeep === undefined ? {} : { upkeep: init.upkeep }),
       },
     );
     this.#node = node;

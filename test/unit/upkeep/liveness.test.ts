@@ -110,9 +110,9 @@ describe("liveness", () => {
     watch.nowMs += 2 * HOUR_MS;
     watch.see(beat(d, 5, startMs, { receivedMs: watch.nowMs } as Partial<Observation>));
     expect(watch.state(d)).toBe("unreachable");
-    // Signed before it died, let go now: it counts for half an hour after it was signed.
+    // Signed before it died, let go now: it counts for 75 min after it was signed.
     watch.see(beat(d, 6, startMs + MINUTE_MS, { receivedMs: watch.nowMs } as Partial<Observation>));
-    expect(lastHeardMs(must(watch.liveness.hearings.get(d), "hearings"))).toBe(startMs + 31 * MINUTE_MS);
+    expect(lastHeardMs(must(watch.liveness.hearings.get(d), "hearings"))).toBe(startMs + 76 * MINUTE_MS);
     expect(watch.state(d)).toBe("unreachable");
     watch.see(beat(d, 7, watch.nowMs));
     expect(watch.state(d)).toBe("alive");
