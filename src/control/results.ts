@@ -334,7 +334,7 @@ export type CatResult = z.infer<typeof catResult>;
 
 export const restoreProblem = z.object({
   ...shownPath.shape,
-  /** What could not be given back: `contents`, `owner`, `mode`, `time`, `xattr`, `entry`, `delete`. */
+  /** What could not be given back: `contents`, `directory` (what is in it, at least in part), `owner`, `mode`, `time`, `xattr`, `entry`, `delete`. */
   what: z.string(),
   /** An errno or a few plain words. */
   reason: z.string(),

@@ -3,7 +3,7 @@ import type { MetadataProblem } from "../ports/index.ts";
 
 export interface RestoreProblem {
   readonly path: BytePath;
-  readonly what: "contents" | "owner" | "mode" | "time" | "xattr" | "entry" | "delete";
+  readonly what: "contents" | "directory" | "owner" | "mode" | "time" | "xattr" | "entry" | "delete";
   /** An errno or a few plain words. */
   readonly reason: string;
 }

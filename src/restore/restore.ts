@@ -1,7 +1,7 @@
 import { must } from "../base/assert.ts";
 import { Fault, isFault } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
-import { type BytePath, displayPath, isPlainName, joinPath } from "../base/paths.ts";
+import { type BytePath, displayPath, isPlainName, isWithin, joinPath } from "../base/paths.ts";
 import { MIB } from "../base/units.ts";
 import {
   type Catalog,
@@ -14,6 +14,7 @@ import type { OwnerKeys } from "../crypto/keys.ts";
 import type { Clock, FileMetadata, FileStat, FileTarget } from "../ports/index.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
 import { FileWriter, type PlannedFile } from "./file-writer.ts";
+import { isLoss, PartialTrees } from "./partial-trees.ts";
 import { askUntilEnough, type ReachabilityComponents } from "./reachability.ts";
 import { RestoreReport } from "./report.ts";
 import { type SelectedEntry, type Selection, Selector } from "./selection.ts";
@@ -74,22 +75,50 @@ export class RestoreRun {
   readonly #init: RestoreInit;
   readonly #report = new RestoreReport();
   readonly #selector: Selector;
+  /** With `--partial`. */
+  readonly #partial: PartialTrees | undefined;
   readonly #directories: Later[] = [];
   readonly #links: Later[] = [];
   readonly #hardlinks: { selected: SelectedEntry; first: SelectedEntry }[] = [];
   readonly #firstOfLinked = new Map<string, SelectedEntry>();
-  readonly #totals = { files: 0, bytes: 0 };
+  readonly #totals = { entries: 0, files: 0, bytes: 0 };
 
   constructor(components: RestoreComponents, init: RestoreInit, manifest: Manifest) {
     this.#c = components;
     this.#init = init;
-    this.#selector = new Selector({ trees: components.trees }, init.snapshot, manifest, init.selection);
+    const { trees } = components;
+    this.#partial = init.partial ? new PartialTrees({ trees }) : undefined;
+    const read = this.#partial === undefined ? {} : { read: this.#partial.read };
+    this.#selector = new Selector({ trees, ...read }, init.snapshot, manifest, init.selection);
     this.#manifest = manifest;
   }
 
   readonly #manifest: Manifest;
 
   async run(): Promise<RestoreReport> {
+    try {
+      await this.#restore();
+    } catch (error) {
+      const [lost] = this.#partial?.losses.values() ?? [];
+      // Perhaps it is in the part of its directory that nobody can read.
+      throw lost !== undefined && isFault(error, "PATH_NOT_IN_SNAPSHOT") ? lost : error;
+    }
+    return this.#withLosses();
+  }
+
+  /** Throws what was lost where nothing at all was to be had. */
+  #withLosses(): RestoreReport {
+    const { path: asked } = this.#init.selection;
+    for (const [path, why] of this.#partial?.losses ?? []) {
+      if (this.#totals.entries === 0) throw why;
+      // A directory on the way to what was asked for need not be whole.
+      if (asked !== undefined && !isWithin(path, asked)) continue;
+      this.#report.problem(path, "directory", `not all that is in it is known: ${why.message}`);
+    }
+    return this.#report;
+  }
+
+  async #restore(): Promise<void> {
     await this.#preflight();
     const { target } = this.#c;
     if (this.#init.dryRun || target === undefined) return this.#countOnly(target);
@@ -110,13 +139,13 @@ export class RestoreRun {
     await this.#writeLinks(target);
     await this.#settleDirectories(target);
     await target.sync();
-    return this.#report;
   }
 
   /** Counts, and makes sure that what is wanted can be had. */
   async #preflight(): Promise<void> {
     const needed = new SegmentSet();
     for await (const { entry } of this.#selector.entries(this.#init.signal)) {
+      this.#totals.entries++;
       if (entry.type !== "file") continue;
       this.#totals.files++;
       this.#totals.bytes += entry.size;
@@ -140,12 +169,12 @@ export class RestoreRun {
         if (piece.kind === "chunk") needed.add(this.#c.chunks.place(piece.id));
       }
     } catch (error) {
-      // A part of the index that a recovery could not read yet: the file is reported when its turn comes.
-      if (!this.#init.partial || !isFault(error, "CHUNK_UNKNOWN")) throw error;
+      // A list of its contents, or a part of the index, that cannot be read: the file is reported when its turn comes.
+      if (!this.#init.partial || !isLoss(error)) throw error;
     }
   }
 
-  async #countOnly(target: FileTarget | undefined): Promise<RestoreReport> {
+  async #countOnly(target: FileTarget | undefined): Promise<void> {
     for await (const selected of this.#selector.entries(this.#init.signal)) {
       const { entry, to } = selected;
       await this.#orReport(selected, async () => {
@@ -160,7 +189,6 @@ export class RestoreRun {
       });
     }
     if (target !== undefined) await this.#clearTop(target);
-    return this.#report;
   }
 
   async #writeFiles(target: FileTarget, writer: FileWriter): Promise<void> {
@@ -327,6 +355,8 @@ export class RestoreRun {
     target: FileTarget,
     directory: { path: BytePath; to: BytePath; pages: readonly Uint8Array[] },
   ): Promise<void> {
+    // Where not all is known that the snapshot has, nothing is known to be too many.
+    if (this.#partial?.losses.has(directory.path) === true) return;
     const entries = await this.#c.trees.entries(directory.pages, this.#init.signal);
     const names = new Set(entries.map((entry) => entry.name));
     for (const { name, stat } of await target.list(directory.to)) {
@@ -353,12 +383,12 @@ export class RestoreRun {
     }
   }
 
-  /** With `--partial`, a file whose chunks no index that could be read names is left out. */
+  /** With `--partial`, a file is left out whose list of contents cannot be had, or whose chunks are in no index that could be read. */
   async #orUnknown(selected: SelectedEntry, write: () => Promise<void>): Promise<void> {
     try {
       await write();
     } catch (error) {
-      if (!this.#init.partial || !isFault(error, "CHUNK_UNKNOWN")) throw error;
+      if (!this.#init.partial || !isLoss(error)) throw error;
       this.#report.problem(selected.path, "contents", error.message);
     }
   }

@@ -1,6 +1,7 @@
 import { compileGlobs, type GlobSet } from "../base/glob.ts";
 import { type BytePath, baseName, bytePath, isWithin } from "../base/paths.ts";
 import type { Manifest, SnapshotEntry } from "../catalog/index.ts";
+import type { ReadDirectory } from "./partial-trees.ts";
 import type { PlacedEntry, TreeReader } from "./tree-reader.ts";
 
 /** What of a snapshot is restored, and where it goes. */
@@ -27,6 +28,7 @@ export interface SelectedTop {
 /** Entries of a snapshot that a restore writes, directories before what is in them. */
 export class Selector {
   readonly #trees: TreeReader;
+  readonly #read: ReadDirectory | undefined;
   readonly #snapshot: SnapshotEntry;
   readonly #manifest: Manifest;
   readonly #selection: Selection;
@@ -34,12 +36,13 @@ export class Selector {
   readonly #excludes: GlobSet;
 
   constructor(
-    components: { trees: TreeReader },
+    components: { trees: TreeReader; read?: ReadDirectory },
     snapshot: SnapshotEntry,
     manifest: Manifest,
     selection: Selection,
   ) {
     this.#trees = components.trees;
+    this.#read = components.read;
     this.#snapshot = snapshot;
     this.#manifest = manifest;
     this.#selection = selection;
@@ -62,8 +65,7 @@ export class Selector {
   async top(signal?: AbortSignal): Promise<SelectedTop | undefined> {
     const { path } = this.#selection;
     const root = { path: "/" as BytePath, pages: this.#manifest.root };
-    const placed =
-      path === undefined ? undefined : await this.#trees.find(this.#snapshot, this.#manifest, path, signal);
+    const placed = path === undefined ? undefined : await this.#find(path, signal);
     const { path: at, pages } = placed === undefined ? root : { path: placed.path, pages: placed.entry.tree };
     return pages === undefined ? undefined : { path: at, pages, isParent: this.#isParent(at) };
   }
@@ -75,7 +77,7 @@ export class Selector {
       return;
     }
     const { path } = this.#selection;
-    const file = path && (await this.#trees.find(this.#snapshot, this.#manifest, path, signal));
+    const file = path && (await this.#find(path, signal));
     if (file) yield { ...file, to: baseName(file.path), isParent: false };
   }
 
@@ -87,7 +89,7 @@ export class Selector {
     // Directories that are only on the way to something selected come when the first such thing does.
     const onTheWay: SelectedEntry[] = [];
     const descend = ({ path }: PlacedEntry): boolean => !this.#excludes.matches(path) && this.#mayHold(path);
-    for await (const placed of this.#trees.walk(pages, top, descend, signal)) {
+    for await (const placed of this.#trees.walk(pages, top, descend, signal, this.#read)) {
       for (let last = onTheWay.at(-1); last !== undefined; last = onTheWay.at(-1)) {
         if (isWithin(placed.path, last.path)) break;
         onTheWay.pop();
@@ -99,6 +101,10 @@ export class Selector {
         yield selected;
       } else if (placed.entry.tree !== undefined && this.#mayHold(placed.path)) onTheWay.push(selected);
     }
+  }
+
+  #find(path: BytePath, signal: AbortSignal | undefined): Promise<PlacedEntry | undefined> {
+    return this.#trees.find(this.#snapshot, this.#manifest, path, signal, this.#read);
   }
 
   #isIncluded(path: BytePath): boolean {

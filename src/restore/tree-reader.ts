@@ -4,6 +4,7 @@ import { Fault } from "../base/fault.ts";
 import { type BytePath, displayPath, joinPath, splitPath } from "../base/paths.ts";
 import {
   type Catalog,
+  type ChunkPlace,
   type ContentPiece,
   decodePieces,
   decodeTree,
@@ -15,6 +16,7 @@ import {
 } from "../catalog/index.ts";
 import { sha256 } from "../crypto/hash.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
+import type { ReadDirectory } from "./partial-trees.ts";
 
 const ROOT = "/" as BytePath;
 
@@ -54,6 +56,11 @@ export class TreeReader {
     return (await this.#metadata(pages, signal)).flatMap(decodeTree);
   }
 
+  /** Where a page would be read from that this machine has not got; `undefined` for one that it has. Throws `CHUNK_UNKNOWN`. */
+  placeOfMissing(page: Uint8Array): ChunkPlace | undefined {
+    return this.#catalog.metadata.get(page) === undefined ? this.#chunks.place(page) : undefined;
+  }
+
   async pieces(content: FileContent, signal?: AbortSignal): Promise<readonly ContentPiece[]> {
     if (content.kind === "pieces") return content.pieces;
     return (await this.#metadata(content.pages, signal)).flatMap(decodePieces);
@@ -65,11 +72,12 @@ export class TreeReader {
     manifest: Manifest,
     path: BytePath,
     signal?: AbortSignal,
+    read: ReadDirectory = this.#read,
   ): Promise<PlacedEntry | undefined> {
     let at: PlacedEntry | undefined;
     let pages: readonly Uint8Array[] = manifest.root;
     for (const name of splitPath(path)) {
-      const entries = await this.entries(pages, signal);
+      const entries = await read(at?.path ?? ROOT, pages, signal);
       const entry = entries.find((candidate) => candidate.name === name);
       if (entry === undefined || (at !== undefined && at.entry.tree === undefined)) {
         throw new Fault({
@@ -90,14 +98,17 @@ export class TreeReader {
     base: BytePath,
     descend: (directory: PlacedEntry) => boolean,
     signal?: AbortSignal,
+    read: ReadDirectory = this.#read,
   ): AsyncGenerator<PlacedEntry> {
-    for (const entry of await this.entries(pages, signal)) {
+    for (const entry of await read(base, pages, signal)) {
       const placed = { path: joinPath(base, entry.name), entry };
       yield placed;
       if (entry.tree !== undefined && descend(placed))
-        yield* this.walk(entry.tree, placed.path, descend, signal);
+        yield* this.walk(entry.tree, placed.path, descend, signal, read);
     }
   }
+
+  readonly #read: ReadDirectory = (_, pages, signal) => this.entries(pages, signal);
 
   async #metadata(ids: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<Uint8Array[]> {
     const found = ids.map((id) => this.#catalog.metadata.get(id));
