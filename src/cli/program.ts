@@ -13,6 +13,7 @@ import { inviteCommand } from "./commands/invite.ts";
 import { joinCommand } from "./commands/join.ts";
 import { keyCommand } from "./commands/key.ts";
 import { lsCommand } from "./commands/ls.ts";
+import { maintenanceCommand } from "./commands/maintenance.ts";
 import { peersCommand } from "./commands/peers.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { removeCommand } from "./commands/remove.ts";
@@ -44,6 +45,7 @@ const COMMANDS = [
   statusCommand,
   removeCommand,
   siteCommand,
+  maintenanceCommand,
   adminCommand,
   snapshotCommand,
   snapshotsCommand,

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import * as admin from "./admin-api.ts";
 import * as audit from "./audit-api.ts";
+import * as presence from "./presence-api.ts";
 import * as requests from "./requests.ts";
 import * as results from "./results.ts";
 import * as scrub from "./scrub-api.ts";
@@ -8,6 +9,7 @@ import * as scrub from "./scrub-api.ts";
 export type * from "./admin-api.ts";
 export type { AuditedHolder, AuditResult } from "./audit-api.ts";
 export * from "./paths-json.ts";
+export type * from "./presence-api.ts";
 export type * from "./requests.ts";
 export * from "./results.ts";
 export type * from "./scrub-api.ts";
@@ -67,6 +69,11 @@ export interface ControlHandlers {
     request: scrub.ShardsRequest,
     context: CommandContext,
   ): AsyncGenerator<scrub.ShardInfo, scrub.ShardsResult, void>;
+  /** Tells the swarm that this node will be off for a while. */
+  maintenance(
+    request: presence.MaintenanceRequest,
+    context: CommandContext,
+  ): Promise<presence.MaintenanceResult>;
   audit(request: audit.AuditRequest, context: CommandContext): Promise<audit.AuditResult>;
   /** Answers at once; the daemon then stops as on SIGTERM. */
   shutdown(request: requests.EmptyRequest, context: CommandContext): Promise<results.ShutdownResult>;
@@ -101,6 +108,7 @@ export const COMMANDS = {
   verify: { request: requests.verifyRequest, result: results.verifyResult },
   scrub: { request: scrub.scrubRequest, result: scrub.scrubResult },
   shards: { request: scrub.shardsRequest, item: scrub.shardInfo, result: scrub.shardsResult },
+  maintenance: { request: presence.maintenanceRequest, result: presence.maintenanceResult },
   audit: { request: audit.auditRequest, result: audit.auditResult },
   shutdown: { request: requests.emptyRequest, result: results.shutdownResult },
 } as const satisfies Record<keyof ControlHandlers, CommandShape>;

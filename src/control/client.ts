@@ -60,6 +60,7 @@ export function controlClient(home: string): ControlHandlers {
     restore: (request, context) => once("restore", COMMANDS.restore, request, context),
     verify: (request, context) => once("verify", COMMANDS.verify, request, context),
     scrub: (request, context) => once("scrub", COMMANDS.scrub, request, context),
+    maintenance: (request, context) => once("maintenance", COMMANDS.maintenance, request, context),
     audit: (request, context) => once("audit", COMMANDS.audit, request, context),
     shutdown: (request, context) => once("shutdown", COMMANDS.shutdown, request, context),
     ls: (request, context) => many("ls", COMMANDS.ls, request, context),

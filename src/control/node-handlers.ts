@@ -25,6 +25,7 @@ import {
   standingJson,
   survivesJson,
 } from "./node-json.ts";
+import { livenessOf, maintenanceHandler, presenceStanding } from "./node-presence.ts";
 import { restoreHandler } from "./node-restore.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
@@ -67,6 +68,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     verify: (request, context) => verifyHandler(node, request, context),
     scrub: (request, context) => scrubHandler(node, request, context),
     shards: (request) => shardsHandler(node, request),
+    maintenance: (request) => maintenanceHandler(node, request),
     audit: (request, context) => auditHandler(node, request, context),
     async shutdown() {
       init.stop();
@@ -85,6 +87,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
   ]);
   const disputes = await node.disputes();
   const scrubbed = await scrubStanding(node);
+  const { presence, alerts } = presenceStanding(node);
   const members = roster.members();
   const alive = new Set([...ports.network.connected(), ports.network.self]);
   const { newest, protection } = standing;
@@ -157,7 +160,8 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
     recoveryUses: recoveryUsesJson(node),
     scrub: scrubbed.scrub,
     audit: auditStanding(node),
-    alerts: [...alertsOf(node, standing, disputes), ...scrubbed.alerts],
+    ...(presence === undefined ? {} : { presence }),
+    alerts: [...alertsOf(node, standing, disputes), ...alerts, ...scrubbed.alerts],
   };
 }
 
@@ -193,6 +197,7 @@ export async function peersHandler(node: Node): Promise<results.PeersResult> {
       ...(said.trust.kind === "suspect"
         ? { suspect: { since: iso(said.trust.sinceMs), reason: said.trust.reason } }
         : {}),
+      ...livenessOf(node, member.peer),
       ...trustOf(node, member.peer),
       holder: member.holder,
       ...(member.holder ? {} : { awaitsConfirmation: true }),

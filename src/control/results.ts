@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { pendingDecision } from "./admin-api.ts";
 import { shownPath } from "./paths-json.ts";
+import { liveness, presence } from "./presence-api.ts";
 import { trustInfo } from "./trust-api.ts";
 
 /** At most so many paths are listed in one answer; the count beside each list is exact. */
@@ -155,6 +156,8 @@ export const statusResult = z.object({
       oldestProven: isoTime.optional(),
     })
     .optional(),
+  /** Who is up, and whether anything may be moved. */
+  presence: presence.optional(),
   alerts: z.array(alert),
 });
 export type StatusResult = z.infer<typeof statusResult>;
@@ -165,6 +168,8 @@ export const peerInfo = z.object({
   site: z.string(),
   host: z.string().optional(),
   state: z.enum(["self", "alive", "unreachable", "suspected", "doubted", "draining", "lost", "removed"]),
+  /** By beats and contact, as it is judged after half an hour of silence; `state` is by this node's connections now. */
+  liveness: liveness.optional(),
   /** It lied, or lost what it had taken: it gets no new data, and what it has counts as absent. */
   suspect: z.object({ since: isoTime, reason: z.string() }).optional(),
   /** How far it is believed and who says so; absent where nobody says anything. */

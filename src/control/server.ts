@@ -130,6 +130,7 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("restore", COMMANDS.restore.request, handlers.restore);
   once("verify", COMMANDS.verify.request, handlers.verify);
   once("scrub", COMMANDS.scrub.request, handlers.scrub);
+  once("maintenance", COMMANDS.maintenance.request, handlers.maintenance);
   once("audit", COMMANDS.audit.request, handlers.audit);
   once("shutdown", COMMANDS.shutdown.request, handlers.shutdown);
   many("ls", COMMANDS.ls.request, handlers.ls, itemLines);

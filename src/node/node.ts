@@ -373,6 +373,12 @@ export class Node {
     return this.#init.guest === true;
   }
 
+  /** This node will be off for so long; `undefined`: that is over. Said at once, on disk before. */
+  async announceOutage(forMs: number | undefined): Promise<void> {
+    await this.presence.own.announceOutage(forMs);
+    await this.#beat.said();
+  }
+
   /** When a peer was last connected to this node; `undefined` if it never was since the start. */
   lastSeenMs(peer: PeerId): number | undefined {
     return this.ports.network.connected().includes(peer)

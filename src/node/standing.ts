@@ -4,14 +4,14 @@ import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
 import type { ProtectionReport } from "../exchange/index.ts";
 import type { FormatVersions, Member } from "../membership/index.ts";
 import { autoProfile, shapeOf } from "../placement/index.ts";
-import type { Trust } from "../upkeep/index.ts";
+import type { NodeLiveness, Trust } from "../upkeep/index.ts";
 import { apartNotes, versionNotes } from "./apart-notes.ts";
 import type { Node } from "./node.ts";
 
 export interface PeerStanding {
   readonly member: Member;
   /** `suspected`, `doubted` while it is connected: whether it answers counts more than what it answers. */
-  readonly state: "self" | "alive" | "unreachable" | "suspected" | "doubted";
+  readonly state: "self" | "alive" | "draining" | "unreachable" | "lost" | "suspected" | "doubted";
   readonly trust: Trust;
   readonly lastSeenMs: number | undefined;
   readonly addresses: readonly string[];
@@ -42,7 +42,9 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
         : (status?.addresses ?? (await directory.addresses(member.peer)));
       return {
         member,
-        state: isSelf ? "self" : stateOf(connected.has(member.peer), trust),
+        state: isSelf
+          ? "self"
+          : stateOf(connected.has(member.peer), trust, node.presence.nodes().get(member.peer)),
         trust,
         lastSeenMs: node.lastSeenMs(member.peer),
         addresses,
@@ -57,9 +59,13 @@ export async function peersOf(node: Node): Promise<PeerStanding[]> {
   );
 }
 
-function stateOf(isConnected: boolean, trust: Trust): PeerStanding["state"] {
-  if (!isConnected) return "unreachable";
-  if (trust.kind === "trusted") return "alive";
+function stateOf(
+  isConnected: boolean,
+  trust: Trust,
+  liveness: NodeLiveness | undefined,
+): PeerStanding["state"] {
+  if (!isConnected) return liveness?.state === "lost" ? "lost" : "unreachable";
+  if (trust.kind === "trusted") return liveness?.state === "draining" ? "draining" : "alive";
   return trust.kind === "doubted" ? "doubted" : "suspected";
 }
 

@@ -72,6 +72,11 @@ export class StatusBeat {
     this.#stopping.abort();
     this.#unsubscribe?.();
     await this.#loop;
+    await this.said();
+  }
+
+  /** Resolves once nothing is being said any more. */
+  async said(): Promise<void> {
     await this.#saying.run(async () => {});
   }
 

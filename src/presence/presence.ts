@@ -15,6 +15,7 @@ import {
   type NodeLiveness,
   resumeListening,
   type SilenceWitness,
+  settlingMs,
   silencesToReport,
   startListening,
   stepLiveness,
@@ -184,9 +185,9 @@ export class Presence implements PresenceView {
     return this.#journal.counts();
   }
 
-  /** Since when it listens: before that it counts nobody as heard. */
-  get listeningSinceMs(): number {
-    return this.#liveness.startedMs;
+  /** Whether it has listened for long enough to have heard everybody who is up. */
+  get isSettled(): boolean {
+    return this.#c.clock.wallMs() - this.#liveness.startedMs >= settlingMs(this.#settings);
   }
 
   async #run(): Promise<void> {
@@ -236,7 +237,7 @@ export class Presence implements PresenceView {
       rules: this.#settings.liveness,
     });
     this.#weather = weatherOf(this.#liveness.nodes, members, nowMs, this.#settings.storm);
-    this.#tell(before, nowMs);
+    this.#tell(before);
   }
 
   /** Who did not run, or whose clock was set, cannot say of anybody that it was silent meanwhile. */
@@ -248,11 +249,9 @@ export class Presence implements PresenceView {
     this.#liveness = resumeListening(this.#liveness, nowMs);
   }
 
-  #tell(before: ReadonlyMap<PeerId, NodeLiveness>, nowMs: number): void {
-    const { nodes, startedMs } = this.#liveness;
-    let hasChanged = this.#journal.nodes(before, nodes);
-    const isSettled = nowMs - startedMs >= this.#settings.beatEveryMs;
-    if (this.#weather.kind !== "cut-off" || isSettled)
+  #tell(before: ReadonlyMap<PeerId, NodeLiveness>): void {
+    let hasChanged = this.#journal.nodes(before, this.#liveness.nodes);
+    if (this.#weather.kind !== "cut-off" || this.isSettled)
       hasChanged = this.#journal.weather(this.#weather) || hasChanged;
     if (hasChanged) for (const listener of [...this.#listeners]) listener();
   }

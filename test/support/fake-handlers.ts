@@ -289,6 +289,10 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       };
       return { shards: 1, bytes: 100 };
     },
+    maintenance: async (request) => ({
+      ...(request.action === "begin" ? { until: TIME } : {}),
+      connected: 8,
+    }),
     audit: async ({ now }) => auditResult({ now }),
     shutdown: async () => ({ stopping: true }),
     ...changes,

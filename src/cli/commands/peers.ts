@@ -10,6 +10,7 @@ const HEADER = [
   "NAME",
   "SITE",
   "STATE",
+  "SINCE (UTC)",
   "HOLDER",
   "USED",
   "CAPACITY",
@@ -27,7 +28,8 @@ export const peersCommand: AddCommand = (program, bind) => {
       const rows = peers.map((peer) => [
         peer.name,
         peer.site,
-        peer.state,
+        stateText(peer),
+        peer.liveness === undefined ? "-" : shortTime(peer.liveness.since),
         peer.holder ? "yes" : peer.awaitsConfirmation === true ? "to be confirmed" : "no",
         optionalBytes(peer.usedBytes),
         optionalBytes(peer.capacityBytes),
@@ -48,6 +50,15 @@ export const peersCommand: AddCommand = (program, bind) => {
   });
   return command;
 };
+
+/** What the connections say, and what beats and others say where that is more. */
+function stateText({ state, liveness }: PeerInfo): string {
+  const known = liveness?.state;
+  const isAbsent = known === "absent" && (state === "unreachable" || state === "alive");
+  const shown = isAbsent ? (state === "alive" ? "returning" : "absent") : state;
+  const planned = liveness?.plannedUntil;
+  return planned === undefined ? shown : `${shown}, planned until ${shortTime(planned)}`;
+}
 
 /** Each pair once. */
 function apartLines(peers: readonly PeerInfo[]): string[] {

@@ -7,6 +7,7 @@ import { counted, printable, shortId, shortTime, survivesText } from "../text.ts
 import type { AddCommand } from "./add-command.ts";
 
 const PENDING_SHOWN = 5;
+const AWAY_SHOWN = 5;
 
 export const statusCommand: AddCommand = (program, bind) => {
   const command = program
@@ -23,7 +24,7 @@ export const statusCommand: AddCommand = (program, bind) => {
 function statusText(status: StatusResult): string {
   const blocks: [string, string[]][] = [
     ["node", nodeLines(status)],
-    ["swarm", [swarmLine(status), ...pendingLines(status)]],
+    ["swarm", [swarmLine(status), ...presenceLines(status), ...pendingLines(status)]],
     ["repository", repositoryLines(status)],
     ["protection", protectionLines(status)],
     ["storage", [storageLine(status)]],
@@ -68,6 +69,22 @@ function swarmLine({ swarm }: StatusResult): string {
     `${shortId(swarm.swarmId)}: ${swarm.alive} of ${counted(swarm.members, "member")} up, ` +
     `${counted(swarm.sites, "site")}, ${counted(swarm.administrators, "administrator")}`
   );
+}
+
+/** Only what is not as it should be; the alerts say why. */
+function presenceLines({ presence }: StatusResult): string[] {
+  if (presence === undefined) return [];
+  const { states, weather, away } = presence;
+  const counts = (["draining", "unreachable", "absent", "lost"] as const)
+    .filter((state) => states[state] > 0)
+    .map((state) => `${states[state]} ${state}`);
+  const lines = counts.length === 0 ? [] : [counts.join(", ")];
+  for (const { name, peerId, state, since, plannedUntil } of away.slice(0, AWAY_SHOWN)) {
+    const planned = plannedUntil === undefined ? "" : `, planned until ${shortTime(plannedUntil)} UTC`;
+    lines.push(`${name ?? shortId(peerId)}: ${state} since ${shortTime(since)} UTC${planned}`);
+  }
+  if (away.length > AWAY_SHOWN) lines.push(`${away.length - AWAY_SHOWN} more; "cairn peers" lists them`);
+  return weather.kind === "calm" ? lines : [...lines, weather.kind.toUpperCase()];
 }
 
 function pendingLines({ swarm }: StatusResult): string[] {

@@ -83,6 +83,8 @@ describe("everywhere", () => {
     [["init", "--site", "a", "--capacity", "much"]],
     [["status", "too", "many"]],
     [["scrub", "--now", "--pause"]],
+    [["maintenance", "3h", "--end"]],
+    [["maintenance", "soon"]],
     [["shards", "--owner", "somebody"]],
   ])("%j exits with 2, says so and asks nobody", async (argv) => {
     const ran = await runCairn(argv);
@@ -409,6 +411,62 @@ describe("restore and verify", () => {
   });
 });
 
+describe("who is up", () => {
+  const away = {
+    peerId: "12D3KooWAway",
+    name: "till-9",
+    state: "absent" as const,
+    since: TIME,
+    plannedUntil: "2026-11-23T08:00:00.000Z",
+  };
+  const presence = {
+    states: { alive: 8, draining: 0, unreachable: 0, absent: 1, lost: 0 },
+    away: [away],
+    weather: { kind: "frozen" as const, until: TIME, gone: 3 },
+    events: { unreachable: 1, absent: 1, lost: 0, returned: 0, freezes: 1, cutOffs: 0 },
+  };
+
+  it("status names who is away, since when, and until when that was announced", async () => {
+    const handlers: RunOptions["handlers"] = { status: async () => statusResult({ presence }) };
+    const { stdout } = await runCairn(["status"], { handlers });
+    expect(stdout).toMatch(/1 absent/);
+    expect(stdout).toMatch(/till-9: absent since .* UTC, planned until 2026-11-23 08:00:00 UTC/);
+    expect(stdout).toContain("FROZEN");
+    const json = JSON.parse((await runCairn(["status", "--json"], { handlers })).stdout);
+    expect(json.presence).toEqual(presence);
+  });
+
+  it("peers shows who is absent besides who has no connection", async () => {
+    const { state, since, plannedUntil } = away;
+    const peer = { name: "till-9", site: "jena", holder: true, addresses: [], peerId: away.peerId };
+    const handlers: RunOptions["handlers"] = {
+      peers: async () => ({
+        peers: [{ ...peer, state: "unreachable", liveness: { state, since, plannedUntil } }],
+      }),
+    };
+    const { stdout } = await runCairn(["peers"], { handlers });
+    expect(stdout).toMatch(/till-9\s+jena\s+absent, planned until 2026-11-23 08:00:00/);
+  });
+
+  it.each([
+    [["maintenance", "3h"], { action: "begin", forMs: 10_800_000 }],
+    [["maintenance", "--end"], { action: "end" }],
+    [["maintenance"], { action: "status" }],
+  ])("%j asks for %j", async (line, expected) => {
+    const asked: unknown[] = [];
+    const handlers: RunOptions["handlers"] = {
+      async maintenance(request) {
+        asked.push(request);
+        return { connected: 3, ...(request.action === "begin" ? { until: TIME } : {}) };
+      },
+    };
+    const { stdout, status } = await runCairn(line, { handlers });
+    expect(status).toBe(0);
+    expect(asked).toEqual([expected]);
+    expect(stdout).toMatch(expected.action === "begin" ? /until .* 3 connected members told/ : /No outage/);
+  });
+});
+
 describe("scrub and shards", () => {
   it.each([
     [{}, 0],
@@ -535,7 +593,7 @@ describe("looking", () => {
     ]);
     expect((await runCairn(["snapshots"])).stdout).toBe("no snapshots\n");
     expect((await runCairn(["peers"])).stdout).toMatch(
-      /^NAME +SITE .*\ntill-3 +leipzig +self +yes +1\.00 GiB +1\.00 TiB +- /,
+      /^NAME +SITE .*\ntill-3 +leipzig +self +- +yes +1\.00 GiB +1\.00 TiB +- /,
     );
     expect(JSON.parse((await runCairn(["peers", "--json"])).stdout)).toHaveLength(1);
   });
