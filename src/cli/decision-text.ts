@@ -1,5 +1,5 @@
-import type { DecisionResult, PendingDecisionInfo } from "../control/api.ts";
-import { counted, shortTime } from "./text.ts";
+import type { DecisionResult, PendingDecisionInfo, ProposalInfo } from "../control/api.ts";
+import { counted, shortId, shortTime } from "./text.ts";
 
 /** One line: what, whom, when, and how it comes sooner. */
 export function pendingLine(one: PendingDecisionInfo): string {
@@ -22,13 +22,45 @@ const OUTCOMES: Readonly<Record<DecisionResult["outcome"], string>> = {
   confirmed: "Confirmed",
   known: "Known already",
   cancelled: "Cancelled",
+  proposed: "Proposed",
+  signed: "Signed",
 };
 
 export function decisionText(result: DecisionResult, inEffect: string): string {
+  if (result.proposal !== undefined && !result.inEffect && result.pending === undefined) {
+    return proposalText(result.outcome, result.proposal);
+  }
   const word = OUTCOMES[result.outcome];
   if (result.outcome === "cancelled") {
     return result.withdrawn.map((one) => `${word}: ${pendingLine(one).split(", in effect")[0]}.\n`).join("");
   }
   if (result.pending === undefined) return `${word} and in effect: ${inEffect}.\n`;
   return `${word}: ${pendingLine(result.pending)}.\n`;
+}
+
+const voters = (them: ProposalInfo["signedBy"]): string =>
+  them.map(({ key, name }) => name ?? `key ${shortId(key)}`).join(", ");
+
+/** One line: what, who has signed, who is missing, until when. */
+export function proposalLine(proposal: ProposalInfo): string {
+  const { id, text, signedBy, refusedBy, missing, expiresAt, state, why } = proposal;
+  const refused = refusedBy.length === 0 ? "" : `, refused by ${voters(refusedBy)}`;
+  const rest =
+    state === "outdated" ? `cannot be decided any more: ${why ?? ""}` : `${missing} more must sign`;
+  return (
+    `${shortId(id)}  ${text}; signed by ${voters(signedBy)}${refused}, ${rest}, ` +
+    `until ${shortTime(expiresAt)} UTC`
+  );
+}
+
+/** What became of a command whose decision several administrators have to sign. */
+export function proposalText(outcome: string, proposal: ProposalInfo): string {
+  const { id, text, missing, expiresAt } = proposal;
+  const word = { proposed: "Proposed", signed: "Signed" }[outcome] ?? "Signed before";
+  if (proposal.state === "done") return `${word}, and decided: ${text}.\n`;
+  const them = missing === 1 ? "1 more administrator has" : `${missing} more administrators have`;
+  return (
+    `${word}, and not in effect: ${text}.\n` +
+    `${them} to sign it by ${shortTime(expiresAt)} UTC: "cairn admin sign ${shortId(id)}" on a node of theirs.\n`
+  );
 }

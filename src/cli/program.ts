@@ -15,6 +15,7 @@ import { keyCommand } from "./commands/key.ts";
 import { lsCommand } from "./commands/ls.ts";
 import { maintenanceCommand } from "./commands/maintenance.ts";
 import { peersCommand } from "./commands/peers.ts";
+import { quotaCommand } from "./commands/quota.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { removeCommand } from "./commands/remove.ts";
 import { restoreCommand } from "./commands/restore.ts";
@@ -46,6 +47,7 @@ const COMMANDS = [
   removeCommand,
   siteCommand,
   maintenanceCommand,
+  quotaCommand,
   adminCommand,
   snapshotCommand,
   snapshotsCommand,

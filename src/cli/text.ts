@@ -19,6 +19,9 @@ export function printable(text: string): string {
   });
 }
 
+/** As `printable`, for text that is several lines on purpose. */
+export const printableLines = (text: string): string => text.split("\n").map(printable).join("\n");
+
 /** For a terminal without control characters, else the bytes as they are, so that other programs can use them. */
 export function pathForOutput(shown: ShownPath, toTerminal: boolean): string | Uint8Array {
   return toTerminal ? printable(shown.path) : Buffer.from(shown.pathBase64, "base64");

@@ -63,12 +63,45 @@ export const adminListResult = z.object({
 });
 export type AdminListResult = z.infer<typeof adminListResult>;
 
+const voter = z.object({
+  /** Public key, hex. */
+  key: z.string(),
+  /** Of the member that says that it has it. */
+  name: z.string().optional(),
+});
+
+/** What an administrator proposes and several have to sign. Nothing of it is in effect. */
+export const proposalInfo = z.object({
+  id: z.string(),
+  kind: z.enum(["removal", "certificate", "withdrawal", "invitation", "administrators"]),
+  /** What it does, in plain words. */
+  text: z.string(),
+  /**
+   * `open`: signatures are missing. `complete`: is being put into effect. `done`: decided. `outdated`: cannot be decided
+   * any more, for the reason in `why`. `expired`: too late.
+   */
+  state: z.enum(["open", "complete", "done", "outdated", "expired"]),
+  why: z.string().optional(),
+  /** The first of them proposed it. */
+  signedBy: z.array(voter),
+  refusedBy: z.array(voter),
+  /** How many more must sign. */
+  missing: count,
+  /** Whether this node's administrator has signed. */
+  signedHere: z.boolean(),
+  proposedAt: isoTime,
+  expiresAt: isoTime,
+});
+export type ProposalInfo = z.infer<typeof proposalInfo>;
+
 export const adminChangeResult = z.object({
   key: z.string(),
-  /** `known`: nothing had to be done. */
-  outcome: z.enum(["added", "removed", "known"]),
+  /** `known`: nothing had to be done. `proposed`, `signed`: see `proposal`. */
+  outcome: z.enum(["added", "removed", "known", "proposed", "signed"]),
   /** How many there are now. */
   administrators: count,
+  /** Where several administrators must sign. */
+  proposal: proposalInfo.optional(),
 });
 export type AdminChangeResult = z.infer<typeof adminChangeResult>;
 
@@ -98,7 +131,9 @@ export const decisionResult = z.object({
   /** Where it is now. */
   site: z.string(),
   /** `confirmed`: another administrator had announced it. `known`: this one had said so before. */
-  outcome: z.enum(["announced", "confirmed", "known", "cancelled"]),
+  outcome: z.enum(["announced", "confirmed", "known", "cancelled", "proposed", "signed"]),
+  /** Where several administrators must sign. */
+  proposal: proposalInfo.optional(),
   inEffect: z.boolean(),
   /** What is still to come. */
   pending: pendingDecision.optional(),
@@ -109,5 +144,76 @@ export const decisionResult = z.object({
 });
 export type DecisionResult = z.infer<typeof decisionResult>;
 
-export const confirmResult = z.object({ peerId: z.string(), name: z.string(), site: z.string() });
+export const confirmResult = z.object({
+  peerId: z.string(),
+  name: z.string(),
+  site: z.string(),
+  /** Whether it keeps shards of others now. */
+  holder: z.boolean(),
+  /** Where several administrators must sign. */
+  proposal: proposalInfo.optional(),
+});
 export type ConfirmResult = z.infer<typeof confirmResult>;
+
+export const thresholdRequest = z.object({ threshold: z.int().min(1).max(1000) }).strict();
+export type ThresholdRequest = z.infer<typeof thresholdRequest>;
+
+export const thresholdResult = z.object({
+  /** In force now. */
+  threshold: count,
+  administrators: count,
+  proposal: proposalInfo.optional(),
+});
+export type ThresholdResult = z.infer<typeof thresholdResult>;
+
+export const quotaRequest = z
+  .object({
+    peer,
+    /** Absent: without bound. */
+    quotaBytes: z.int().positive().optional(),
+  })
+  .strict();
+export type QuotaRequest = z.infer<typeof quotaRequest>;
+
+export const quotaResult = z.object({
+  peerId: z.string(),
+  name: z.string(),
+  outcome: z.enum(["changed", "known", "proposed", "signed"]),
+  /** In force now; absent: without bound. */
+  quotaBytes: count.optional(),
+  proposal: proposalInfo.optional(),
+});
+export type QuotaResult = z.infer<typeof quotaResult>;
+
+export const adminPendingResult = z.object({
+  /** What waits for signatures, the oldest first. */
+  proposals: z.array(proposalInfo),
+  /** What is decided and waits for its day. */
+  decisions: z.array(pendingDecision),
+  threshold: count,
+  administrators: count,
+});
+export type AdminPendingResult = z.infer<typeof adminPendingResult>;
+
+export const voteRequest = z
+  .object({
+    /** Of a proposal or of a decision that waits, or a unique beginning of one. */
+    id: z.string().regex(/^[0-9a-fA-F]{1,64}$/),
+    vote: z.enum(["sign", "refuse", "withdraw"]),
+  })
+  .strict();
+export type VoteRequest = z.infer<typeof voteRequest>;
+
+export const voteResult = z.object({
+  id: z.string(),
+  vote: z.enum(["sign", "refuse", "withdraw"]),
+  /** Whether this administrator had said so before. */
+  known: z.boolean(),
+  /** Absent for a decision that waits for its day. */
+  proposal: proposalInfo.optional(),
+  /** What was voted on, if it was such a decision. */
+  decision: pendingDecision.optional(),
+  /** Whether what was decided is in effect now (signed), or taken back (refused, withdrawn). */
+  inEffect: z.boolean(),
+});
+export type VoteResult = z.infer<typeof voteResult>;

@@ -38,6 +38,10 @@ export interface ControlHandlers {
   adminList(request: requests.EmptyRequest, context: CommandContext): Promise<admin.AdminListResult>;
   adminAdd(request: admin.AdminRequest, context: CommandContext): Promise<admin.AdminChangeResult>;
   adminRemove(request: admin.AdminRequest, context: CommandContext): Promise<admin.AdminChangeResult>;
+  adminThreshold(request: admin.ThresholdRequest, context: CommandContext): Promise<admin.ThresholdResult>;
+  adminPending(request: requests.EmptyRequest, context: CommandContext): Promise<admin.AdminPendingResult>;
+  adminVote(request: admin.VoteRequest, context: CommandContext): Promise<admin.VoteResult>;
+  quota(request: admin.QuotaRequest, context: CommandContext): Promise<admin.QuotaResult>;
   snapshot(request: requests.SnapshotRequest, context: CommandContext): Promise<results.SnapshotResult>;
   /** `body` throws (and does not end) when the client went away before it had sent everything. */
   snapshotStdin(
@@ -97,6 +101,10 @@ export const COMMANDS = {
   adminList: { request: requests.emptyRequest, result: admin.adminListResult },
   adminAdd: { request: admin.adminRequest, result: admin.adminChangeResult },
   adminRemove: { request: admin.adminRequest, result: admin.adminChangeResult },
+  adminThreshold: { request: admin.thresholdRequest, result: admin.thresholdResult },
+  adminPending: { request: requests.emptyRequest, result: admin.adminPendingResult },
+  adminVote: { request: admin.voteRequest, result: admin.voteResult },
+  quota: { request: admin.quotaRequest, result: admin.quotaResult },
   snapshot: { request: requests.snapshotRequest, result: results.snapshotResult },
   snapshotStdin: { request: requests.snapshotStdinRequest, result: results.snapshotResult },
   snapshots: { request: requests.snapshotsRequest, result: results.snapshotsResult },

@@ -4,16 +4,28 @@ import type {
   AdministratorStanding,
   AdministratorsChanged,
   Decided,
+  Deciding,
   Node,
   PendingDecision,
 } from "../node/index.ts";
 import type * as admin from "./admin-api.ts";
 import type { ControlHandlers } from "./api.ts";
 import { iso } from "./node-json.ts";
+import { proposalJson, proposalOf } from "./node-proposals.ts";
+import { voted } from "./node-vote.ts";
 
 type AdminHandlers = Pick<
   ControlHandlers,
-  "remove" | "siteMove" | "adminConfirm" | "adminList" | "adminAdd" | "adminRemove"
+  | "remove"
+  | "siteMove"
+  | "quota"
+  | "adminConfirm"
+  | "adminList"
+  | "adminAdd"
+  | "adminRemove"
+  | "adminThreshold"
+  | "adminPending"
+  | "adminVote"
 >;
 
 /** What administrators ask of a node. */
@@ -32,16 +44,32 @@ export function adminHandlers(node: Node): AdminHandlers {
       return decided(node, await administration.moveSite(peer, site));
     },
     async adminConfirm({ peer }) {
-      const member = await administration.confirmHolder(peer);
-      return { peerId: member.peer, name: member.name, site: member.site };
+      const { member, deciding } = await administration.confirmHolder(peer);
+      const { name, site, holder } = member;
+      return { peerId: member.peer, name, site, holder, ...proposalOf(node, deciding) };
     },
+    async quota({ peer, quotaBytes }) {
+      return quotaJson(node, await administration.setQuota(peer, quotaBytes));
+    },
+    async adminThreshold({ threshold }) {
+      const { deciding } = await administrators.setThreshold(threshold);
+      const { set } = administrators;
+      return { threshold: set.threshold, administrators: set.keys.length, ...proposalOf(node, deciding) };
+    },
+    adminPending: async () => ({
+      proposals: node.proposals.open().map((one) => proposalJson(node, one)),
+      decisions: node.roster.pending().map((one) => pendingJson(node, one)),
+      threshold: administrators.set.threshold,
+      administrators: administrators.set.keys.length,
+    }),
+    adminVote: (request) => voted(node, request),
     adminList: async () => ({
       administrators: administrators.list().map(administratorJson),
       threshold: administrators.set.threshold,
       number: administrators.set.number,
     }),
-    adminAdd: async ({ peer }) => changedJson(await administrators.add(peer)),
-    adminRemove: async ({ peer }) => changedJson(await administrators.remove(peer)),
+    adminAdd: async ({ peer }) => changedJson(node, await administrators.add(peer)),
+    adminRemove: async ({ peer }) => changedJson(node, await administrators.remove(peer)),
   };
 }
 
@@ -50,17 +78,36 @@ function administratorJson({ key, sinceMs, isOwn, member }: AdministratorStandin
   return { key: toHex(key), since: iso(sinceMs), self: isOwn, ...peer };
 }
 
-function changedJson({ key, outcome, administrators }: AdministratorsChanged): admin.AdminChangeResult {
-  return { key: toHex(key), outcome, administrators };
+function changedJson(
+  node: Node,
+  { key, outcome, deciding, administrators }: AdministratorsChanged,
+): admin.AdminChangeResult {
+  const common = { key: toHex(key), administrators, ...proposalOf(node, deciding) };
+  return { ...common, outcome: outcome === "deciding" ? outcomeOf(deciding) : outcome };
 }
 
-function decided(node: Node, { member, outcome, pending }: Decided): admin.DecisionResult {
+function quotaJson(node: Node, { member, outcome, deciding }: Decided): admin.QuotaResult {
+  const { peer: peerId, name, quotaBytes } = member;
+  const quota = quotaBytes === undefined ? {} : { quotaBytes };
+  const common = { peerId, name, ...quota, ...proposalOf(node, deciding) };
+  if (outcome === "deciding") return { ...common, outcome: outcomeOf(deciding) };
+  return { ...common, outcome: outcome === "known" ? "known" : "changed" };
+}
+
+function outcomeOf(deciding: Deciding | undefined): "proposed" | "signed" | "known" {
+  return deciding === undefined || deciding.outcome === "applied" ? "known" : deciding.outcome;
+}
+
+function decided(node: Node, { member, outcome, deciding, pending }: Decided): admin.DecisionResult {
+  const isDone =
+    deciding === undefined || deciding.outcome === "applied" || deciding.proposal.state === "done";
   return {
     peerId: member.peer,
     name: member.name,
     site: member.site,
-    outcome,
-    inEffect: pending === undefined,
+    outcome: outcome === "deciding" ? outcomeOf(deciding) : outcome,
+    ...proposalOf(node, deciding),
+    inEffect: isDone && pending === undefined,
     ...(pending === undefined ? {} : { pending: pendingJson(node, pending) }),
     withdrawn: [],
   };
@@ -71,12 +118,14 @@ async function cancelled(
   peer: string,
   kind: PendingDecision["kind"],
 ): Promise<admin.DecisionResult> {
-  const { member, withdrawn } = await node.administration.cancel(peer, kind);
+  const { member, withdrawn, deciding } = await node.administration.cancel(peer, kind);
+  const isDone = deciding.outcome === "applied" || deciding.proposal.state === "done";
   return {
     peerId: member.peer,
     name: member.name,
     site: member.site,
-    outcome: "cancelled",
+    outcome: isDone ? "cancelled" : outcomeOf(deciding),
+    ...proposalOf(node, deciding),
     inEffect: false,
     withdrawn: withdrawn.map((one) => pendingJson(node, one)),
   };

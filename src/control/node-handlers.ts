@@ -26,6 +26,7 @@ import {
   survivesJson,
 } from "./node-json.ts";
 import { livenessOf, maintenanceHandler, presenceStanding } from "./node-presence.ts";
+import { proposalOf } from "./node-proposals.ts";
 import { restoreHandler } from "./node-restore.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
@@ -223,13 +224,13 @@ export async function peersHandler(node: Node): Promise<results.PeersResult> {
 async function inviteHandler(node: Node, request: requests.InviteRequest): Promise<results.InviteResult> {
   const { site, expiresMs, uses, quotaBytes } = request;
   const quota = quotaBytes === undefined ? {} : { quotaBytes };
-  const { token, expiresAtMs } = await node.invite({
+  const { token, expiresAtMs, deciding } = await node.invite({
     site,
     expiresMs: expiresMs === 0 ? 24 * HOUR_MS : expiresMs,
     uses,
     ...quota,
   });
-  return { token, site, expiresAt: iso(expiresAtMs), uses, ...quota };
+  return { token, site, expiresAt: iso(expiresAtMs), uses, ...quota, ...proposalOf(node, deciding) };
 }
 
 async function* lsHandler(

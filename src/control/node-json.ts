@@ -13,6 +13,7 @@ import type {
   SnapshotEntry,
   Survival,
 } from "../node/index.ts";
+import { administratorAlerts } from "./node-admin-alerts.ts";
 import { showPath } from "./paths-json.ts";
 import * as results from "./results.ts";
 
@@ -154,12 +155,7 @@ export function alertsOf(node: Node, standing: RepositoryStanding, disputes: Dis
   }
   const used = recoveryAlert(node);
   if (used !== undefined) alerts.push(used);
-  if (node.administrators.includesThisNode && node.administrators.set.keys.length === 1) {
-    alerts.push({
-      code: "single-administrator",
-      text: "This swarm has one administrator: keep this node's recovery key where a fire here does not reach it.",
-    });
-  }
+  alerts.push(...administratorAlerts(node));
   const newest = ended === undefined ? standing.newest : undefined;
   const { quota } = standing;
   if (quota !== undefined && quota.usedBytes > quota.bytes * QUOTA_ALERT_SHARE) {

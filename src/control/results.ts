@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { pendingDecision } from "./admin-api.ts";
+import { pendingDecision, proposalInfo } from "./admin-api.ts";
 import { shownPath } from "./paths-json.ts";
 import { liveness, presence } from "./presence-api.ts";
 import { trustInfo } from "./trust-api.ts";
@@ -205,6 +205,8 @@ export const inviteResult = z.object({
   expiresAt: isoTime,
   uses: count,
   quotaBytes: count.optional(),
+  /** Where several administrators must sign: the token lets nobody in before they have. */
+  proposal: proposalInfo.optional(),
 });
 export type InviteResult = z.infer<typeof inviteResult>;
 

@@ -124,6 +124,10 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("adminList", COMMANDS.adminList.request, handlers.adminList);
   once("adminAdd", COMMANDS.adminAdd.request, handlers.adminAdd);
   once("adminRemove", COMMANDS.adminRemove.request, handlers.adminRemove);
+  once("adminThreshold", COMMANDS.adminThreshold.request, handlers.adminThreshold);
+  once("adminPending", COMMANDS.adminPending.request, handlers.adminPending);
+  once("adminVote", COMMANDS.adminVote.request, handlers.adminVote);
+  once("quota", COMMANDS.quota.request, handlers.quota);
   once("adminConfirm", COMMANDS.adminConfirm.request, handlers.adminConfirm);
   once("snapshot", COMMANDS.snapshot.request, handlers.snapshot);
   once("snapshots", COMMANDS.snapshots.request, handlers.snapshots);

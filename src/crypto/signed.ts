@@ -21,6 +21,8 @@ export type SignedType =
   | "incarnation"
   | "recovery-use"
   | "silence"
+  | "proposal"
+  | "approval"
   | "descriptor"
   | "map"
   | "head"

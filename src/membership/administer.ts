@@ -102,7 +102,7 @@ export interface Invitation {
 export function invite(
   { roster, rng, clock }: Tools & { readonly roster: Pick<Roster, "swarm" | "sites"> },
   init: {
-    /** At least as many as the threshold. */
+    /** Where more must sign than these, they propose it. */
     readonly administrators: readonly Signer[];
     readonly site: string;
     /** From now. */
@@ -161,11 +161,15 @@ export function certifyAnew(
     readonly member: Member;
     /** The highest that any certificate of the owner has, one that waits included. @default the member's */
     readonly generation?: number;
-    readonly changes?: Partial<NodeDescription> & { readonly holder?: boolean; readonly quotaBytes?: number };
+    readonly changes?: Partial<NodeDescription> & {
+      readonly holder?: boolean;
+      readonly quotaBytes?: number | "none";
+    };
   },
 ): CertificateEntry {
   const { member, changes = {} } = init;
-  const quotaBytes = changes.quotaBytes ?? member.quotaBytes;
+  const asked = changes.quotaBytes ?? member.quotaBytes;
+  const quotaBytes = asked === "none" ? undefined : asked;
   return signCertificate(
     roster.swarm,
     {

@@ -22,6 +22,11 @@ export interface AdministratorSet {
  * administrators compete, the lists of the one that will count must get in while the other one does.
  */
 const IDLE_ENDORSEMENTS_MAX = 256;
+/**
+ * Of one administrator: one key alone must not fill the roster, in which the change that takes it away needs room. Ten
+ * signatures a day for a year; a key that goes beyond it makes nodes differ only in whether its own word counts.
+ */
+const ENDORSEMENTS_MAX = 4096;
 
 /**
  * Who the administrators are, and which of them stand behind an entry: those that signed it, and those that endorsed it
@@ -42,6 +47,8 @@ export class Authority {
   readonly #kept = new Set<string>();
   /** How many idle endorsements there are of a key. */
   readonly #idle = new Map<string, number>();
+  /** And how many that are not. */
+  readonly #busy = new Map<string, number>();
   /** By the hex of the entry's hash: the hex of the keys that endorsed it. */
   readonly #endorsers = new Map<string, Set<string>>();
 
@@ -95,7 +102,11 @@ export class Authority {
     if (set === undefined || !includesKey(set.keys, body.administrator)) {
       refuse("the endorsement is of a key that is no administrator's");
     }
-    if (!this.#isIdle(body.administrator, hash)) return;
+    if (this.#keptLists.has(toHex(hash))) return;
+    if (!this.#isIdle(body.administrator, hash)) {
+      if ((this.#busy.get(toHex(body.administrator)) ?? 0) < ENDORSEMENTS_MAX) return;
+      refuse("its administrator has endorsed too often");
+    }
     if ((this.#idle.get(toHex(body.administrator)) ?? 0) >= IDLE_ENDORSEMENTS_MAX) {
       refuse("its former administrator has endorsed too often");
     }
@@ -103,7 +114,8 @@ export class Authority {
 
   addEndorsement({ body, hash }: EndorsementEntry): void {
     const key = toHex(body.administrator);
-    if (this.#isIdle(body.administrator, hash)) this.#idle.set(key, (this.#idle.get(key) ?? 0) + 1);
+    const counts = this.#isIdle(body.administrator, hash) ? this.#idle : this.#busy;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
     const isKeptList = this.#keptLists.has(toHex(hash));
     for (const listed of body.entries) {
       const name = toHex(listed);
@@ -148,14 +160,17 @@ export function checkChange({ body, signatures }: AdministratorsEntry, before: A
 }
 
 /**
- * Which of two changes of one set counts: that with more signatures, then that of the longest-serving administrator, then
- * the lower hash. A hash can be sought at leisure by whoever has one key; signatures and ranks cannot.
+ * Which of two changes of one set counts. Where one signature suffices: that with more of them, then that of the
+ * longest-serving administrator, then the lower hash; a hash can be sought at leisure by whoever has one key, signatures
+ * and ranks cannot. Where several must sign, the lower hash alone: one change goes about under different choices of its
+ * signatures, and every node has to come to the same verdict.
  */
 export function compareChanges(
   a: AdministratorsEntry,
   b: AdministratorsEntry,
   before: AdministratorSet,
 ): number {
+  if (before.threshold > 1) return compareBytes(a.hash, b.hash);
   const rank = ({ signatures }: AdministratorsEntry): number =>
     before.keys.findIndex((key) => signatures.some(({ signer }) => equalBytes(signer, key)));
   return b.signatures.length - a.signatures.length || rank(a) - rank(b) || compareBytes(a.hash, b.hash);

@@ -91,6 +91,16 @@ function signEntry<Type extends EntryType, Body>(
   return { type, swarm, epoch, body, signatures, bodyBytes, bytes, hash };
 }
 
+/** The same statement, signed by these: for what several keys sign one after the other. */
+export function withSignatures<Entry extends RosterEntry>(
+  entry: Entry,
+  signatures: readonly EntrySignature[],
+): Entry {
+  const { type, swarm, epoch, bodyBytes: body } = entry;
+  const bytes = rosterEntryCodec.encode({ v: 1, type, swarm, epoch, body, signatures: [...signatures] });
+  return { ...entry, signatures, bytes };
+}
+
 /** The first administrator signs, though the swarm id pins the body already: all entries have one shape. */
 export function signGenesis(body: GenesisBody, first: Signer): GenesisEntry {
   const bodyBytes = genesisCodec.encode(body);

@@ -21,6 +21,7 @@ export {
 } from "./administer.ts";
 export type { AdministratorSet } from "./authority.ts";
 export { ROSTER_ENTRIES_MAX, type RosterBook, replayRank } from "./book.ts";
+export { decisionOf, type ProposalStanding, signProposal, standingOf } from "./council.ts";
 export type { PendingChange, PendingDecision, PendingRemoval } from "./decisions.ts";
 export {
   type CertificateEntry,
@@ -33,6 +34,15 @@ export {
 export { ItemSet, type SetItem } from "./item-set.ts";
 export { type Admission, type JoinInit, joinSwarm, verifyRoster } from "./join.ts";
 export { admitNewcomer, type DoorComponents } from "./join-door.ts";
+export {
+  type Approval,
+  type Deed,
+  type Proposal,
+  proposalId,
+  purposeOf,
+  readApproval,
+  readProposal,
+} from "./proposals.ts";
 export type { RecordChange } from "./record-disk.ts";
 export {
   DEFAULT_RECORD_RULES,

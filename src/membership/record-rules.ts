@@ -5,6 +5,14 @@ import { HOUR_MS, KIB, MIB } from "../base/units.ts";
 import { NO_INCARNATION, type Signed, type SignedType } from "../crypto/signed.ts";
 import { incarnationBody } from "../wire/data.ts";
 import { nodeStatusCodec } from "../wire/membership.ts";
+import {
+  APPROVAL_BYTES_MAX,
+  APPROVAL_SLOTS,
+  approvalBody,
+  PROPOSAL_BYTES_MAX,
+  PROPOSAL_SLOTS,
+  proposalBody,
+} from "../wire/proposal.ts";
 import { RECOVERY_USE_KEPT_MS, recoveryUseBody } from "../wire/recovery-use.ts";
 import { SILENCE_KEPT_MS, silenceBody } from "../wire/silence.ts";
 import {
@@ -17,6 +25,7 @@ import {
   DOUBT_KEPT_MS,
   doubtBody,
 } from "../wire/trust.ts";
+import { checkApproval, checkProposal } from "./proposals.ts";
 import type { Roster } from "./roster.ts";
 import { CLOCK_SKEW_MS } from "./rules.ts";
 
@@ -30,6 +39,8 @@ export const RECORD_TYPES = [
   "incarnation",
   "recovery-use",
   "silence",
+  "proposal",
+  "approval",
   "head",
   "map",
   "live-set",
@@ -74,6 +85,8 @@ const byOwner: RecordRule["mayBeSignedBy"] = (signer, roster) =>
 /** What a former member shows is proof by itself, and does not become less when it goes. */
 const byNodeEver: RecordRule["mayBeSignedBy"] = (signer, roster) =>
   byNode(signer, roster) || roster.formerMember(peerIdOf(signer)) !== undefined;
+
+/** A present one: what a key that is taken away had proposed, signed or cleared falls with it. */
 const byAdministrator: RecordRule["mayBeSignedBy"] = (signer, roster) =>
   roster.administrators().keys.some((key) => equalBytes(key, signer));
 
@@ -105,6 +118,11 @@ function checkTimed(epochMs: number, read: (body: Uint8Array) => { readonly time
     });
   };
 }
+
+const lifetimeOf = ({ issuedMs, keptMs }: { readonly issuedMs: number; readonly keptMs: number }) => ({
+  fromMs: issuedMs - CLOCK_SKEW_MS,
+  untilMs: keptMs,
+});
 
 const ofOwner = {
   gossip: false,
@@ -180,6 +198,26 @@ export const DEFAULT_RECORD_RULES: RecordRules = {
       const { timeMs } = silenceBody.decode(body);
       return { fromMs: timeMs - SILENCE_AHEAD_MS, untilMs: timeMs + SILENCE_KEPT_MS };
     },
+  },
+  proposal: {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: PROPOSAL_BYTES_MAX,
+    keysPerSignerMax: PROPOSAL_SLOTS,
+    mayBeSignedBy: byAdministrator,
+    subkey: (body) => Uint8Array.of(proposalBody.decode(body).slot),
+    check: checkProposal,
+    lifetime: (body) => lifetimeOf(proposalBody.decode(body)),
+  },
+  approval: {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: APPROVAL_BYTES_MAX,
+    keysPerSignerMax: APPROVAL_SLOTS,
+    mayBeSignedBy: byAdministrator,
+    subkey: (body) => Uint8Array.of(approvalBody.decode(body).slot),
+    check: checkApproval,
+    lifetime: (body) => lifetimeOf(approvalBody.decode(body)),
   },
   head: { ...ofOwner, bodyBytesMax: 4 * MIB, keysPerSignerMax: 256 },
   // 256 partitions of up to 64 classes and lives.

@@ -395,6 +395,8 @@ function rulesWith(changes: Readonly<Partial<Record<RecordType, Partial<RecordRu
     incarnation: of("incarnation"),
     "recovery-use": of("recovery-use"),
     silence: of("silence"),
+    proposal: of("proposal"),
+    approval: of("approval"),
     head: of("head"),
     map: of("map"),
     "live-set": of("live-set"),

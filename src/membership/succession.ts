@@ -36,7 +36,7 @@ export function changeAdministrators(
     readonly clock: Pick<Clock, "wallMs">;
   },
   init: {
-    /** At least as many as the present threshold. */
+    /** Where more must sign than these, they propose it. */
     readonly administrators: readonly Signer[];
     readonly keys: readonly Uint8Array[];
     readonly threshold: number;

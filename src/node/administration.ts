@@ -11,18 +11,19 @@ import {
   type Member,
   type PendingDecision,
   type Roster,
-  type RosterEntry,
   removeMember,
   withdraw,
 } from "../membership/index.ts";
 import type { Clock, Rng } from "../ports/index.ts";
 import type { Administrators } from "./administrators.ts";
 import { findMember } from "./find-member.ts";
+import type { Deciding, Proposals } from "./proposals.ts";
 
 export interface AdministrationComponents {
   readonly roster: Roster;
   readonly self: PeerId;
   readonly administrators: Pick<Administrators, "key">;
+  readonly proposals: Pick<Proposals, "decide">;
   readonly clock: Pick<Clock, "wallMs">;
   readonly rng: Pick<Rng, "bytes">;
 }
@@ -30,15 +31,18 @@ export interface AdministrationComponents {
 /** What a decision of this node's administrator came to. */
 export interface Decided {
   readonly member: Member | FormerMember;
-  /** `known`: this administrator had said so before. */
-  readonly outcome: "announced" | "confirmed" | "known";
-  /** What is still to come; absent where it is in effect. */
+  /** `known`: this administrator had said so before. `deciding`: several must sign. */
+  readonly outcome: "announced" | "confirmed" | "known" | "deciding";
+  readonly deciding?: Deciding;
+  /** What is still to come; absent where it is in effect, or not decided. */
   readonly pending: PendingDecision | undefined;
 }
 
 export interface Cancelled {
   readonly member: Member;
   readonly withdrawn: readonly PendingDecision[];
+  /** What became of it. */
+  readonly deciding: Deciding;
 }
 
 /**
@@ -67,8 +71,8 @@ export class Administration {
     const confirmed = await this.#confirm(administrator, waiting);
     if (confirmed !== undefined) return this.#decided(member, confirmed, "removal");
     const removal = removeMember(this.#c, { administrators: [administrator], member, generation, ...init });
-    await this.#c.roster.apply(removal);
-    return this.#decided(member, "announced", "removal");
+    const deciding = await this.#c.proposals.decide([removal], administrator);
+    return this.#decided(member, "announced", "removal", deciding);
   }
 
   /** Moves a node to another site, or adds this administrator's word to another's that is waiting. */
@@ -82,8 +86,8 @@ export class Administration {
     const waiting = this.#pendingOf(member).filter((one) => one.kind === "site-move" && one.to === site);
     const confirmed = await this.#confirm(administrator, waiting);
     if (confirmed !== undefined) return this.#decided(member, confirmed, "site-move");
-    await this.#certify(administrator, member, { site });
-    return this.#decided(member, "announced", "site-move");
+    const deciding = await this.#certify(administrator, member, { site });
+    return this.#decided(member, "announced", "site-move", deciding);
   }
 
   /** Takes back what is waiting, whoever announced it. */
@@ -98,17 +102,40 @@ export class Administration {
     const entries = withdrawn.map(({ hash }) =>
       withdraw(this.#c, { administrators: [administrator], entry: hash }),
     );
-    await this.#applyAll(entries);
-    return { member, withdrawn };
+    return { member, withdrawn, deciding: await this.#c.proposals.decide(entries, administrator) };
+  }
+
+  /** Takes back one decision that is waiting. */
+  async cancelOne(decision: PendingDecision): Promise<Deciding> {
+    const administrator = this.#c.administrators.key();
+    const entry = withdraw(this.#c, { administrators: [administrator], entry: decision.hash });
+    return this.#c.proposals.decide([entry], administrator);
+  }
+
+  /** This administrator stands behind a decision that is waiting, too. */
+  async endorse(decision: PendingDecision): Promise<"confirmed" | "known"> {
+    const confirmed = await this.#confirm(this.#c.administrators.key(), [decision]);
+    return must(confirmed, "entry of a decision that waits");
+  }
+
+  /** What its owner may have stored at others from now on; `undefined`: without bound. */
+  async setQuota(asked: string, quotaBytes: number | undefined): Promise<Decided> {
+    const administrator = this.#c.administrators.key();
+    const member = findMember(this.#c.roster, asked);
+    if (member.quotaBytes === quotaBytes) return { member, outcome: "known", pending: undefined };
+    const deciding = await this.#certify(administrator, member, { quotaBytes: quotaBytes ?? "none" });
+    if (deciding.outcome !== "applied") return { member, outcome: "deciding", deciding, pending: undefined };
+    const after = must(this.#c.roster.memberOfOwner(member.owner), "member with a new quota");
+    return { member: after, outcome: "announced", pending: undefined };
   }
 
   /** Lets a recovered node hold shards of others. */
-  async confirmHolder(asked: string): Promise<Member> {
+  async confirmHolder(asked: string): Promise<{ readonly member: Member; readonly deciding: Deciding }> {
     const administrator = this.#c.administrators.key();
     const member = findMember(this.#c.roster, asked);
     if (member.holder) throw new Fault({ code: "USAGE", reason: `${member.name} holds shards already.` });
-    await this.#certify(administrator, member, { holder: true });
-    return must(this.#c.roster.member(member.peer), "confirmed member");
+    const deciding = await this.#certify(administrator, member, { holder: true });
+    return { member: this.#c.roster.member(member.peer) ?? member, deciding };
   }
 
   #pendingOf({ owner }: Member): PendingDecision[] {
@@ -123,11 +150,17 @@ export class Administration {
   async #certify(
     administrator: Signer,
     member: Member,
-    changes: { site?: string; holder?: boolean },
-  ): Promise<void> {
+    changes: { site?: string; holder?: boolean; quotaBytes?: number | "none" },
+  ): Promise<Deciding> {
     const generation = this.#newestGeneration(member);
+    const waiting = this.#pendingOf(member).find(({ kind }) => kind !== "removal");
+    // A newer certificate would take the place of the one that waits, and say nothing of what that changes.
+    if (waiting !== undefined && changes.site === undefined) {
+      const reason = `another certificate of ${member.name} is waiting for its day; take it back first, or wait`;
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
     const init = { administrators: [administrator], member, generation, changes };
-    await this.#c.roster.apply(certifyAnew(this.#c, init));
+    return this.#c.proposals.decide([certifyAnew(this.#c, init)], administrator);
   }
 
   /** `undefined` where nothing is waiting that could be confirmed. */
@@ -144,13 +177,16 @@ export class Administration {
     return "confirmed";
   }
 
-  #decided(member: Member, outcome: Decided["outcome"], kind: PendingDecision["kind"]): Decided {
+  #decided(
+    member: Member,
+    outcome: Decided["outcome"],
+    kind: PendingDecision["kind"],
+    deciding: Deciding = { outcome: "applied" },
+  ): Decided {
     const { roster } = this.#c;
     const pending = this.#pendingOf(member).find((one) => one.kind === kind);
-    return { member: roster.memberOfOwner(member.owner) ?? member, outcome, pending };
-  }
-
-  async #applyAll(entries: readonly RosterEntry[]): Promise<void> {
-    for (const outcome of await this.#c.roster.applyAll(entries)) if (outcome instanceof Fault) throw outcome;
+    const common = { member: roster.memberOfOwner(member.owner) ?? member, pending };
+    if (deciding.outcome === "applied") return { ...common, outcome };
+    return { ...common, outcome: "deciding", deciding };
   }
 }

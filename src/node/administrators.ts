@@ -12,12 +12,14 @@ import {
 import type { Clock } from "../ports/index.ts";
 import { ADMINISTRATORS_MAX, type NodeStatus } from "../wire/membership.ts";
 import { findMember } from "./find-member.ts";
+import type { Deciding, Proposals } from "./proposals.ts";
 
 export interface AdministratorsComponents {
   readonly roster: Roster;
   readonly view: { statusOf(peer: PeerId): NodeStatus | undefined };
   /** A machine whose owner was recovered elsewhere decides nothing any more. */
   readonly fence: Pick<Fence, "check">;
+  readonly proposals: Pick<Proposals, "decide">;
   readonly clock: Pick<Clock, "wallMs">;
 }
 
@@ -32,8 +34,15 @@ export interface AdministratorStanding {
 
 export interface AdministratorsChanged {
   readonly key: Uint8Array;
-  readonly outcome: "added" | "removed" | "known";
+  /** `known`: it is so already. `deciding`: what became of it where several must sign. */
+  readonly outcome: "added" | "removed" | "known" | "deciding";
+  readonly deciding?: Deciding;
   readonly administrators: number;
+}
+
+export interface ThresholdChanged {
+  /** Absent where it was so before. */
+  readonly deciding?: Deciding;
 }
 
 /** The beginning of a key that is enough to name it. */
@@ -111,8 +120,11 @@ export class Administrators {
     if (keys.length >= ADMINISTRATORS_MAX) {
       throw new Fault({ code: "USAGE", reason: `A swarm has at most ${ADMINISTRATORS_MAX} administrators.` });
     }
-    await this.#change(administrator, { keys: [...keys, key], threshold });
-    return this.#changed(key, "added");
+    return this.#changed(
+      key,
+      "added",
+      await this.#change(administrator, { keys: [...keys, key], threshold }),
+    );
   }
 
   /** By the node that has it, or by the key itself. */
@@ -126,11 +138,22 @@ export class Administrators {
       throw new Fault({ code: "NOT_ALLOWED", reason });
     }
     if (left.length < threshold) {
-      const reason = `${threshold} administrators have to sign, and ${left.length} would be left`;
+      const reason = `${threshold} administrators have to sign, and ${left.length} would be left; lower the threshold first`;
       throw new Fault({ code: "NOT_ALLOWED", reason });
     }
-    await this.#change(administrator, { keys: left, threshold });
-    return this.#changed(key, "removed");
+    return this.#changed(key, "removed", await this.#change(administrator, { keys: left, threshold }));
+  }
+
+  /** How many administrators must sign from then on. As many as must now decide it. */
+  async setThreshold(threshold: number): Promise<ThresholdChanged> {
+    const administrator = this.key();
+    const { keys, threshold: before } = this.set;
+    if (threshold > keys.length) {
+      const reason = `There are ${keys.length} administrators: ${threshold} could never sign.`;
+      throw new Fault({ code: "USAGE", reason });
+    }
+    if (threshold === before) return {};
+    return { deciding: await this.#change(administrator, { keys, threshold }) };
   }
 
   #findOwn(): Signer | undefined {
@@ -154,16 +177,22 @@ export class Administrators {
     });
   }
 
-  async #change(administrator: Signer, next: Pick<AdministratorSet, "keys" | "threshold">): Promise<void> {
-    const { roster } = this.#c;
+  async #change(
+    administrator: Signer,
+    next: Pick<AdministratorSet, "keys" | "threshold">,
+  ): Promise<Deciding> {
     const { lists, change } = changeAdministrators(this.#c, { administrators: [administrator], ...next });
-    for (const outcome of await roster.applyAll([...lists, change])) {
-      if (outcome instanceof Fault) throw outcome;
-    }
+    return this.#c.proposals.decide([...lists, change], administrator);
   }
 
-  #changed(key: Uint8Array, outcome: AdministratorsChanged["outcome"]): AdministratorsChanged {
-    return { key, outcome, administrators: this.set.keys.length };
+  #changed(
+    key: Uint8Array,
+    outcome: AdministratorsChanged["outcome"],
+    deciding: Deciding = { outcome: "applied" },
+  ): AdministratorsChanged {
+    const administrators = this.set.keys.length;
+    if (deciding.outcome === "applied") return { key, outcome, administrators };
+    return { key, outcome: "deciding", deciding, administrators };
   }
 }
 

@@ -6,14 +6,19 @@
 export type { HolderAudit } from "../audit/index.ts";
 export type { SnapshotEntry } from "../catalog/index.ts";
 export type { ProtectionReport } from "../exchange/index.ts";
-export type { PendingDecision } from "../membership/index.ts";
+export type { Deed, PendingDecision, Proposal, ProposalStanding, RosterEntry } from "../membership/index.ts";
 export { parseProfile, type Survival } from "../placement/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
 export type { ScrubInit } from "../scrub/index.ts";
 export type { TrustStanding, Word } from "../trust/index.ts";
 export { parseUpkeep } from "../upkeep/index.ts";
 export { Administration, type Cancelled, type Decided } from "./administration.ts";
-export { type AdministratorStanding, Administrators, type AdministratorsChanged } from "./administrators.ts";
+export {
+  type AdministratorStanding,
+  Administrators,
+  type AdministratorsChanged,
+  type ThresholdChanged,
+} from "./administrators.ts";
 export { joinAgain, joinedAgain, pendingSnapshots, replaceRepository } from "./adoption.ts";
 export type { Cleared } from "./audits.ts";
 export {
@@ -39,6 +44,7 @@ export { type Disputes, Node, type NodeInit } from "./node.ts";
 export type { NodeStanding } from "./node-standing.ts";
 export type { OlderHead, RescuedSnapshot } from "./older-heads.ts";
 export { DEFAULT_SIZES, NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
+export { type Deciding, PROPOSAL_EXPIRES_MS } from "./proposals.ts";
 export { type PoolFindings, Recovery, type SilentMember } from "./recovery.ts";
 export { type FoundHead, forksOf, pickHead } from "./recovery-heads.ts";
 export { type FoundSnapshot, foundSnapshots } from "./recovery-standing.ts";

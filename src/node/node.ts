@@ -29,6 +29,7 @@ import { Audits } from "./audits.ts";
 import { DecisionWatch } from "./decision-watch.ts";
 import type { NodeStanding } from "./node-standing.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
+import { type Deciding, Proposals } from "./proposals.ts";
 import { recoverDoor } from "./recover-door.ts";
 import { RecoveryUses } from "./recovery-uses.ts";
 import { RecoveryWatch } from "./recovery-watch.ts";
@@ -92,6 +93,8 @@ export class Node {
   readonly ports: NodePorts;
   readonly administrators: Administrators;
   readonly administration: Administration;
+  /** Where several administrators must sign. */
+  readonly proposals: Proposals;
   readonly startedMs: number;
   /** Whether the disk with others' shards is there. */
   readonly watch: StoreWatch;
@@ -140,8 +143,10 @@ export class Node {
     this.#holder = parts.holder;
     this.#kept = parts.kept;
     const own = init.administrator === undefined ? [] : [init.administrator];
+    const proposals = new Proposals({ ...ports, ...parts });
+    this.proposals = proposals;
     this.administrators = new Administrators(
-      { ...ports, ...parts },
+      { ...ports, ...parts, proposals },
       this.isGuest ? [] : [...own, init.keys.administrator],
     );
     const { administrators } = this;
@@ -149,6 +154,7 @@ export class Node {
       ...ports,
       ...parts,
       administrators,
+      proposals,
       self: ports.network.self,
     });
     this.startedMs = ports.clock.wallMs();
@@ -307,6 +313,7 @@ export class Node {
       this.records.onChange(({ record }) => (record.type === "incarnation" ? review() : undefined)),
       this.#sync.answeredAs.onChange(review),
       new DecisionWatch({ roster: this.roster, log }).start(),
+      this.proposals.start(),
     );
     this.#standing?.begin();
     this.#unsubscribe.push(this.recoveryWatch.start());
@@ -326,6 +333,7 @@ export class Node {
   async stop(): Promise<void> {
     for (const end of this.#unsubscribe.splice(0)) end();
     await this.#standing?.idle();
+    await this.proposals.idle();
     await this.audits.stop();
     await this.repository.stop();
     await this.scrub.stop();
@@ -392,7 +400,7 @@ export class Node {
     expiresMs: number;
     uses: number;
     quotaBytes?: number;
-  }): Promise<{ token: string; expiresAtMs: number }> {
+  }): Promise<{ token: string; expiresAtMs: number; deciding: Deciding }> {
     const administrator = this.administrators.key();
     const { clock, rng, directory, network } = this.ports;
     const own = directory.ownAddresses().slice(0, 2);
@@ -409,9 +417,8 @@ export class Node {
         addresses: [...own.map((address) => ({ peer: network.self, address })), ...others],
       },
     );
-    for (const outcome of await this.roster.applyAll(delegations))
-      if (outcome instanceof Fault) throw outcome;
-    return { token, expiresAtMs };
+    const decided = await this.proposals.decide(delegations, administrator, { expiresMs: expiresAtMs });
+    return { token, expiresAtMs, deciding: decided };
   }
 
   #otherAddresses(most: number): { peer: PeerId; address: string }[] {

@@ -15,6 +15,8 @@ const SIGNED_TYPES = [
   "incarnation",
   "recovery-use",
   "silence",
+  "proposal",
+  "approval",
   "descriptor",
   "map",
   "head",

@@ -241,7 +241,21 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
     }),
     adminAdd: async () => ({ key: "cd".repeat(32), outcome: "added", administrators: 2 }),
     adminRemove: async () => ({ key: "cd".repeat(32), outcome: "removed", administrators: 1 }),
-    adminConfirm: async () => ({ peerId: "12D3KooWQf8AL8", name: "till-3", site: "leipzig" }),
+    adminConfirm: async () => ({
+      peerId: "12D3KooWQf8AL8",
+      name: "till-3",
+      site: "leipzig",
+      holder: true,
+    }),
+    adminThreshold: async ({ threshold }) => ({ threshold, administrators: 3 }),
+    adminPending: async () => ({ proposals: [], decisions: [], threshold: 1, administrators: 1 }),
+    adminVote: async ({ id, vote }) => ({ id, vote, known: false, inEffect: true }),
+    quota: async ({ quotaBytes }) => ({
+      peerId: "12D3KooWQf8AL8",
+      name: "till-3",
+      outcome: "changed",
+      ...(quotaBytes === undefined ? {} : { quotaBytes }),
+    }),
     snapshot: async () => snapshotResult(),
     async snapshotStdin(_request, _context, body) {
       let bytesRead = 0;

@@ -1,12 +1,12 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { must } from "../../base/assert.ts";
-import { Fault } from "../../base/fault.ts";
-import type { AdminChangeResult } from "../../control/api.ts";
+import type { AdminChangeResult, VoteResult } from "../../control/api.ts";
+import { pendingLine, proposalLine, proposalText } from "../decision-text.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Bind } from "../session.ts";
-import { counted, printable, shortTime, table } from "../text.ts";
-import { countValue } from "../values.ts";
+import { counted, listing, printable, printableLines, shortId, shortTime, table } from "../text.ts";
+import { countValue, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { addExport, addImport } from "./admin-key.ts";
 
@@ -17,6 +17,8 @@ export const adminCommand: AddCommand = (program, bind) => {
   addRemove(group, bind);
   addThreshold(group, bind);
   addConfirm(group, bind);
+  addPending(group, bind);
+  addVotes(group, bind);
   addExport(group, bind);
   addImport(group, bind);
   return group;
@@ -70,11 +72,15 @@ function addRemove(group: Command, bind: Bind): void {
   });
 }
 
-function changeText({ key, outcome, administrators }: AdminChangeResult, peer: string): string {
+function changeText({ key, outcome, administrators, proposal }: AdminChangeResult, peer: string): string {
   const name = printable(peer);
   const left = `There ${administrators === 1 ? "is" : "are"} ${counted(administrators, "administrator")} now.`;
   switch (outcome) {
+    case "proposed":
+    case "signed":
+      return proposal === undefined ? "" : printableLines(proposalText(outcome, proposal));
     case "known":
+      if (proposal !== undefined) return printableLines(proposalText(outcome, proposal));
       return `${name} is an administrator already.\n`;
     case "added":
       return `${name} is an administrator from now on, with the key ${key}. ${left}\n`;
@@ -86,22 +92,87 @@ function changeText({ key, outcome, administrators }: AdminChangeResult, peer: s
   }
 }
 
-/** The roster's rules know thresholds; gathering signatures one after the other does not exist yet. */
 function addThreshold(group: Command, bind: Bind): void {
   const command = group
     .command("threshold")
     .argument("<n>", "how many administrators must sign")
-    .description("only 1 in this version");
-  bind(command, z.object({}), [0, 1, 2], async (session, _, args) => {
-    const threshold = countValue.parse(must(args[0], "number"));
-    if (threshold > 1) {
-      const what =
-        "This version cannot gather the signatures of several administrators: the threshold stays 1.";
-      throw new Fault({ code: "UNSUPPORTED", what });
-    }
-    await session.result({ threshold }, () => "One administrator's signature suffices, as before.\n");
+    .description("from how many administrators on a decision counts; as many as must now decide it");
+  bind(command, z.object({}), [0, 1, 2, 5, 6, 10], async (session, _, args) => {
+    const request = { threshold: countValue.parse(must(args[0], "number")) };
+    const result = await session.daemon.adminThreshold(request, session.context);
+    await session.result(result, () => {
+      const { threshold, administrators, proposal } = result;
+      if (proposal !== undefined && proposal.state !== "done")
+        return printableLines(proposalText("proposed", proposal));
+      const of = `${threshold} of ${counted(administrators, "administrator")}`;
+      const spare =
+        threshold > 1 && threshold === administrators
+          ? "None of their keys may be lost: without one of them nothing can be decided any more.\n"
+          : "";
+      return `${of} must sign from now on.\n${spare}`;
+    });
     return EXIT.done;
   });
+}
+
+function addPending(group: Command, bind: Bind): void {
+  const command = group
+    .command("pending")
+    .description("what waits for administrators' signatures, or for its day");
+  bind(command, z.object({}), [0, 1, 5, 6, 10], async (session) => {
+    const result = await session.daemon.adminPending({}, session.context);
+    await session.result(result, () => {
+      const { proposals, decisions } = result;
+      const parts = [
+        ...(proposals.length === 0 ? [] : [listing("To be signed:", proposals.map(proposalLine))]),
+        ...(decisions.length === 0
+          ? []
+          : [
+              listing(
+                "Waiting for their day:",
+                decisions.map((one) => `${shortId(one.id)}  ${pendingLine(one)}`),
+              ),
+            ]),
+      ];
+      return parts.length === 0 ? "Nothing waits.\n" : parts.join("\n");
+    });
+    return EXIT.done;
+  });
+}
+
+const VOTES = {
+  sign: "put this administrator's signature under what waits",
+  refuse: "say that this administrator does not sign it",
+  withdraw: "take back an own proposal or an own signature, or what waits for its day",
+} as const;
+
+function addVotes(group: Command, bind: Bind): void {
+  for (const vote of ["sign", "refuse", "withdraw"] as const) {
+    const command = group
+      .command(vote)
+      .argument("<id>", 'as "admin pending" shows it, or a unique beginning of it')
+      .description(VOTES[vote]);
+    bind(command, z.object({}), [0, 1, 2, 5, 6, 10], async (session, _, args) => {
+      const id = must(args[0], "id");
+      if (!/^[0-9a-fA-F]{1,64}$/.test(id)) throw usage(`"${id}" is no id; "cairn admin pending" lists them.`);
+      const result = await session.daemon.adminVote({ id, vote }, session.context);
+      await session.result(result, () => printableLines(voteText(result)));
+      return EXIT.done;
+    });
+  }
+}
+
+function voteText({ vote, known, proposal, decision, inEffect }: VoteResult): string {
+  if (decision !== undefined) {
+    const said = vote === "sign" ? (known ? "Signed before" : "Signed") : "Taken back";
+    const what = pendingLine(decision).split(", in effect")[0] ?? "";
+    if (proposal !== undefined && !inEffect) return proposalText("proposed", proposal);
+    return `${said}${vote === "sign" && inEffect ? " and in effect" : ""}: ${what}.\n`;
+  }
+  if (vote === "sign")
+    return proposal === undefined ? "Signed.\n" : proposalText(known ? "known" : "signed", proposal);
+  const word = vote === "refuse" ? "Refused" : "Withdrawn";
+  return proposal === undefined ? `${word}.\n` : `${word}: ${proposal.text}.\n`;
 }
 
 function addConfirm(group: Command, bind: Bind): void {
@@ -112,10 +183,12 @@ function addConfirm(group: Command, bind: Bind): void {
   bind(command, z.object({}), [0, 1, 2, 5, 6, 10], async (session, _, args) => {
     const request = { peer: must(args[0], "peer") };
     const result = await session.daemon.adminConfirm(request, session.context);
-    await session.result(
-      result,
-      () => `${printable(result.name)} at site ${result.site} keeps shards of others from now on.\n`,
-    );
+    await session.result(result, () => {
+      const { proposal } = result;
+      if (proposal !== undefined && proposal.state !== "done")
+        return printableLines(proposalText("proposed", proposal));
+      return `${printable(result.name)} at site ${result.site} keeps shards of others from now on.\n`;
+    });
     return EXIT.done;
   });
 }

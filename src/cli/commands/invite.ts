@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { proposalText } from "../decision-text.ts";
 import { EXIT } from "../exit-codes.ts";
+import { printableLines } from "../text.ts";
 import { countValue, durationValue, sizeValue } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 
@@ -27,6 +29,10 @@ export const inviteCommand: AddCommand = (program, bind) => {
     const invited = await session.daemon.invite(request, session.context);
     // The token alone, so that it can be piped; whoever has it gets in.
     await session.result(invited, () => `${invited.token}\n`);
+    const { proposal } = invited;
+    if (proposal !== undefined && proposal.state !== "done") {
+      session.note(`The token lets nobody in yet. ${printableLines(proposalText("proposed", proposal))}`);
+    }
     return EXIT.done;
   });
   return command;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { must } from "../../base/assert.ts";
 import { decisionText } from "../decision-text.ts";
 import { EXIT } from "../exit-codes.ts";
-import { printable } from "../text.ts";
+import { printableLines } from "../text.ts";
 import { usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 
@@ -32,7 +32,7 @@ export const removeCommand: AddCommand = (program, bind) => {
     const request = { peer: must(args[0], "peer"), reason, barsOwner: bar, cancel };
     const result = await session.daemon.remove(request, session.context);
     await session.result(result, () => {
-      const text = printable(decisionText(result, `${result.name} is no member any more`).trimEnd());
+      const text = printableLines(decisionText(result, `${result.name} is no member any more`).trimEnd());
       const key = result.administratorKey;
       if (key === undefined) return `${text}\n`;
       return `${text}\nIts administrator's key still counts: "cairn admin remove ${key.slice(0, 12)}" ends that.\n`;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { must } from "../../base/assert.ts";
 import { decisionText } from "../decision-text.ts";
 import { EXIT } from "../exit-codes.ts";
-import { printable } from "../text.ts";
+import { printableLines } from "../text.ts";
 import { usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 
@@ -22,7 +22,7 @@ export const siteCommand: AddCommand = (program, bind) => {
     const request = { peer: must(peer, "peer"), cancel, ...(site === undefined ? {} : { site }) };
     const result = await session.daemon.siteMove(request, session.context);
     await session.result(result, () =>
-      printable(decisionText(result, `${result.name} is at site ${result.site}`).trimEnd()).concat("\n"),
+      printableLines(decisionText(result, `${result.name} is at site ${result.site}`)),
     );
     return EXIT.done;
   });

@@ -5,7 +5,13 @@ import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { Fault } from "../../../src/base/fault.ts";
 import type { ExportKeyOptions, ImportKeyOptions } from "../../../src/cli/local-operations.ts";
-import type { PendingDecisionInfo, RemoveRequest, SiteMoveRequest } from "../../../src/control/api.ts";
+import type {
+  PendingDecisionInfo,
+  ProposalInfo,
+  RemoveRequest,
+  SiteMoveRequest,
+  VoteRequest,
+} from "../../../src/control/api.ts";
 import { decisionResult, statusResult, TIME } from "../../support/fake-handlers.ts";
 import { type RunOptions, runCairn } from "../../support/fake-world.ts";
 
@@ -123,12 +129,89 @@ describe("admin", () => {
     expect((await runCairn(["admin", "remove", "till-3"])).stdout).toContain("There is 1 administrator now.");
   });
 
-  it("refuses a threshold that it could not serve", async () => {
-    expect(await runCairn(["admin", "threshold", "1"])).toMatchObject({ status: 0 });
-    const refused = await runCairn(["admin", "threshold", "2"]);
-    expect(refused).toMatchObject({ status: 1, stdout: "" });
-    expect(refused.stderr).toContain("stays 1");
+  it("proposes, shows what waits, and takes a vote", async () => {
+    const proposal: ProposalInfo = {
+      id: "4f".repeat(32),
+      kind: "removal",
+      text: "remove ti\u001bll-3 (leipzig) from the swarm",
+      state: "open",
+      signedBy: [{ key: "ab".repeat(32), name: "till-1" }],
+      refusedBy: [{ key: "cd".repeat(32) }],
+      missing: 1,
+      signedHere: true,
+      proposedAt: TIME,
+      expiresAt: "2026-11-28T03:04:05.000Z",
+    };
+    const asked: VoteRequest[] = [];
+    const handlers = {
+      remove: async () => decisionResult({ outcome: "proposed", inEffect: false, proposal }),
+      adminThreshold: async () => ({ threshold: 1, administrators: 3, proposal }),
+      adminPending: async () => ({
+        proposals: [proposal],
+        decisions: [pending],
+        threshold: 2,
+        administrators: 3,
+      }),
+      adminVote: async (request: VoteRequest) => {
+        asked.push(request);
+        const state = request.vote === "sign" ? ("done" as const) : ("open" as const);
+        const inEffect = request.vote === "sign";
+        return { ...request, known: false, inEffect, proposal: { ...proposal, state } };
+      },
+    };
+    const waits =
+      "Proposed, and not in effect: remove ti\\x1bll-3 (leipzig) from the swarm.\n1 more administrator has to sign it by " +
+      '2026-11-28 03:04:05 UTC: "cairn admin sign 4f4f4f4f4f4f" on a node of theirs.\n';
+    expect((await runCairn(["remove", "till-3"], { handlers })).stdout).toBe(waits);
+    expect((await runCairn(["admin", "threshold", "2"], { handlers })).stdout).toBe(waits);
+    const listed = await runCairn(["admin", "pending"], { handlers });
+    expect(listed.stdout).toContain(
+      "  4f4f4f4f4f4f  remove ti\\x1bll-3 (leipzig) from the swarm; signed by till-1, refused by key cdcdcdcdcdcd, " +
+        "1 more must sign, until 2026-11-28 03:04:05 UTC\n",
+    );
+    expect(listed.stdout).toContain("abababababab  removal of till-3");
+    expect((await runCairn(["admin", "sign", "4f4f"], { handlers })).stdout).toContain("Signed, and decided");
+    expect((await runCairn(["admin", "refuse", "4F"], { handlers })).stdout).toContain("Refused: remove");
+    expect((await runCairn(["admin", "withdraw", "4f"], { handlers })).stdout).toContain("Withdrawn: remove");
+    expect(asked.map(({ vote }) => vote)).toEqual(["sign", "refuse", "withdraw"]);
+    expect((await runCairn(["admin", "sign", "what"], { handlers })).status).toBe(2);
+  });
+
+  it("prints a token that lets nobody in yet, and says so beside it", async () => {
+    const proposal: ProposalInfo = {
+      id: "4f".repeat(32),
+      kind: "invitation",
+      text: "let 1 new node in",
+      state: "open",
+      signedBy: [],
+      refusedBy: [],
+      missing: 1,
+      signedHere: true,
+      proposedAt: TIME,
+      expiresAt: TIME,
+    };
+    const invite = async () => ({ token: "cairn1-abc", site: "a", uses: 1, expiresAt: TIME, proposal });
+    const ran = await runCairn(["invite", "--site", "a"], { handlers: { invite } });
+    expect(ran.stdout).toBe("cairn1-abc\n");
+    expect(ran.stderr).toContain("The token lets nobody in yet. Proposed");
+  });
+
+  it("says from how many on a decision counts", async () => {
+    expect((await runCairn(["admin", "threshold", "2"])).stdout).toBe(
+      "2 of 3 administrators must sign from now on.\n",
+    );
+    expect((await runCairn(["admin", "threshold", "3"])).stdout).toContain("None of their keys may be lost");
     expect((await runCairn(["admin", "threshold", "0"])).status).toBe(2);
+  });
+
+  it("changes a quota", async () => {
+    const ran = await runCairn(["quota", "till-3", "2TiB"]);
+    expect(ran).toMatchObject({
+      status: 0,
+      stdout: "till-3: 2.00 TiB at others, from now on. What is stored stays.\n",
+    });
+    expect((await runCairn(["quota", "till-3", "none"])).stdout).toContain("no bound, from now on");
+    expect((await runCairn(["quota", "till-3", "much"])).status).toBe(2);
   });
 
   it("says that the key of a node that is removed still counts", async () => {

@@ -1,0 +1,354 @@
+import { equalBytes, toHex } from "../base/bytes.ts";
+import { Semaphore } from "../base/concurrency.ts";
+import { Fault, isFault, messageOf } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
+import { DAY_MS, MINUTE_MS } from "../base/units.ts";
+import type { Signer } from "../crypto/sign.ts";
+import { NO_INCARNATION, type Signed, signStatement } from "../crypto/signed.ts";
+import {
+  type Approval,
+  decisionOf,
+  type Proposal,
+  type ProposalStanding,
+  proposalId,
+  purposeOf,
+  type RecordStore,
+  type Roster,
+  type RosterEntry,
+  readApproval,
+  readProposal,
+  signProposal,
+  standingOf,
+} from "../membership/index.ts";
+import type { Clock } from "../ports/index.ts";
+import {
+  APPROVAL_SLOTS,
+  type ApprovalBody,
+  approvalBody,
+  PROPOSAL_SLOTS,
+  type ProposalBody,
+  proposalBody,
+} from "../wire/proposal.ts";
+
+export interface ProposalsComponents {
+  readonly roster: Roster;
+  readonly records: RecordStore;
+  readonly clock: Pick<Clock, "wallMs">;
+  readonly log: Log;
+}
+
+/** So long a proposal waits for signatures, unless what it proposes ends sooner. */
+export const PROPOSAL_EXPIRES_MS = 7 * DAY_MS;
+/** One that nobody could sign any more in time is not worth making. */
+const EXPIRES_MIN_MS = MINUTE_MS;
+
+/** What became of a decision that this node's administrator took. */
+export type Deciding =
+  /** It is in the roster: one signature is enough. */
+  | { readonly outcome: "applied" }
+  /** `signed`: somebody had proposed the same, and has this signature now. `known`: this administrator had before. */
+  | { readonly outcome: "proposed" | "signed" | "known"; readonly proposal: ProposalStanding };
+
+/**
+ * Where several administrators must sign: their proposals and each other's signatures, as records that spread to every
+ * member. Whichever node first sees enough of them puts the decision into the roster; it needs neither the proposer nor
+ * an administrator's key for that.
+ */
+export class Proposals {
+  readonly #c: ProposalsComponents;
+  readonly #saying = new Semaphore(1);
+  readonly #said = new Set<string>();
+  #completing: Promise<void> = Promise.resolve();
+  #isWaiting = false;
+
+  constructor(components: ProposalsComponents) {
+    this.#c = components;
+  }
+
+  /** Returns how to stop. */
+  start(): () => void {
+    const { records, roster } = this.#c;
+    const look = (): void => this.#lookSoon();
+    const ends = [
+      records.onChange(({ record }) => {
+        if (record.type === "proposal" || record.type === "approval") look();
+      }),
+      roster.onChange(look),
+    ];
+    look();
+    return () => {
+      for (const end of ends) end();
+    };
+  }
+
+  /** Resolves when nothing of it is under way. */
+  async idle(): Promise<void> {
+    await this.#completing;
+  }
+
+  /** All that are known, the oldest first; those that are done, too late or out of date included. */
+  list(): ProposalStanding[] {
+    const { roster, clock } = this.#c;
+    const nowMs = clock.wallMs();
+    const approvals = this.#approvals();
+    return this.#proposals()
+      .flatMap((proposal) => standingOf(proposal, approvals, roster, nowMs) ?? [])
+      .sort((a, b) => a.proposal.issuedMs - b.proposal.issuedMs || compareIds(a, b));
+  }
+
+  /** What waits for signatures, or lost its purpose while it did. */
+  open(): ProposalStanding[] {
+    return this.list().filter(
+      ({ state }) => state === "open" || state === "complete" || state === "outdated",
+    );
+  }
+
+  /** By its id or a unique beginning of one; `undefined` where nothing that is open fits. */
+  find(asked: string): ProposalStanding | undefined {
+    const found = this.open().filter(({ proposal }) => toHex(proposal.id).startsWith(asked.toLowerCase()));
+    if (found.length > 1) throw new Fault({ code: "USAGE", reason: `"${asked}" is more than one proposal.` });
+    return found[0];
+  }
+
+  /** Puts entries that this administrator alone has signed into the roster, or before the others where they must sign. */
+  async decide(
+    entries: readonly RosterEntry[],
+    administrator: Signer,
+    { expiresMs = Number.POSITIVE_INFINITY }: { readonly expiresMs?: number } = {},
+  ): Promise<Deciding> {
+    const { roster } = this.#c;
+    if (roster.administrators().threshold === 1) {
+      for (const outcome of await roster.applyAll(entries)) if (outcome instanceof Fault) throw outcome;
+      return { outcome: "applied" };
+    }
+    return this.#saying.run(async () => {
+      const alike = this.#alike(entries);
+      if (alike !== undefined) return this.#sign(alike, administrator);
+      await this.#propose(entries, administrator, expiresMs);
+      return { outcome: "proposed", proposal: this.#standing(proposalId(entries)) };
+    });
+  }
+
+  sign(standing: ProposalStanding, administrator: Signer): Promise<Deciding> {
+    return this.#saying.run(() => this.#sign(standing, administrator));
+  }
+
+  /** Says that this administrator does not sign it; a signature that it gave does not count any more. */
+  refuse({ proposal }: ProposalStanding, administrator: Signer): Promise<void> {
+    return this.#saying.run(async () => {
+      if (equalBytes(proposal.proposer, administrator.publicKey))
+        await this.#takeBack(proposal, administrator);
+      else await this.#say(proposal, administrator, { verdict: "refused", endorsements: [] });
+    });
+  }
+
+  /** Takes back an own proposal, or an own word on another's. */
+  withdraw(standing: ProposalStanding, administrator: Signer): Promise<void> {
+    const { proposal, signers, refusers } = standing;
+    return this.#saying.run(async () => {
+      if (equalBytes(proposal.proposer, administrator.publicKey)) {
+        await this.#takeBack(proposal, administrator);
+      } else if ([...signers, ...refusers].some((key) => equalBytes(key, administrator.publicKey))) {
+        await this.#say(proposal, administrator, { verdict: "none", endorsements: [] });
+      } else {
+        const reason = "this node's administrator has neither proposed nor signed it";
+        throw new Fault({ code: "NOT_ALLOWED", reason });
+      }
+    });
+  }
+
+  async #sign(standing: ProposalStanding, administrator: Signer): Promise<Deciding> {
+    const { proposal, state, why, signers } = standing;
+    if (state === "outdated") {
+      const reason = `it cannot be decided any more: ${why}. Have it proposed anew`;
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
+    const isSigned = signers.some((key) => equalBytes(key, administrator.publicKey));
+    if (!isSigned) {
+      const nowMs = this.#c.clock.wallMs();
+      const signed = signProposal({ roster: this.#c.roster, nowMs }, proposal, administrator);
+      await this.#say(proposal, administrator, { verdict: "signed", ...signed });
+    }
+    await this.#complete();
+    return { outcome: isSigned ? "known" : "signed", proposal: this.#standing(proposal.id) };
+  }
+
+  #alike(entries: readonly RosterEntry[]): ProposalStanding | undefined {
+    const body = { v: 1, slot: 0, issuedMs: 0, expiresMs: 0, keptMs: 0 } as const;
+    const signer = new Uint8Array(32);
+    const encoded = proposalBody.encode({ ...body, entries: entries.map(({ bytes }) => bytes) });
+    const mine = readProposal({ body: encoded, signer });
+    if (mine === undefined) return undefined;
+    const purpose = purposeOf(mine.deed);
+    return this.open().find(({ proposal, state }) => {
+      return state !== "outdated" && purposeOf(proposal.deed) === purpose;
+    });
+  }
+
+  async #propose(entries: readonly RosterEntry[], administrator: Signer, endsMs: number): Promise<void> {
+    const issuedMs = this.#c.clock.wallMs();
+    const expiresMs = Math.min(issuedMs + PROPOSAL_EXPIRES_MS, endsMs);
+    if (expiresMs < issuedMs + EXPIRES_MIN_MS) {
+      throw new Fault({ code: "USAGE", reason: "It would expire before anybody else could sign it." });
+    }
+    const open = new Set(
+      this.open()
+        .filter(({ proposal }) => equalBytes(proposal.proposer, administrator.publicKey))
+        .map(({ proposal }) => proposal.slot),
+    );
+    const slot = freeSlot(PROPOSAL_SLOTS, open);
+    if (slot === undefined) {
+      const reason = `${PROPOSAL_SLOTS} proposals of this administrator wait for signatures already; withdraw one`;
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
+    const before = this.#inSlot("proposal", administrator.publicKey, slot);
+    const keptMs = Math.max(expiresMs, before === undefined ? 0 : proposalBody.decode(before.body).keptMs);
+    const encoded = entries.map(({ bytes }) => bytes);
+    await this.#put(administrator, "proposal", { v: 1, slot, entries: encoded, issuedMs, expiresMs, keptMs });
+  }
+
+  async #takeBack({ slot, expiresMs }: Proposal, administrator: Signer): Promise<void> {
+    const before = this.#inSlot("proposal", administrator.publicKey, slot);
+    const keptMs = before === undefined ? expiresMs : proposalBody.decode(before.body).keptMs;
+    const issuedMs = this.#c.clock.wallMs();
+    await this.#put(administrator, "proposal", { v: 1, slot, entries: [], issuedMs, expiresMs, keptMs });
+  }
+
+  async #say(
+    { id, expiresMs }: Proposal,
+    administrator: Signer,
+    said: Pick<ApprovalBody, "verdict" | "endorsements" | "signature">,
+  ): Promise<void> {
+    const open = new Set(this.open().map(({ proposal }) => toHex(proposal.id)));
+    const own = this.#approvals().filter(({ signer }) => equalBytes(signer, administrator.publicKey));
+    const taken = own.filter(({ proposal }) => open.has(toHex(proposal)));
+    const known = taken.find(({ proposal }) => equalBytes(proposal, id));
+    const slot = known?.slot ?? freeSlot(APPROVAL_SLOTS, new Set(taken.map((one) => one.slot)));
+    if (slot === undefined) {
+      const reason = `${APPROVAL_SLOTS} proposals that this administrator has signed wait already`;
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
+    const before = this.#inSlot("approval", administrator.publicKey, slot);
+    const keptMs = Math.max(expiresMs, before === undefined ? 0 : approvalBody.decode(before.body).keptMs);
+    const issuedMs = this.#c.clock.wallMs();
+    const body = { v: 1 as const, slot, proposal: id, ...said, issuedMs, expiresMs, keptMs };
+    await this.#put(administrator, "approval", body);
+  }
+
+  async #put(administrator: Signer, type: "proposal", body: ProposalBody): Promise<void>;
+  async #put(administrator: Signer, type: "approval", body: ApprovalBody): Promise<void>;
+  async #put(
+    administrator: Signer,
+    type: "proposal" | "approval",
+    body: ProposalBody | ApprovalBody,
+  ): Promise<void> {
+    const { records, roster, clock } = this.#c;
+    const key = { type, signer: administrator.publicKey, subkey: Uint8Array.of(body.slot) };
+    const bytes = "entries" in body ? proposalBody.encode(body) : approvalBody.encode(body);
+    const statement = {
+      type,
+      swarm: roster.swarm,
+      incarnation: NO_INCARNATION,
+      epoch: records.nextEpoch(key, clock.wallMs()),
+      body: bytes,
+    };
+    await records.put(signStatement(statement, administrator));
+  }
+
+  #standing(id: Uint8Array): ProposalStanding {
+    const found = this.list().find(({ proposal }) => equalBytes(proposal.id, id));
+    if (found === undefined) throw new Fault({ code: "NOT_ALLOWED", reason: "it is no proposal any more" });
+    return found;
+  }
+
+  #proposals(): Proposal[] {
+    return this.#read("proposal", readProposal);
+  }
+
+  #approvals(): Approval[] {
+    return this.#read("approval", readApproval);
+  }
+
+  /** Both statements of a fork: one key in two homes may have said two things at once, and neither is lost. */
+  #read<T>(type: "proposal" | "approval", read: (record: Signed) => T | undefined): T[] {
+    const { records } = this.#c;
+    return [...records.ofType(type)].flatMap(({ signer, body }) => {
+      const { slot } = type === "proposal" ? proposalBody.decode(body) : approvalBody.decode(body);
+      const versions = records.versions({ type, signer, subkey: Uint8Array.of(slot) });
+      return versions.flatMap((record) => read(record) ?? []);
+    });
+  }
+
+  #inSlot(type: "proposal" | "approval", signer: Uint8Array, slot: number): Signed | undefined {
+    return this.#c.records.get({ type, signer, subkey: Uint8Array.of(slot) });
+  }
+
+  #lookSoon(): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    this.#completing = this.#completing.then(async () => {
+      this.#isWaiting = false;
+      try {
+        this.#tell();
+        await this.#complete();
+      } catch (error) {
+        if (!isFault(error)) throw error;
+        this.#c.log.warn("proposal-not-applied", { code: error.code, why: messageOf(error) });
+      }
+    });
+  }
+
+  async #complete(): Promise<void> {
+    const { roster, log } = this.#c;
+    // One at a time: each may make others out of date.
+    for (;;) {
+      const ready = this.list().find((one) => one.state === "complete" && !this.#said.has(failed(one)));
+      if (ready === undefined) return;
+      const id = toHex(ready.proposal.id);
+      for (const outcome of await roster.applyAll(decisionOf(ready, this.#approvals(), roster))) {
+        if (!(outcome instanceof Fault)) continue;
+        // Tried again when the administrators or their signatures change; never in a circle.
+        this.#remember(failed(ready));
+        log.warn("proposal-not-applied", { id, code: outcome.code, why: outcome.message });
+      }
+      if (this.#said.has(failed(ready))) continue;
+      // Whatever became of it, it is not done twice.
+      this.#remember(failed(ready));
+      const signers = ready.signers.map(toHex);
+      log.warn("proposal-decided", { id, kind: ready.proposal.deed.kind, signers });
+    }
+  }
+
+  /** Every node says once what administrators propose: a thief's proposal is seen before it could be signed. */
+  #tell(): void {
+    for (const { proposal, missing } of this.open()) {
+      const id = toHex(proposal.id);
+      if (this.#said.has(id)) continue;
+      this.#remember(id);
+      const expiresAt = new Date(proposal.expiresMs).toISOString();
+      const { kind } = proposal.deed;
+      this.#c.log.warn("proposal-made", { id, kind, by: toHex(proposal.proposer), missing, expiresAt });
+    }
+  }
+
+  #remember(name: string): void {
+    if (this.#said.size >= SAID_MAX) this.#said.clear();
+    this.#said.add(name);
+  }
+}
+
+/** Names in memory of what was said already. */
+const SAID_MAX = 4096;
+
+function failed({ proposal, signers }: ProposalStanding): string {
+  return `failed/${toHex(proposal.id)}/${signers.map(toHex).sort().join("/")}`;
+}
+
+function freeSlot(slots: number, taken: ReadonlySet<number>): number | undefined {
+  for (let slot = 0; slot < slots; slot++) if (!taken.has(slot)) return slot;
+  return undefined;
+}
+
+function compareIds(a: ProposalStanding, b: ProposalStanding): number {
+  return toHex(a.proposal.id) < toHex(b.proposal.id) ? -1 : 1;
+}
