@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { must } from "../base/assert.ts";
 import { readU64be } from "../base/bytes.ts";
+import { KeyedMutex } from "../base/concurrency.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { MetaOp, MetaStore } from "../ports/index.ts";
 import { bytesOf, bytesUpTo, codec, count, OWN_SHAPE, peerId } from "../wire/codec.ts";
 import { SHARDS_MAX } from "../wire/descriptor.ts";
-import { type SegmentRef, segmentKeyOf, tableRange } from "./keys.ts";
+import { refKey, type SegmentRef, segmentKeyOf, tableRange } from "./keys.ts";
 
 const slot = z
   .object({
@@ -43,6 +44,7 @@ const recordCodec = codec("segment record", record, OWN_SHAPE);
 /** What this owner knows of each of its segments: how it is coded and who has acknowledged which shard. */
 export class SegmentTable {
   readonly #store: MetaStore;
+  readonly #updates = new KeyedMutex();
 
   constructor(store: MetaStore) {
     this.#store = store;
@@ -70,14 +72,43 @@ export class SegmentTable {
   }
 
   /**
-   * What a holder had acknowledged it has no more, or not whole: from now on it does not count. Nothing when somebody
-   * else has acknowledged the shard since.
+   * One change of a record after the other, each made to what the one before has left; in one write with `ops`. What
+   * `change` gives back unchanged is not written, and neither are the ops. The record afterwards; `undefined` where there
+   * is none.
    */
-  async forget(ref: SegmentRef, index: number, peer: PeerId): Promise<void> {
-    const known = this.get(ref);
-    if (known?.slots[index]?.peer !== peer) return;
-    const slots = known.slots.map((slot, at) => (at === index ? null : slot));
-    await this.put(ref, { ...known, slots }, { sync: true });
+  async update(
+    ref: SegmentRef,
+    change: (known: SegmentRecord) => SegmentRecord,
+    options: { readonly sync: boolean | ((changed: SegmentRecord) => boolean) },
+    ops: readonly MetaOp[] = [],
+  ): Promise<SegmentRecord | undefined> {
+    return this.#updates.run(refKey(ref), async () => {
+      const known = this.get(ref);
+      if (known === undefined) return undefined;
+      const changed = change(known);
+      if (changed === known) return known;
+      const sync = typeof options.sync === "boolean" ? options.sync : options.sync(changed);
+      await this.#store.write([...ops, this.putOp(ref, changed)], { sync });
+      return changed;
+    });
+  }
+
+  /**
+   * What a holder had acknowledged it has no more, or not whole: from now on it does not count. Nothing when somebody
+   * else has acknowledged the shard since. Whether it did count.
+   */
+  async forget(ref: SegmentRef, index: number, peer: PeerId): Promise<boolean> {
+    let didCount = false;
+    await this.update(
+      ref,
+      (known) => {
+        if (known.slots[index]?.peer !== peer) return known;
+        didCount = true;
+        return { ...known, slots: known.slots.map((slot, at) => (at === index ? null : slot)) };
+      },
+      { sync: true },
+    );
+    return didCount;
   }
 
   async *all(): AsyncGenerator<readonly [SegmentRef, SegmentRecord]> {

@@ -9,7 +9,7 @@ import { systemClock, systemRng } from "../adapters/system.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
-import { DAY_MS } from "../base/units.ts";
+import { DAY_MS, MINUTE_MS } from "../base/units.ts";
 import { nodeHandlers } from "../control/node-handlers.ts";
 import { serveControl } from "../control/server.ts";
 import { deriveOwnerKeys } from "../crypto/index.ts";
@@ -168,6 +168,7 @@ async function openNode(
       ...(settings.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: settings.spoolMaxBytes }),
       scrub: scrubInit(settings.scrub),
       upkeep: parseUpkeep(settings.upkeep ?? {}),
+      localOffsetMs: () => -new Date().getTimezoneOffset() * MINUTE_MS,
     },
   );
 }

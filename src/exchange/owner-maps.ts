@@ -7,8 +7,11 @@ import {
   classFromData,
   classToData,
   EMPTY_MAP,
+  GENERATIONS_MAX,
   type Generation,
   type GenerationAt,
+  generationOf,
+  moveSlot,
   openClass,
   openGeneration,
   type PlacementClass,
@@ -21,6 +24,7 @@ import {
   slotsOf,
   withClass,
 } from "../placement/index.ts";
+import type { MetaOp } from "../ports/index.ts";
 import { type MapBody, mapBody } from "../wire/head.ts";
 
 const UNKNOWN_CLASS: PlacementClass = { k: 1, m: 0, cap: 1 };
@@ -75,7 +79,13 @@ export class OwnerMaps {
 
   /** Row of the segment: serialise changes by it. */
   partition(classId: number, number: number): number {
-    return partitionOf(number, this.#rows(this.#catalog.currentIncarnation, classId).partitions);
+    return this.partitionIn(this.#catalog.currentIncarnation, classId, number);
+  }
+
+  /** The same in any life; 0 where nobody had the map of the class when the repository was recovered. */
+  partitionIn(incarnation: number, classId: number, number: number): number {
+    const rows = this.map(incarnation).classes.get(classId);
+    return rows === undefined ? 0 : partitionOf(number, rows.partitions);
   }
 
   /** Who holds, or is to hold, each shard; empty when the row is not open yet. */
@@ -97,6 +107,32 @@ export class OwnerMaps {
         ? openGeneration(map, at, slots)
         : reassigned(map, at, slots);
     await this.#change(changed, classId);
+  }
+
+  /**
+   * Shards of a segment of this life lie with other holders from now on, by slot: of this segment alone, or of all of its
+   * generation (always of all where the row has changed too often). `commit` writes what it is given, synced, together with who has acknowledged them.
+   */
+  async move(
+    classId: number,
+    number: number,
+    holders: ReadonlyMap<number, PeerId>,
+    scope: "segment" | "generation",
+    commit: (op: MetaOp) => Promise<void>,
+  ): Promise<void> {
+    const map = this.#current();
+    const partition = this.partition(classId, number);
+    const generation = must(generationOf(map, classId, number), "generation of a placed segment");
+    const slots = generation.slots.map(({ peer }, slot) => holders.get(slot) ?? peer);
+    let changed = map;
+    const isCrowded = rowOf(map, classId, partition).length > GENERATIONS_MAX / 2;
+    if (scope === "segment" && !isCrowded)
+      changed = reassigned(map, { classId, partition, fromSegment: number }, slots);
+    else {
+      const at = { classId, partition, fromSegment: generation.fromSegment };
+      for (const [slot, peer] of holders) changed = moveSlot(changed, at, slot, peer);
+    }
+    await this.#change(changed, classId, commit);
   }
 
   /** Whether a later segment of the row was placed, or is about to be, by what the row says now. */
@@ -131,16 +167,18 @@ export class OwnerMaps {
     return this.map(this.#catalog.currentIncarnation);
   }
 
-  async #change(map: PlacementMap, classId: number): Promise<void> {
+  async #change(map: PlacementMap, classId: number, commit = this.#write): Promise<void> {
     const incarnation = this.#catalog.currentIncarnation;
     this.#maps[incarnation] = map;
     // One at a time, each with all that is known by then: of two writes under way the older could come last, and after a
     // crash the map would lack a row that receipts rely on.
     await this.#writing.run(async () => {
       const body = bodyOf(classId, this.#rows(incarnation, classId));
-      await this.#catalog.store.write([this.#catalog.mapOp(incarnation, body)], { sync: false });
+      await commit(this.#catalog.mapOp(incarnation, body));
     });
   }
+
+  readonly #write = (op: MetaOp): Promise<void> => this.#catalog.store.write([op], { sync: false });
 }
 
 function bodyOf(classId: number, rows: ClassRows): MapBody {

@@ -4,13 +4,7 @@ import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, ShardId } from "../base/ids.ts";
 import { segmentKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import {
-  type Catalog,
-  refKey,
-  type SegmentRecord,
-  type SegmentRef,
-  type ShardSlot,
-} from "../catalog/index.ts";
+import type { Catalog, SegmentRecord, SegmentRef, ShardSlot } from "../catalog/index.ts";
 import { chooseRow, type ExcludeReason, replacementFor, type Slot } from "../placement/index.ts";
 import type { Clock } from "../ports/index.ts";
 import { fieldFor, type SwarmView } from "./field.ts";
@@ -48,7 +42,6 @@ type PutOutcome = { kind: "placed"; slot: ShardSlot } | { kind: "excluded"; reas
 export class Placer {
   readonly #c: PlacerComponents;
   readonly #rows = new KeyedMutex();
-  readonly #writes = new KeyedMutex();
 
   constructor(components: PlacerComponents) {
     this.#c = components;
@@ -58,7 +51,13 @@ export class Placer {
   async place(job: PlaceJob): Promise<SegmentRecord> {
     const record = this.#record(job.ref);
     const partition = this.#c.maps.partition(record.class, job.ref.number);
-    return this.#rows.run(`${record.class}/${partition}`, () => this.#place(job, partition));
+    return this.alone(job.ref, record.class, () => this.#place(job, partition));
+  }
+
+  /** Whatever else changes the row of a segment, or who holds its shards, waits for this. */
+  alone<T>(ref: SegmentRef, classId: number, task: () => Promise<T>): Promise<T> {
+    const partition = this.#c.maps.partitionIn(ref.incarnation, classId, ref.number);
+    return this.#rows.run(`${ref.incarnation}/${classId}/${partition}`, task);
   }
 
   async #place(job: PlaceJob, partition: number): Promise<SegmentRecord> {
@@ -186,15 +185,13 @@ export class Placer {
   }
 
   async #acknowledge(job: PlaceJob, index: number, slot: ShardSlot): Promise<void> {
-    // One after the other: each reads what the one before has written.
-    const shardBytes = await this.#writes.run(refKey(job.ref), async () => {
-      const record = this.#record(job.ref);
-      const slots = record.slots.map((known, i) => (i === index ? slot : known));
+    const { shardBytes } = this.#record(job.ref);
+    await this.#c.catalog.segments.update(
+      job.ref,
+      (record) => ({ ...record, slots: record.slots.map((known, i) => (i === index ? slot : known)) }),
       // A sync for each segment: without it a loss of power would have all since the last one sent again.
-      const sync = slots.every((known) => known !== null);
-      await this.#c.catalog.segments.put(job.ref, { ...record, slots }, { sync });
-      return record.shardBytes;
-    });
+      { sync: ({ slots }) => slots.every((known) => known !== null) },
+    );
     job.onStored?.(shardBytes, index);
   }
 

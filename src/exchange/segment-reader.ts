@@ -79,7 +79,7 @@ export class SegmentReader {
       ? await this.#c.spool.get(spoolName(this.#c.catalog.segmentId(ref)))
       : undefined;
     if (spooled !== undefined) return { bytes: spooled, release: () => letGo(spooled) };
-    const descriptor = await this.#descriptor(ref, record, signal);
+    const descriptor = await this.#descriptorOf(ref, record, signal);
     const wanted = spans.reduce((sum, span) => sum + span.to - span.from, 0);
     if (wanted >= descriptor.segmentBytes * WHOLE_FROM) {
       const out = new Uint8Array(descriptor.segmentBytes);
@@ -101,7 +101,12 @@ export class SegmentReader {
     return { bytes: part.bytes, release: () => (isBulk ? letGo(part.bytes) : undefined) };
   }
 
-  async #descriptor(
+  /** Signed by the owner; from a holder where it is not in the catalog. Faults: `TOO_FEW_SHARDS`. */
+  async descriptor(ref: SegmentRef, signal?: AbortSignal): Promise<Descriptor> {
+    return this.#descriptorOf(ref, must(this.#c.catalog.segments.get(ref), "segment record"), signal);
+  }
+
+  async #descriptorOf(
     ref: SegmentRef,
     record: SegmentRecord,
     signal: AbortSignal | undefined,
@@ -137,9 +142,9 @@ export class SegmentReader {
     }
     const { descriptor, envelope } = answer;
     const { shardBytes } = descriptor;
-    // Read again: while holders were asked, a slot may have been forgotten.
-    const now = must(this.#c.catalog.segments.get(ref), "segment record");
-    await this.#c.catalog.segments.put(ref, { ...now, descriptor: envelope, shardBytes }, { sync: false });
+    await this.#c.catalog.segments.update(ref, (now) => ({ ...now, descriptor: envelope, shardBytes }), {
+      sync: false,
+    });
     return descriptor;
   }
 

@@ -95,8 +95,7 @@ export class SpoolKeeper {
       await this.#makeRoom(sealed.length, signal);
       const name = spoolName(this.#c.catalog.segmentId(ref));
       await this.#c.spool.put(name, sealed);
-      const record = must(this.#c.catalog.segments.get(ref), "segment record");
-      await this.#c.catalog.segments.put(ref, { ...record, spooled: true }, { sync: true });
+      await this.#mark(ref, true);
       this.#waiting.set(name, { ref, bytes: sealed.length });
     });
     this.#c.log.info("segment-spooled", { segment: ref.number, bytes: sealed.length });
@@ -168,7 +167,7 @@ export class SpoolKeeper {
     const shards = await this.#shardsOf(sealed, before);
     const shard = (index: number): Uint8Array => must(shards.get(index), "shard of a spooled segment");
     const after = await this.#c.placer.place({ ref, shard, ...(signal === undefined ? {} : { signal }) });
-    if (this.#mayDrop(ref, after)) await this.#drop(name, ref, after);
+    if (this.#mayDrop(ref, after)) await this.#drop(name, ref);
     return acknowledged(after) - acknowledged(before);
   }
 
@@ -197,8 +196,13 @@ export class SpoolKeeper {
     return shards;
   }
 
-  async #drop(name: string, ref: SegmentRef, record: SegmentRecord): Promise<void> {
-    await this.#c.catalog.segments.put(ref, { ...record, spooled: false }, { sync: true });
+  async #mark(ref: SegmentRef, spooled: boolean): Promise<void> {
+    const { segments } = this.#c.catalog;
+    must(await segments.update(ref, (record) => ({ ...record, spooled }), { sync: true }), "segment record");
+  }
+
+  async #drop(name: string, ref: SegmentRef): Promise<void> {
+    await this.#mark(ref, false);
     await this.#c.spool.delete(name);
     this.#waiting.delete(name);
     this.#c.log.info("segment-unspooled", { segment: ref.number });

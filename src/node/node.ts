@@ -28,6 +28,7 @@ import { Administrators } from "./administrators.ts";
 import { Audits } from "./audits.ts";
 import { DecisionWatch } from "./decision-watch.ts";
 import type { NodeStanding } from "./node-standing.ts";
+import { healthOf, ownerRepairInit } from "./owner-repair.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 import { type Deciding, Proposals } from "./proposals.ts";
 import { recoverDoor } from "./recover-door.ts";
@@ -61,6 +62,8 @@ export interface NodeInit {
   readonly scrub?: ScrubInit;
   /** Clocks and bounds of policy. @default UPKEEP_SETTINGS */
   readonly upkeep?: UpkeepSettings;
+  /** What local time is ahead of UTC: a schedule has days and nights. @default UTC */
+  readonly localOffsetMs?: () => number;
   /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
 }
@@ -259,8 +262,10 @@ export class Node {
     const fence = new Fence();
     const client = new PeerClient({ network, clock, fence }, { swarm, protocol });
     const proven = book.proven;
-    const parts = { ...ports, catalog, client, view, fence, proven };
-    const repository = await Repository.open(parts, { ...init, swarm });
+    const health = healthOf(presence, trust);
+    const parts = { ...ports, catalog, client, view, fence, proven, health };
+    const repair = ownerRepairInit(init.upkeep ?? UPKEEP_SETTINGS, init.localOffsetMs);
+    const repository = await Repository.open(parts, { ...init, swarm, repair });
     const audits = new Audits(
       { ...parts, book, trust, records, roster, repository, signer: init.signer },
       { swarm },

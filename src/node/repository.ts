@@ -26,6 +26,13 @@ import {
 import type { Profile } from "../placement/index.ts";
 import type { FileTarget } from "../ports/index.ts";
 import {
+  OwnerRepair,
+  type OwnerRepairInit,
+  Rebuilder,
+  SpooledShards,
+  type SwarmHealth,
+} from "../repair/index.ts";
+import {
   ChunkReader,
   type RestoreProgress,
   type RestoreReport,
@@ -37,6 +44,7 @@ import {
 } from "../restore/index.ts";
 import { type SnapshotOutcome, type SnapshotProgress, SnapshotRun } from "../snapshot/index.ts";
 import { Completion } from "./completion.ts";
+import { NeededSegments } from "./needed-segments.ts";
 import { LateHolders } from "./note-holders.ts";
 import type { NodePorts, RepositorySizes } from "./ports.ts";
 
@@ -47,6 +55,7 @@ export interface RepositoryComponents extends NodePorts {
   readonly fence: Fence;
   /** What audits have proven lately. */
   readonly proven: Pick<ProvenShards, "lastMs" | "forget">;
+  readonly health: SwarmHealth;
 }
 
 export interface RepositoryInit {
@@ -59,6 +68,7 @@ export interface RepositoryInit {
   readonly spoolMaxBytes?: number;
   /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
+  readonly repair: OwnerRepairInit;
 }
 
 export interface SnapshotRequest {
@@ -124,6 +134,8 @@ export class Repository {
   /** Of everything that writes: ended by a fence, and anew when that is lowered. */
   #writing = new AbortController();
   #publishing: Promise<void> | undefined;
+  /** Keeps what snapshots need where it can be had. */
+  readonly repair: OwnerRepair;
   readonly #completion: Completion;
   #completing: Promise<void> | undefined;
 
@@ -147,7 +159,33 @@ export class Repository {
     this.chunks = new ChunkReader({ ...c, reader }, init);
     this.trees = new TreeReader({ catalog: c.catalog, chunks: this.chunks });
     const alone = <T>(task: () => Promise<T>): Promise<T> => this.#snapshots.run(task);
+    this.repair = this.#ownerRepair(reader);
     this.#completion = new Completion({ ...c, maps, chunks: this.chunks, keys: init.keys, alone });
+  }
+
+  #ownerRepair(reader: SegmentReader): OwnerRepair {
+    const { maps, catalog } = this;
+    const { fence, proven, network } = this.#c;
+    const { swarm } = this.#init;
+    const spooled = new SpooledShards(this.#c);
+    const rebuilder = new Rebuilder({ ...this.#c, self: network.self, readOwn: spooled.read });
+    const needed = new NeededSegments({ catalog, trees: this.trees });
+    return new OwnerRepair(
+      {
+        ...{ ...this.#c, maps, swarm, reader, spooled, rebuilder },
+        self: network.self,
+        placer: this.#placer,
+        evidence: {
+          provenMs: (peer, ref, index) => proven.lastMs(peer, { ref, index }, this.#c.clock.wallMs()),
+          knownLostMs: () => undefined,
+        },
+        needed: (signal) => needed.read(signal),
+        mayAct: () => fence.why === undefined && !catalog.state.readOnly,
+        onLost: (peer, ref, index) => proven.forget(peer, { ref, index }),
+        onMoved: () => this.#wakePublisher?.(),
+      },
+      this.#init.repair,
+    );
   }
 
   static async open(c: RepositoryComponents, init: RepositoryInit): Promise<Repository> {
@@ -172,11 +210,13 @@ export class Repository {
       return;
     await this.heads.beginLife();
     this.spool.start();
+    this.repair.start();
     this.#publishing = this.#publishLoop(AbortSignal.any([this.#stopping.signal, this.#writing.signal]));
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
+    await this.repair.stop();
     await this.spool.stop();
     await this.#publishing;
     await this.#completing;

@@ -292,8 +292,12 @@ export class Presence implements PresenceView {
   }
 }
 
+/** Whom administrators declared gone is lost from their word on, though it is shut out only when its day has come. */
 function membersOf(roster: Roster): UpkeepMember[] {
-  return roster.members().map(({ peer, site }) => ({ peer, site }));
+  const declaredMs = new Map(
+    roster.pending().flatMap((one) => (one.kind === "removal" ? [[one.peer, one.issuedMs]] : [])),
+  );
+  return roster.members().map(({ peer, site }) => ({ peer, site, declaredLostMs: declaredMs.get(peer) }));
 }
 
 /** As it was when it was written. Of itself a node knows better. */

@@ -6,4 +6,12 @@
  *
  * It does not decide what is repaired, by whom or when: upkeep does.
  */
+
+export * from "./claims.ts";
+export * from "./own-census.ts";
+export * from "./own-facts.ts";
+export * from "./own-plan.ts";
+export * from "./own-segment.ts";
+export * from "./owner-repair.ts";
+export * from "./pace.ts";
 export * from "./rebuild.ts";

@@ -1,0 +1,50 @@
+import type { SegmentRef } from "./keys.ts";
+import type { SegmentRanges } from "./records.ts";
+
+/** From the first number to before `end`. */
+interface Span {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** A set of segments by the ranges they form: what all snapshots of a large repository need takes a few kilobytes. */
+export class SegmentRangeSet {
+  readonly #spans = new Map<number, Span[]>();
+
+  addAll(ranges: SegmentRanges): void {
+    for (const [incarnation, list] of ranges) {
+      const added = list.map(([first, count]): Span => ({ first, end: first + count }));
+      this.#spans.set(incarnation, joined([...(this.#spans.get(incarnation) ?? []), ...added]));
+    }
+  }
+
+  has({ incarnation, number }: SegmentRef): boolean {
+    const spans = this.#spans.get(incarnation) ?? [];
+    let low = 0;
+    let high = spans.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((spans[middle]?.end ?? 0) <= number) low = middle + 1;
+      else high = middle;
+    }
+    const span = spans[low];
+    return span !== undefined && span.first <= number;
+  }
+
+  get size(): number {
+    let size = 0;
+    for (const spans of this.#spans.values()) for (const { first, end } of spans) size += end - first;
+    return size;
+  }
+}
+
+function joined(spans: Span[]): Span[] {
+  spans.sort((a, b) => a.first - b.first);
+  const out: Span[] = [];
+  for (const span of spans) {
+    const last = out.at(-1);
+    if (last === undefined || last.end < span.first) out.push(span);
+    else if (last.end < span.end) out[out.length - 1] = { first: last.first, end: span.end };
+  }
+  return out;
+}

@@ -1,0 +1,29 @@
+import type { Presence } from "../presence/index.ts";
+import type { OwnerRepairInit, SwarmHealth } from "../repair/index.ts";
+import type { TrustBook } from "../trust/index.ts";
+import type { UpkeepSettings } from "../upkeep/index.ts";
+
+/** Who is up and who is believed, in one. */
+export function healthOf(
+  presence: Pick<Presence, "holders" | "weather" | "onChange">,
+  trust: Pick<TrustBook, "onChange">,
+): SwarmHealth {
+  return {
+    holders: () => presence.holders(),
+    weather: () => presence.weather(),
+    onChange(listener) {
+      const ends = [presence.onChange(listener), trust.onChange(listener)];
+      return () => {
+        for (const end of ends) end();
+      };
+    },
+  };
+}
+
+export function ownerRepairInit(
+  { grace, schedule, assessEveryMs, auditEveryMs }: UpkeepSettings,
+  localOffsetMs: () => number = () => 0,
+): OwnerRepairInit {
+  // Holders say what they have as often as they prove it.
+  return { grace, schedule, assessEveryMs, claimsEveryMs: auditEveryMs, localOffsetMs };
+}
