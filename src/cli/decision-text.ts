@@ -1,3 +1,4 @@
+import { formatDuration } from "../base/units.ts";
 import type { DecisionResult, PendingDecisionInfo, ProposalInfo } from "../control/api.ts";
 import { counted, shortId, shortTime } from "./text.ts";
 
@@ -10,9 +11,10 @@ export function pendingLine(one: PendingDecisionInfo): string {
   }[one.kind];
   const barred = one.barsOwner === true ? ", its recovery key barred" : "";
   const reason = one.reason === undefined || one.reason === "" ? "" : ` ("${one.reason}")`;
+  const inTime = one.waitsMs === undefined ? "" : ` (in ${formatDuration(one.waitsMs)})`;
   const sooner = one.signatures < 2 ? "; a second administrator's word puts it into effect at once" : "";
   return (
-    `${what}${barred}${reason}, in effect from ${shortTime(one.effectiveAt)} UTC, ` +
+    `${what}${barred}${reason}, in effect from ${shortTime(one.effectiveAt)} UTC${inTime}, ` +
     `signed by ${counted(one.signatures, "administrator")}${sooner}`
   );
 }

@@ -114,6 +114,8 @@ export const pendingDecision = z.object({
   name: z.string(),
   announcedAt: isoTime,
   effectiveAt: isoTime,
+  /** From now until then, by the daemon's clock. */
+  waitsMs: count.optional(),
   /** How many administrators stand behind it. */
   signatures: count,
   /** Of a removal. */

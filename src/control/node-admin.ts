@@ -139,6 +139,7 @@ export function pendingJson(node: Node, one: PendingDecision): admin.PendingDeci
     name: node.roster.member(one.peer)?.name ?? one.peer,
     announcedAt: iso(one.issuedMs),
     effectiveAt: iso(one.effectiveMs),
+    waitsMs: Math.max(0, Math.round(one.effectiveMs - node.ports.clock.wallMs())),
     signatures: one.signatures,
     ...(one.kind === "removal"
       ? { reason: one.reason, barsOwner: one.barsOwner }

@@ -27,6 +27,7 @@ import {
 } from "./node-json.ts";
 import { livenessOf, maintenanceHandler, presenceStanding } from "./node-presence.ts";
 import { proposalOf } from "./node-proposals.ts";
+import { removedPeers } from "./node-removed.ts";
 import { restoreHandler } from "./node-restore.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
@@ -218,7 +219,7 @@ export async function peersHandler(node: Node): Promise<results.PeersResult> {
       ...(apart.length === 0 ? {} : { cannotReach: [...apart] }),
     }),
   );
-  return { peers };
+  return { peers: [...peers, ...removedPeers(node)] };
 }
 
 async function inviteHandler(node: Node, request: requests.InviteRequest): Promise<results.InviteResult> {

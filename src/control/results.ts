@@ -168,6 +168,8 @@ export const peerInfo = z.object({
   site: z.string(),
   host: z.string().optional(),
   state: z.enum(["self", "alive", "unreachable", "suspected", "doubted", "draining", "lost", "removed"]),
+  /** Of one that administrators took out. */
+  removedAt: isoTime.optional(),
   /** By beats and contact, as it is judged after half an hour of silence; `state` is by this node's connections now. */
   liveness: liveness.optional(),
   /** It lied, or lost what it had taken: it gets no new data, and what it has counts as absent. */

@@ -49,8 +49,8 @@ export class Authority {
   readonly #idle = new Map<string, number>();
   /** And how many that are not. */
   readonly #busy = new Map<string, number>();
-  /** By the hex of the entry's hash: the hex of the keys that endorsed it. */
-  readonly #endorsers = new Map<string, Set<string>>();
+  /** By the hex of the entry's hash: the hex of the keys that endorsed it, and since when. */
+  readonly #endorsers = new Map<string, Map<string, number>>();
 
   constructor(genesis: GenesisEntry, changes: readonly AdministratorsEntry[]) {
     this.sets = [setOfGenesis(genesis), ...changes.map(setOf)];
@@ -66,8 +66,25 @@ export class Authority {
   /** The hex of the keys of present administrators that stand behind an entry. */
   supporters(entry: Pick<RosterEntry, "hash" | "signatures">): Set<string> {
     const signers = entry.signatures.map(({ signer }) => toHex(signer));
-    const endorsers = this.#endorsers.get(toHex(entry.hash)) ?? [];
+    const endorsers = this.#endorsers.get(toHex(entry.hash))?.keys() ?? [];
     return new Set([...signers, ...endorsers].filter((key) => this.#current.has(key)));
+  }
+
+  /**
+   * Since when which keys have stood behind an entry that is known since `knownMs`. Behind one that a change of the
+   * administrators kept, also those that are none any more: it is worth what it was worth then, and the change adds nothing.
+   */
+  supportedSince(
+    { hash, signatures }: Pick<RosterEntry, "hash" | "signatures">,
+    knownMs: number,
+  ): Map<string, number> {
+    const counting = this.isKept(hash) ? this.#ever : this.#current;
+    const since = new Map<string, number>();
+    for (const { signer } of signatures) if (counting.has(toHex(signer))) since.set(toHex(signer), knownMs);
+    for (const [key, sinceMs] of this.#endorsers.get(toHex(hash)) ?? []) {
+      if (counting.has(key) && !since.has(key)) since.set(key, Math.max(knownMs, sinceMs));
+    }
+    return since;
   }
 
   /** Whether an entry stands whoever signed it, because a change of the administrators kept it. */
@@ -112,7 +129,7 @@ export class Authority {
     }
   }
 
-  addEndorsement({ body, hash }: EndorsementEntry): void {
+  addEndorsement({ body, hash }: EndorsementEntry, seenMs: number): void {
     const key = toHex(body.administrator);
     const counts = this.#isIdle(body.administrator, hash) ? this.#idle : this.#busy;
     counts.set(key, (counts.get(key) ?? 0) + 1);
@@ -121,8 +138,9 @@ export class Authority {
       const name = toHex(listed);
       if (isKeptList) this.#kept.add(name);
       const known = this.#endorsers.get(name);
-      if (known === undefined) this.#endorsers.set(name, new Set([key]));
-      else known.add(key);
+      const sinceMs = Math.max(body.issuedMs, seenMs);
+      if (known === undefined) this.#endorsers.set(name, new Map([[key, sinceMs]]));
+      else known.set(key, Math.min(sinceMs, known.get(key) ?? sinceMs));
     }
   }
 

@@ -109,7 +109,7 @@ export class RosterBook {
     return this.#removals.values();
   }
 
-  get authority(): Pick<Authority, "set" | "sets" | "supporters" | "isKept"> {
+  get authority(): Pick<Authority, "set" | "sets" | "supporters" | "supportedSince" | "isKept"> {
     return this.#authority;
   }
 
@@ -141,7 +141,7 @@ export class RosterBook {
     const dropped =
       entry.type === "administrators"
         ? this.#placeChange(entry, verify, options.isFinal ?? (() => false))
-        : this.#place(entry, verify);
+        : this.#place(entry, seenMs, verify);
     for (const gone of dropped) this.#known.delete(toHex(gone.hash));
     this.#known.set(name, { entry, seenMs });
     return { outcome: "added", dropped };
@@ -179,10 +179,10 @@ export class RosterBook {
       index.clear();
     }
     const dropped: RosterEntry[] = [];
-    for (const { entry } of this.entries()) {
+    for (const { entry, seenMs } of this.entries()) {
       if (entry.type === "genesis" || entry.type === "administrators" || displaced.includes(entry)) continue;
       try {
-        dropped.push(...this.#place(entry, () => {}));
+        dropped.push(...this.#place(entry, seenMs, () => {}));
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
         dropped.push(entry);
@@ -191,7 +191,11 @@ export class RosterBook {
     return dropped;
   }
 
-  #place(entry: Exclude<RosterEntry, AdministratorsEntry>, verify: () => void): RosterEntry[] {
+  #place(
+    entry: Exclude<RosterEntry, AdministratorsEntry>,
+    seenMs: number,
+    verify: () => void,
+  ): RosterEntry[] {
     switch (entry.type) {
       case "genesis":
         return refuse("a swarm has one genesis");
@@ -209,7 +213,7 @@ export class RosterBook {
       case "endorsement":
         this.#authority.checkEndorsement(entry);
         verify();
-        this.#authority.addEndorsement(entry);
+        this.#authority.addEndorsement(entry, seenMs);
         return [];
       case "withdrawal":
         this.#authority.check(entry);

@@ -28,6 +28,8 @@ export interface Member {
 export interface FormerMember extends Member {
   /** `replaced`: its owner was recovered onto another node. `removed`: administrators took it out. */
   readonly state: "replaced" | "removed";
+  /** Since when: the removal's day, or the date of the certificate that took its place. */
+  readonly endedMs: number;
 }
 
 export interface RosterView {
@@ -56,9 +58,14 @@ export function viewOf(book: RosterBook, nowMs: number): RosterView {
   for (const [owner, certificates] of standing) {
     const [best, ...rest] = certificates;
     if (best === undefined) continue;
-    if (best.body.generation > (ended.get(owner)?.generation ?? -1)) winners.push(best);
-    else former.push({ ...memberOf(best), state: "removed" });
-    for (const entry of rest) former.push({ ...memberOf(entry), state: "replaced" });
+    const end = ended.get(owner);
+    if (end === undefined || best.body.generation > end.generation) winners.push(best);
+    else former.push({ ...memberOf(best), state: "removed", endedMs: end.sinceMs });
+    let better = best;
+    for (const entry of rest) {
+      former.push({ ...memberOf(entry), state: "replaced", endedMs: better.body.issuedMs });
+      better = entry;
+    }
   }
   const barred = new Set([...ended].flatMap(([owner, end]) => (end.barred ? [owner] : [])));
   return { ...index(book, winners, former), barred, pending, changesMs: nextMs };
@@ -78,8 +85,9 @@ function index(
   const newest = newestOfPeers(winners);
   for (const entry of winners) {
     const member = memberOf(entry);
-    if (newest.get(member.peer) !== entry) {
-      former.push({ ...member, state: "replaced" });
+    const other = newest.get(member.peer);
+    if (other !== undefined && other !== entry) {
+      former.push({ ...member, state: "replaced", endedMs: other.body.issuedMs });
       continue;
     }
     byPeer.set(member.peer, member);

@@ -3,6 +3,7 @@ import { must } from "../../src/base/assert.ts";
 import { toHex } from "../../src/base/bytes.ts";
 import { Fault } from "../../src/base/fault.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
+import { peersHandler } from "../../src/control/node-handlers.ts";
 import { Swarm } from "../support/swarm.ts";
 
 let swarm: Swarm | undefined;
@@ -37,8 +38,17 @@ describe("one administrator", () => {
       expect(line).toMatchObject({ level: "warn", fields: { name: "node2", reason: "burnt down" } });
       expect(machine.node.roster.pending()).toHaveLength(1);
     }
+    const shown = async () => (await peersHandler(must(founder, "founder"))).peers;
+    const [waiting] = (await shown()).flatMap(({ pending }) => pending ?? []);
+    expect(waiting).toMatchObject({ kind: "removal", name: "node2" });
+    expect(must(waiting?.waitsMs, "how long it waits")).toBeGreaterThan(DAY_MS - MINUTE_MS);
+    expect(waiting?.waitsMs).toBeLessThanOrEqual(DAY_MS);
     await clock.jump(DAY_MS + HOUR_MS);
     await must(swarm, "swarm").settle();
+    const removed = (await shown()).filter(({ state }) => state === "removed");
+    expect(removed).toMatchObject([
+      { name: "node2", site: "c", holder: false, removedAt: waiting?.effectiveAt, addresses: [] },
+    ]);
     for (const machine of members.slice(0, 2)) {
       expect(machine.node.roster.member(must(gone, "gone").ports.network.self)).toBeUndefined();
       expect(machine.logged("member-removed")).toHaveLength(1);

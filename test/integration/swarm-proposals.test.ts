@@ -3,6 +3,8 @@ import { must } from "../../src/base/assert.ts";
 import { toHex } from "../../src/base/bytes.ts";
 import { Fault } from "../../src/base/fault.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
+import { proposalJson } from "../../src/control/node-proposals.ts";
+import { certifyAnew } from "../../src/membership/index.ts";
 import type { Deciding, ProposalStanding } from "../../src/node/index.ts";
 import { type Machine, Swarm } from "../support/swarm.ts";
 
@@ -232,5 +234,38 @@ describe("two of three administrators must sign", () => {
     expect(target.node.roster.member(target.peer)).toMatchObject({ quotaBytes: 5e9, site: "d" });
     // The move was to the certificate before this one.
     expect(theirs(second)).toMatchObject({ state: "outdated" });
+  });
+
+  it("says what is signed by what it does, whatever its author calls it", async () => {
+    const { swarm, machines } = await council();
+    const [first, second, , target] = machines;
+    const { node } = first;
+    await node.administration.remove("node3", { reason: "only a test", barsOwner: true });
+    await node.administration.moveSite("node3", "x");
+    await node.invite({ site: "e", expiresMs: HOUR_MS, uses: 2, quotaBytes: 2 ** 30 });
+    await node.administrators.add("node3");
+    await node.administrators.remove("node2");
+    await node.administrators.setThreshold(1);
+    const member = must(node.roster.member(target.peer), "target");
+    const hidden = certifyAnew(
+      { roster: node.roster, rng: swarm.rng, clock: swarm.clock },
+      {
+        administrators: [node.administrators.key()],
+        member,
+        changes: { quotaBytes: 2 ** 40, name: "other", capacityBytes: 2 ** 50, holder: false },
+      },
+    );
+    await node.proposals.decide([hidden], node.administrators.key());
+    await swarm.settle();
+    const texts = second.node.proposals.open().map((one) => proposalJson(second.node, one).text);
+    expect(texts.sort()).toEqual([
+      "1 of 3 administrators must sign, instead of 2",
+      "change node3 (d): quota from none to 1.00 TiB, name from node3 to other, capacity from 1.00 GiB to 1.00 PiB, it keeps no shards of others any more",
+      "change node3 (d): site from d to x",
+      expect.stringMatching(/^let 2 new nodes in at site e until \S+, quota 1.00 GiB$/),
+      expect.stringMatching(/^make node3 \(key [0-9a-f]{12}\) an administrator$/),
+      'remove node3 (d) from the swarm, and bar its recovery key ("only a test")',
+      expect.stringMatching(/^take node2 \(key [0-9a-f]{12}\) its administrator's key$/),
+    ]);
   });
 });

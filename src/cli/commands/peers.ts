@@ -29,7 +29,7 @@ export const peersCommand: AddCommand = (program, bind) => {
         peer.name,
         peer.site,
         stateText(peer),
-        peer.liveness === undefined ? "-" : shortTime(peer.liveness.since),
+        sinceText(peer),
         peer.holder ? "yes" : peer.awaitsConfirmation === true ? "to be confirmed" : "no",
         optionalBytes(peer.usedBytes),
         optionalBytes(peer.capacityBytes),
@@ -50,6 +50,11 @@ export const peersCommand: AddCommand = (program, bind) => {
   });
   return command;
 };
+
+function sinceText({ liveness, removedAt }: PeerInfo): string {
+  const since = removedAt ?? liveness?.since;
+  return since === undefined ? "-" : shortTime(since);
+}
 
 /** What the connections say, and what beats and others say where that is more. */
 function stateText({ state, liveness }: PeerInfo): string {
