@@ -5,8 +5,11 @@ import type { ProgressEvent } from "../control/api.ts";
  * lock first and throws HOME_LOCKED while a daemon holds it. Implemented in runtime.ts.
  */
 export interface LocalOperations {
+  /** `initHome` and `joinHome` do all but the last step, which is `completeNewHome`: no home comes about without its words. */
   initHome(options: InitOptions): Promise<InitReport>;
   joinHome(options: JoinOptions): Promise<JoinReport>;
+  /** When the recovery key of a new home has been handed over. */
+  completeNewHome(home: string): Promise<void>;
   recoverHome(options: RecoverOptions): Promise<RecoverReport>;
   adoptHome(options: AdoptOptions): Promise<AdoptReport>;
   /** When the recovery key of an adopted home has been handed over: it is kept no longer. */

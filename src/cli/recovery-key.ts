@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { Fault } from "../base/fault.ts";
 import { displayPath, pathBytes } from "../base/paths.ts";
@@ -79,17 +80,19 @@ export async function createKeyFile(name: string, world: World): Promise<KeyFile
   };
 }
 
-/** A new file that only this user can read. USAGE when there is one already; gone again if nothing is written. */
+/** A new file that only this user can read, or an empty one that an earlier run left. USAGE when there is another; gone again if nothing is written. */
 export async function createSecretFile(name: string, world: World): Promise<SecretFile> {
   const path = pathBytes(localPath(name, world));
   const shown = displayPath(localPath(name, world));
-  let handle: FileHandle;
+  let handle: FileHandle | undefined;
   try {
     handle = await open(path, "wx", 0o600);
   } catch (error) {
     const exists = error instanceof Error && "code" in error && error.code === "EEXIST";
     const message = error instanceof Error ? error.message : String(error);
-    throw usage(exists ? `"${shown}" exists already; choose another file.` : `${message}.`);
+    if (exists) handle = await openEmpty(path);
+    if (handle === undefined)
+      throw usage(exists ? `"${shown}" exists already; choose another file.` : `${message}.`);
   }
   let written = false;
   return {
@@ -104,4 +107,14 @@ export async function createSecretFile(name: string, world: World): Promise<Secr
       if (!written) await rm(path, { force: true });
     },
   };
+}
+
+/** What nobody else can read or has another name for, and has nothing in it: a run was killed before it had. */
+async function openEmpty(path: Buffer): Promise<FileHandle | undefined> {
+  const handle = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW).catch(() => undefined);
+  const stat = await handle?.stat();
+  const isOurs = stat?.isFile() === true && stat.size === 0 && stat.nlink === 1 && (stat.mode & 0o077) === 0;
+  if (isOurs && stat.uid === process.geteuid?.()) return handle;
+  await handle?.close();
+  return undefined;
 }

@@ -3,7 +3,7 @@ import { createGuest } from "../adapters/libp2p/index.ts";
 import { openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { toHex } from "../base/bytes.ts";
-import { Fault, type FaultCode, isFault } from "../base/fault.ts";
+import { Fault, isFault } from "../base/fault.ts";
 import { SILENT_LOG } from "../base/log.ts";
 import { guestSeed, parseToken, type TokenContent } from "../membership/index.ts";
 import {
@@ -27,16 +27,14 @@ import {
   stagedAdoption,
 } from "./runtime-adoption.ts";
 import { addressesOf, dialAny } from "./runtime-dial.ts";
-import { type HomeSettings, homePaths, readHomeToAdopt, writeSettings } from "./runtime-home.ts";
-
-/** Answers after which the swarm surely has not taken the certificate. */
-const REFUSALS: readonly FaultCode[] = [
-  "NOT_ALLOWED",
-  "NOT_A_MEMBER",
-  "TOKEN_INVALID",
-  "TOKEN_EXPIRED",
-  "TOKEN_USED",
-];
+import {
+  type HomeSettings,
+  homePaths,
+  JOIN_REFUSALS,
+  readHomeToAdopt,
+  writeSettings,
+} from "./runtime-home.ts";
+import { reportOf } from "./runtime-report.ts";
 
 /**
  * Makes a fenced or removed home a node of its own again: its key and the shards that it holds stay, owner, recovery
@@ -97,17 +95,7 @@ async function adopt(options: AdoptOptions, parts: AdoptedHome): Promise<AdoptRe
       : await joinedAgain({ meta, clock: systemClock }, identity, staged.slot);
   await replaceRepository({ meta, spool, clock: systemClock, rng: systemRng }, identity);
   await installKeys(home, secrets, founded.slot);
-  return {
-    words: identity.words,
-    peerId: identity.peer,
-    swarmId: founded.swarm,
-    ownerId: identity.keys.owner,
-    site: founded.site,
-    name: settings.name,
-    listen: settings.listen,
-    capacityBytes: settings.capacityBytes,
-    members: founded.members,
-  };
+  return { ...reportOf(identity, founded, settings), members: founded.members };
 }
 
 async function enterAgain(
@@ -132,7 +120,7 @@ async function enterAgain(
     await stageAdmission(home, founded.slot);
     return founded;
   } catch (error) {
-    if (isFirst && isFault(error, ...REFUSALS)) dropStaged(home);
+    if (isFirst && isFault(error, ...JOIN_REFUSALS)) dropStaged(home);
     throw error;
   } finally {
     await guest.stop();

@@ -15,7 +15,8 @@ const STAGED = {
 } as const;
 /** What is put aside: the keys of owners that this home was before, each in a directory named after the owner. */
 const ASIDE = "former";
-const DONE = "adopted";
+/** What `adopting` becomes in one step when it is done, to be removed. */
+export const ADOPTED = "adopted";
 
 export type OwnerSecrets = Omit<IdentitySecrets, "nodeSeed">;
 
@@ -72,12 +73,12 @@ async function putAside(home: string, owner: OwnerId): Promise<void> {
 
 /** The last step: the home is a node's again. The recovery key's copy goes with it. */
 export async function endAdoption(home: string): Promise<void> {
-  rmSync(join(home, DONE), { recursive: true, force: true });
+  rmSync(join(home, ADOPTED), { recursive: true, force: true });
   if (existsSync(join(home, ADOPTING))) {
-    await rename(join(home, ADOPTING), join(home, DONE));
+    await rename(join(home, ADOPTING), join(home, ADOPTED));
     await syncDirectory(home);
   }
-  rmSync(join(home, DONE), { recursive: true, force: true });
+  rmSync(join(home, ADOPTED), { recursive: true, force: true });
 }
 
 function read(home: string, name: string): Uint8Array | undefined {

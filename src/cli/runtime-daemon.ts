@@ -20,6 +20,7 @@ import { prefixed } from "../ports/index.ts";
 import type { DaemonOptions } from "./local-operations.ts";
 import { formatVersions } from "./runtime-formats.ts";
 import { type HomeKeys, type HomeSettings, homePaths, readHome, writeSettings } from "./runtime-home.ts";
+import { dropHandedOver } from "./runtime-joining.ts";
 import { chooseListen } from "./runtime-listen.ts";
 import { type DaemonNetwork, guestNetwork, memberNetwork } from "./runtime-network.ts";
 import { programVersion } from "./version.ts";
@@ -45,6 +46,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const onStop = (): void => stop.abort();
   options.signal.addEventListener("abort", onStop, { once: true });
   try {
+    dropHandedOver(home);
     const { settings, keys } = await currentHome(home, options);
     await startNode(home, settings, keys, log, closers, onStop);
     await stopped(stop.signal);

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } 
 import { open, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { isCairnHome, markHome } from "../adapters/home/index.ts";
-import { Fault, messageOf } from "../base/fault.ts";
+import { isCairnHome } from "../adapters/home/index.ts";
+import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
 import { SEED_BYTES } from "../crypto/sign.ts";
 
 const settings = z
@@ -55,6 +55,15 @@ export interface HomeKeys {
   readonly slot: Uint8Array;
 }
 
+/** Answers after which the swarm surely has not taken the certificate. */
+export const JOIN_REFUSALS: readonly FaultCode[] = [
+  "NOT_ALLOWED",
+  "NOT_A_MEMBER",
+  "TOKEN_INVALID",
+  "TOKEN_EXPIRED",
+  "TOKEN_USED",
+];
+
 /** The directory of an adoption that was begun and not finished: the home is nobody's until it is. */
 export const ADOPTING = "adopting";
 
@@ -66,8 +75,23 @@ export const HOME_FILES = {
   slot: "keys/recovery.slot",
 } as const;
 
+/** The directory of a join that was begun: with what it is there, the next one is the same node. */
+export const JOINING = "joining";
+
 /** What init, join and recover make before the marker; a home without marker never was one. */
-const PARTS = ["settings.json", "keys", "meta.level", "libp2p", "shards", "spool", "lock", "control.sock"];
+const PARTS = [
+  "settings.json",
+  "keys",
+  "meta.level",
+  "libp2p",
+  "shards",
+  "spool",
+  "lock",
+  "control.sock",
+  JOINING,
+];
+/** What a crash leaves of a file that was being written in its place. */
+const UNFINISHED = /^(settings\.json|cairn-home)\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export const homePaths = (home: string) => ({
   meta: join(home, "meta.level"),
@@ -80,7 +104,7 @@ export const homePaths = (home: string) => ({
 export function prepareHome(home: string): void {
   mkdirSync(home, { recursive: true, mode: 0o700 });
   if (isCairnHome(home)) throw new Fault({ code: "HOME_EXISTS", home });
-  const foreign = readdirSync(home).filter((name) => !PARTS.includes(name));
+  const foreign = readdirSync(home).filter((name) => !PARTS.includes(name) && !UNFINISHED.test(name));
   if (foreign.length > 0) {
     throw new Fault({
       code: "USAGE",
@@ -89,15 +113,17 @@ export function prepareHome(home: string): void {
   }
 }
 
-/** Clears what an interrupted init left; to be called under the home's lock. */
-export function clearLeftovers(home: string): void {
-  for (const name of PARTS) if (name !== "lock") rmSync(join(home, name), { recursive: true, force: true });
+/** Clears what an interrupted init left, but for `kept`; to be called under the home's lock. */
+export function clearLeftovers(home: string, kept: readonly string[]): void {
+  const left = [...PARTS, ...readdirSync(home).filter((name) => UNFINISHED.test(name))];
+  for (const name of left)
+    if (name !== "lock" && !kept.includes(name)) rmSync(join(home, name), { recursive: true, force: true });
   for (const path of Object.values(homePaths(home))) mkdirSync(path, { recursive: true, mode: 0o700 });
   mkdirSync(join(home, "keys"), { recursive: true, mode: 0o700 });
 }
 
-/** Writes settings and keys, and last of all the marker that makes the directory a home. */
-export async function completeHome(
+/** Writes settings and keys: all of a home but the marker that makes it one. */
+export async function fillHome(
   home: string,
   content: { settings: HomeSettings; keys: HomeKeys },
 ): Promise<void> {
@@ -108,7 +134,6 @@ export async function completeHome(
     await writeSynced(home, HOME_FILES.administratorSeed, administratorSeed);
   await writeSynced(home, HOME_FILES.slot, slot);
   await writeSettings(home, content.settings);
-  markHome(home);
 }
 
 export async function writeAdministratorKey(home: string, seed: Uint8Array): Promise<void> {

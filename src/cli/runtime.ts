@@ -4,7 +4,7 @@ import { createGuest } from "../adapters/libp2p/index.ts";
 import { openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, isFault } from "../base/fault.ts";
 import { SILENT_LOG } from "../base/log.ts";
 import { deriveRecoveryKeys, parseRecoveryKey } from "../crypto/index.ts";
 import { guestSeed, parseToken } from "../membership/index.ts";
@@ -12,6 +12,7 @@ import {
   type Founded,
   foundSwarm,
   type Identity,
+  identityOf,
   joinExisting,
   NAMESPACE,
   newIdentity,
@@ -28,24 +29,28 @@ import type {
 import { addressesOf, dialAny } from "./runtime-dial.ts";
 import {
   clearLeftovers,
-  completeHome,
   defaultCapacity,
+  fillHome,
   type HomeKeys,
   type HomeSettings,
   homePaths,
+  JOIN_REFUSALS,
+  JOINING,
   prepareHome,
 } from "./runtime-home.ts";
+import { dropJoin, finishHome, stagedJoin, stageJoin } from "./runtime-joining.ts";
 import { chooseListen } from "./runtime-listen.ts";
 import { recoverInto } from "./runtime-recover.ts";
+import { reportOf } from "./runtime-report.ts";
 
 export { exportAdministratorKey, importAdministratorKey } from "./runtime-admin.ts";
 export { adoptHome, completeAdoption } from "./runtime-adopt.ts";
 export { runDaemon } from "./runtime-daemon.ts";
 export { checkKey, identityOfHome, membersOfHome } from "./runtime-key.ts";
 
-/** A new swarm with this machine's node as its first member. */
+/** A new swarm with this machine's node as its first member: all but the last step, `completeNewHome`. */
 export async function initHome(options: InitOptions): Promise<InitReport> {
-  return withNewHome(options, async ({ meta, settings }) => {
+  return withNewHome(options, [], async ({ meta, settings }) => {
     const identity = newIdentity(systemRng);
     const { name, host, capacityBytes } = settings;
     const description = { site: options.site, name, host, capacityBytes };
@@ -54,7 +59,10 @@ export async function initHome(options: InitOptions): Promise<InitReport> {
   });
 }
 
-/** A member of the swarm that the token leads to. */
+/**
+ * A member of the swarm that the token leads to: all but the last step, `completeNewHome`. Run again after a crash or a
+ * lost answer, it is the same node with the same words.
+ */
 export async function joinHome(options: JoinOptions): Promise<JoinReport> {
   const token = parseToken(options.token);
   if (options.site !== undefined && options.site !== token.site) {
@@ -65,11 +73,13 @@ export async function joinHome(options: JoinOptions): Promise<JoinReport> {
   }
   const expired = token.expiresMs < systemClock.wallMs();
   if (expired) throw new Fault({ code: "TOKEN_EXPIRED", expiredAt: new Date(token.expiresMs).toISOString() });
-  return withNewHome(options, async ({ meta, settings }) => {
+  return withNewHome(options, [JOINING], async ({ home, meta, settings }) => {
     const guest = await createGuest({ seed: guestSeed(token, 0), log: SILENT_LOG });
+    const staged = stagedJoin(home);
     try {
       const via = await dialAny(guest, addressesOf(token));
-      const identity = newIdentity(systemRng);
+      const identity = staged === undefined ? newIdentity(systemRng) : identityOf(staged);
+      if (staged === undefined) await stageJoin(home, identity);
       const { name, host, capacityBytes } = settings;
       const founded = await joinExisting(
         { meta, clock: systemClock, rng: systemRng, network: guest.network, via },
@@ -79,6 +89,9 @@ export async function joinHome(options: JoinOptions): Promise<JoinReport> {
       const result = { ...reportOf(identity, founded, settings), members: founded.members };
       const firstPeers = token.addresses.map(({ peer, address }) => ({ peer, addresses: [address] }));
       return { keys: keysOf(identity, founded), firstPeers, result };
+    } catch (error) {
+      if (staged === undefined && isFault(error, ...JOIN_REFUSALS)) dropJoin(home);
+      throw error;
     } finally {
       await guest.stop();
     }
@@ -92,7 +105,7 @@ export async function recoverHome(options: RecoverOptions): Promise<RecoverRepor
     options.token === undefined
       ? options.peers
       : [...options.peers, ...addressesOf(parseToken(options.token))];
-  return withNewHome(options, async ({ home, meta, settings }) => {
+  const report = await withNewHome(options, [], async ({ home, meta, settings }) => {
     const guest = await createGuest({ seed: recovery.identitySeed, log: SILENT_LOG });
     const compute = createWorkerCompute();
     try {
@@ -112,6 +125,18 @@ export async function recoverHome(options: RecoverOptions): Promise<RecoverRepor
       await guest.stop();
     }
   });
+  await completeNewHome(options.home);
+  return report;
+}
+
+/** When the recovery key of a new home has been handed over. */
+export async function completeNewHome(home: string): Promise<void> {
+  const lock = lockHome(home);
+  try {
+    finishHome(home);
+  } finally {
+    lock.release();
+  }
 }
 
 interface NewHome {
@@ -129,9 +154,10 @@ interface MadeHome<T> {
   readonly result: T;
 }
 
-/** Runs `make` under the lock of a home that becomes one only when all of it has succeeded. */
+/** Runs `make` under the lock of a home that is none before all of it has succeeded. `kept`: parts of an earlier try. */
 async function withNewHome<T>(
   options: Pick<InitOptions, "home" | "name" | "listen" | "capacityBytes">,
+  kept: readonly string[],
   make: (components: NewHome) => Promise<MadeHome<T>>,
 ): Promise<T> {
   process.umask(0o077);
@@ -140,7 +166,7 @@ async function withNewHome<T>(
   const lock: HomeLock = lockHome(home);
   try {
     prepareHome(home);
-    clearLeftovers(home);
+    clearLeftovers(home, kept);
     const settings: HomeSettings = {
       version: 1,
       name: options.name,
@@ -158,7 +184,7 @@ async function withNewHome<T>(
     }
     const { firstPeers, readOnly } = made;
     const complete = { ...settings, firstPeers, ...(readOnly === true ? { readOnly } : {}) };
-    await completeHome(home, { settings: complete, keys: made.keys });
+    await fillHome(home, { settings: complete, keys: made.keys });
     return made.result;
   } finally {
     lock.release();
@@ -169,17 +195,4 @@ function keysOf(identity: Identity, founded: Founded): HomeKeys {
   const { nodeSeed, root } = identity;
   const { slot, administratorSeed } = founded;
   return { nodeSeed, root, slot, ...(administratorSeed === undefined ? {} : { administratorSeed }) };
-}
-
-function reportOf(identity: Identity, founded: Founded, settings: HomeSettings): InitReport {
-  return {
-    words: identity.words,
-    peerId: identity.peer,
-    swarmId: founded.swarm,
-    ownerId: identity.keys.owner,
-    site: founded.site,
-    name: settings.name,
-    listen: settings.listen,
-    capacityBytes: settings.capacityBytes,
-  };
 }

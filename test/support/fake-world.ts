@@ -86,6 +86,7 @@ const noLocalOperations: LocalOperations = {
   joinHome: unexpected,
   adoptHome: unexpected,
   completeAdoption: unexpected,
+  completeNewHome: unexpected,
   recoverHome: unexpected,
   checkKey: unexpected,
   identityOfHome: unexpected,

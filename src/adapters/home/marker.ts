@@ -1,5 +1,6 @@
-import { closeSync, constants, fsyncSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { randomUUID } from "node:crypto";
+import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { Fault } from "../../base/fault.ts";
 import {
   HOME_FORMAT_VERSION,
@@ -11,17 +12,36 @@ import { displayPath } from "../../base/paths.ts";
 
 const markerPath = (home: string): string => join(home, displayPath(HOME_MARKER_NAME));
 
-/** Makes an existing directory a home. `HOME_EXISTS` if it is one already. On disk when it returns. */
+/**
+ * Makes an existing directory a home. `HOME_EXISTS` if it is one already. On disk when it returns, and at no moment half
+ * there. To be called under the home's lock.
+ */
 export function markHome(home: string): void {
-  let fd: number;
+  if (isCairnHome(home)) throw new Fault({ code: "HOME_EXISTS", home });
+  const temporary = `${markerPath(home)}.${randomUUID()}`;
   try {
-    fd = openSync(markerPath(home), constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+    writeSynced(temporary, HOME_MARKER);
+    renameSync(temporary, markerPath(home));
+    syncDirectory(home);
+    syncDirectory(dirname(resolve(home)));
   } catch (error) {
-    if (errnoOf(error) === "EEXIST") throw new Fault({ code: "HOME_EXISTS", home });
     throw new Fault({ code: "DISK_FAILED", where: home, errno: errnoOf(error) }, { cause: error });
   }
+}
+
+function writeSynced(path: string, bytes: Uint8Array): void {
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
   try {
-    writeFileSync(fd, HOME_MARKER);
+    writeFileSync(fd, bytes);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
     fsyncSync(fd);
   } finally {
     closeSync(fd);

@@ -14,11 +14,12 @@ export const initCommand: AddCommand = (program, bind) => {
       .option("--recovery-key-out <file>", "write the recovery key to a new file instead of showing it"),
   );
   bind(command, options, [0, 1, 2], async (session, given) => {
-    const { initHome } = await session.world.localOperations();
+    const { initHome, completeNewHome } = await session.world.localOperations();
     const make = () => initHome({ ...nodeSettings(session, given), site: given.site });
     await makeHome(session, given.recoveryKeyOut, make, (report) => {
       return `New swarm ${report.swarmId.slice(0, 12)}: ${report.name} at site ${report.site}.`;
     });
+    await completeNewHome(session.home);
     return EXIT.done;
   });
   return command;

@@ -20,7 +20,7 @@ export const joinCommand: AddCommand = (program, bind) => {
       .option("--recovery-key-out <file>", "write the recovery key to a new file instead of showing it"),
   );
   bind(command, options, [0, 1, 2, 6], async (session, given, args) => {
-    const { joinHome } = await session.world.localOperations();
+    const { joinHome, completeNewHome } = await session.world.localOperations();
     const site = given.site === undefined ? {} : { site: given.site };
     const token = (args[0] ?? "").trim();
     const make = () => joinHome({ ...nodeSettings(session, given), ...site, token });
@@ -28,6 +28,7 @@ export const joinCommand: AddCommand = (program, bind) => {
       const members = counted(report.members, "member");
       return `Joined swarm ${report.swarmId.slice(0, 12)} of ${members}: ${report.name} at site ${report.site}.`;
     });
+    await completeNewHome(session.home);
     return EXIT.done;
   });
   return command;

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -616,7 +616,7 @@ describe("looking", () => {
 });
 
 describe("commands without a daemon", () => {
-  const local = { initHome: async () => report };
+  const local = { initHome: async () => report, completeNewHome: async () => {} };
 
   it("init shows the recovery key once, as a block to write down", async () => {
     const ran = await runCairn(["init", "--site", "north"], { local });
@@ -639,6 +639,30 @@ describe("commands without a daemon", () => {
     const again = await runCairn(argv, { local: {} });
     expect(again).toMatchObject({ status: 2 });
     expect(again.stderr).toContain("exists already");
+  });
+
+  it("makes the home one only after the words were handed over", async () => {
+    const file = join(folder, "key");
+    const seen: string[] = [];
+    const completeNewHome = async () => void seen.push(await readFile(file, "utf8"));
+    const argv = ["init", "--site", "north", "--recovery-key-out", file];
+    expect((await runCairn(argv, { local: { ...local, completeNewHome } })).status).toBe(0);
+    expect(seen).toEqual([`${WORDS.join(" ")}\n`]);
+  });
+
+  it("takes the empty key file that an earlier run left, but nobody else's", async () => {
+    const file = join(folder, "key");
+    const argv = ["init", "--site", "north", "--recovery-key-out", file];
+    await writeFile(file, "", { mode: 0o600 });
+    expect((await runCairn(argv, { local })).status).toBe(0);
+    expect(await readFile(file, "utf8")).toBe(`${WORDS.join(" ")}\n`);
+    await rm(file);
+    await writeFile(file, "", { mode: 0o644 });
+    expect((await runCairn(argv, { local: {} })).status).toBe(2);
+    await rm(file);
+    await symlink(join(folder, "elsewhere"), file);
+    await writeFile(join(folder, "elsewhere"), "", { mode: 0o600 });
+    expect((await runCairn(argv, { local: {} })).status).toBe(2);
   });
 
   it("leaves no empty key file behind when init fails", async () => {
