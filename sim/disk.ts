@@ -20,6 +20,8 @@ export interface DiskTenant {
   losePower(rng: SeededRng): void;
   /** Everything is gone. */
   wipe(): void;
+  /** Copies what is there; what it returns puts that back. */
+  image(): () => void;
 }
 
 /**
@@ -72,6 +74,15 @@ export class SimDisk {
   wipe(): void {
     this.#life++;
     for (const tenant of this.#tenants) tenant.wipe();
+  }
+
+  /** Copies the disk as it is; what it returns puts the copy in the disk's place, as an operator does with a backup. */
+  image(): () => void {
+    const restores = this.#tenants.map((tenant) => tenant.image());
+    return () => {
+      this.#life++;
+      for (const restore of restores) restore();
+    };
   }
 
   /** Takes the time of reading so much. Faults: `DISK_FAILED`. */

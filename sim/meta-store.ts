@@ -52,6 +52,15 @@ export class SimMetaDisk implements DiskTenant {
     this.#unsynced = [];
   }
 
+  image(): () => void {
+    // Values are never written into: a copy of the map is a copy of all.
+    const entries = [...this.#entries];
+    return () => {
+      this.wipe();
+      for (const [key, value] of entries) this.#set(key, value);
+    };
+  }
+
   get(key: string): Uint8Array | undefined {
     return this.#entries.get(key);
   }

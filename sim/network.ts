@@ -35,6 +35,8 @@ export interface SimNetworks {
   loseAnswers(when: ((from: PeerId, to: PeerId, protocol: Protocol) => boolean) | undefined): void;
   /** Sees every request before it is delivered; may wait (latency) or throw a `Fault`. `undefined` ends it. */
   intercept(hook: ((delivery: SimDelivery) => Promise<void>) | undefined): void;
+  /** The same for every answer, on its way back: `delivery` is of the request. */
+  interceptAnswers(hook: ((delivery: SimDelivery, answer: NetMessage) => Promise<void>) | undefined): void;
   /** Roles have changed: opens and closes connections accordingly, and tells the listeners. */
   refresh(): void;
   /** Bytes of bodies delivered, requests and answers, since the start. */
@@ -75,11 +77,14 @@ interface State {
   readonly known: Map<PeerId, string[]>;
   readonly announced: Set<OwnerId>;
   readonly served: Map<string, number>;
-  /** Aborted when the node crashes or is cut off from somebody: what is under way ends. */
-  alive: AbortController;
+  /** Requests from and to it: how to break each off when the node crashes. */
+  readonly underWay: Set<() => void>;
   isUp: boolean;
   isHung: boolean;
 }
+
+/** Why the timer of a request that is over ends; nobody sees it. */
+const ENDED = new Fault({ code: "INTERRUPTED" });
 
 const ALLOWED: Readonly<Record<PeerRole, readonly Protocol[]>> = {
   member: ["data", "sync", "join", "recover"],
@@ -97,9 +102,11 @@ class SimSwarm implements SimNetworks {
   readonly #clock: Clock;
   readonly #nodes = new Map<PeerId, State>();
   readonly #cuts = new Set<string>();
-  readonly #links = new Map<string, AbortController>();
+  /** Of each pair, how to break off what is under way between them. */
+  readonly #links = new Map<string, Set<() => void>>();
   #losing: ((from: PeerId, to: PeerId, protocol: Protocol) => boolean) | undefined;
   #intercept: ((delivery: SimDelivery) => Promise<void>) | undefined;
+  #interceptAnswer: ((delivery: SimDelivery, answer: NetMessage) => Promise<void>) | undefined;
   #bodyBytes = 0;
 
   constructor(clock: Clock) {
@@ -118,7 +125,7 @@ class SimSwarm implements SimNetworks {
       known: new Map(),
       announced: new Set(),
       served: new Map(),
-      alive: new AbortController(),
+      underWay: new Set(),
       isUp: true,
       isHung: false,
     };
@@ -145,11 +152,12 @@ class SimSwarm implements SimNetworks {
   crash(peer: PeerId): void {
     const state = this.#state(peer);
     state.isUp = false;
-    state.alive.abort(new Error("the node crashed"));
+    for (const breakOff of [...state.underWay]) breakOff();
     state.handlers.clear();
     state.listeners.clear();
     state.refusedListeners.clear();
     state.announced.clear();
+    state.served.clear();
     this.refresh();
   }
 
@@ -157,7 +165,6 @@ class SimSwarm implements SimNetworks {
     const state = this.#state(peer);
     state.isUp = true;
     state.isHung = false;
-    state.alive = new AbortController();
     this.refresh();
   }
 
@@ -171,6 +178,10 @@ class SimSwarm implements SimNetworks {
 
   intercept(hook: ((delivery: SimDelivery) => Promise<void>) | undefined): void {
     this.#intercept = hook;
+  }
+
+  interceptAnswers(hook: ((delivery: SimDelivery, answer: NetMessage) => Promise<void>) | undefined): void {
+    this.#interceptAnswer = hook;
   }
 
   bodyBytes(): number {
@@ -215,8 +226,7 @@ class SimSwarm implements SimNetworks {
   }
 
   #breakLink(a: PeerId, b: PeerId): void {
-    this.#links.get(linkKey(a, b))?.abort(new Error("the link was cut"));
-    this.#links.delete(linkKey(a, b));
+    for (const breakOff of [...(this.#links.get(linkKey(a, b)) ?? [])]) breakOff();
   }
 
   #networkOf(state: State): Network {
@@ -257,21 +267,30 @@ class SimSwarm implements SimNetworks {
     if (from.init.roleOf(peer) !== "member") throw unreachable(peer, "it is not a member");
     const role = to.init.roleOf(from.init.self);
     if (role === "stranger") throw unreachable(peer, "it does not admit this node");
-    const ended = new AbortController();
-    const link = this.#linkSignal(from.init.self, peer);
-    const broken = AbortSignal.any([from.alive.signal, to.alive.signal, link]);
-    try {
-      return await Promise.race([
-        this.#deliver({ from, to, role, protocol, message: sent }),
-        this.#timeOut(peer, options.idleTimeoutMs, ended.signal),
-        rejectOn(broken, ended.signal, () => unreachable(peer, "the connection broke")),
-        ...(options.signal === undefined
-          ? []
-          : [rejectOn(options.signal, ended.signal, () => options.signal?.reason as unknown)]),
-      ]);
-    } finally {
-      ended.abort();
-    }
+    return new Promise((resolve, reject) => {
+      const ended = new AbortController();
+      const places = [from.underWay, to.underWay, this.#linkOf(from.init.self, peer)];
+      const onAbort = (): void => end(() => reject(options.signal?.reason));
+      const breakOff = (): void => end(() => reject(unreachable(peer, "the connection broke")));
+      const end = (settle: () => void): void => {
+        if (ended.signal.aborted) return;
+        ended.abort(ENDED);
+        for (const place of places) place.delete(breakOff);
+        options.signal?.removeEventListener("abort", onAbort);
+        settle();
+      };
+      for (const place of places) place.add(breakOff);
+      options.signal?.addEventListener("abort", onAbort, { once: true });
+      this.#deliver({ from, to, role, protocol, message: sent }).then(
+        (answer) => end(() => resolve(answer)),
+        (error: unknown) => end(() => reject(error)),
+      );
+      const afterMs = options.idleTimeoutMs;
+      this.#clock.sleep(afterMs, ended.signal).then(
+        () => end(() => reject(new Fault({ code: "PEER_TIMEOUT", peer, afterMs }))),
+        () => {},
+      );
+    });
   }
 
   async #deliver(request: {
@@ -285,7 +304,8 @@ class SimSwarm implements SimNetworks {
     const [sender, peer] = [from.init.self, to.init.self];
     // The handler never runs before `request` has returned its promise, as over a real network.
     await Promise.resolve();
-    await this.#intercept?.({ from: sender, to: peer, protocol, message });
+    const delivery = { from: sender, to: peer, protocol, message };
+    await this.#intercept?.(delivery);
     if (to.isHung) return await never();
     if (!to.isUp) throw unreachable(peer, "the connection broke");
     if (!ALLOWED[role].includes(protocol)) {
@@ -297,6 +317,7 @@ class SimSwarm implements SimNetworks {
       });
     }
     const answer = await this.#serve(to, sender, protocol, message);
+    await this.#interceptAnswer?.(delivery, answer);
     if (to.isHung) return await never();
     if (this.#losing?.(sender, peer, protocol) === true) throw unreachable(peer, "the connection broke");
     this.#bodyBytes += message.body.length + answer.body.length;
@@ -320,24 +341,18 @@ class SimSwarm implements SimNetworks {
       if (error instanceof AssertionFailure) throw error;
       throw unreachable(peer, "its handler failed", error);
     } finally {
-      to.served.set(key, must(to.served.get(key), "requests served") - 1);
+      // A crash ends all service at once; what was served by then counts no more.
+      const left = (to.served.get(key) ?? 0) - 1;
+      if (left > 0) to.served.set(key, left);
+      else to.served.delete(key);
     }
   }
 
-  async #timeOut(peer: PeerId, afterMs: number, ended: AbortSignal): Promise<never> {
-    try {
-      await this.#clock.sleep(afterMs, ended);
-    } catch {
-      return await never();
-    }
-    throw new Fault({ code: "PEER_TIMEOUT", peer, afterMs });
-  }
-
-  #linkSignal(a: PeerId, b: PeerId): AbortSignal {
+  #linkOf(a: PeerId, b: PeerId): Set<() => void> {
     const key = linkKey(a, b);
-    const link = this.#links.get(key) ?? new AbortController();
+    const link = this.#links.get(key) ?? new Set();
     this.#links.set(key, link);
-    return link.signal;
+    return link;
   }
 
   #directoryOf(state: State): Directory {
@@ -399,14 +414,6 @@ function copyOf(message: NetMessage): NetMessage {
 
 function unreachable(peer: string, reason: string, cause?: unknown): Fault {
   return new Fault({ code: "PEER_UNREACHABLE", peer, reason }, cause === undefined ? {} : { cause });
-}
-
-function rejectOn(signal: AbortSignal, ended: AbortSignal, reason: () => unknown): Promise<never> {
-  return new Promise((_, reject) => {
-    const onAbort = (): void => reject(reason());
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true, signal: ended });
-  });
 }
 
 function never(): Promise<never> {

@@ -83,6 +83,17 @@ export class SimShardDisk implements DiskTenant {
     this.#underWay.clear();
   }
 
+  image(): () => void {
+    const copyOf = <T extends HeldShard>(shard: T): T => ({ ...shard, contents: shard.contents?.slice() });
+    const held = [...this.#shards.values()].map(copyOf);
+    const aside = [...this.aside].map(([key, shard]) => [key, copyOf(shard)] as const);
+    return () => {
+      this.wipe();
+      for (const shard of held) this.set(copyOf(shard));
+      for (const [key, shard] of aside) this.aside.set(key, copyOf(shard));
+    };
+  }
+
   get(id: ShardId): HeldShard | undefined {
     return this.#shards.get(shardKey(id));
   }

@@ -25,6 +25,14 @@ export class SimSpoolDisk implements DiskTenant {
     this.#files.clear();
   }
 
+  image(): () => void {
+    const files = [...this.#files];
+    return () => {
+      this.wipe();
+      for (const [name, bytes] of files) this.#files.set(name, bytes);
+    };
+  }
+
   open(): Spool {
     const disk = this.#disk;
     const files = this.#files;

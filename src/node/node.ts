@@ -15,6 +15,7 @@ import {
   RecordStore,
   type RecordType,
   type Roster,
+  type SyncInit,
   SyncService,
 } from "../membership/index.ts";
 import { prefixed } from "../ports/index.ts";
@@ -54,6 +55,7 @@ export interface NodeInit {
   readonly program: string;
   /** What this program reads and writes. @default FORMAT_VERSIONS */
   readonly formats?: FormatVersions;
+  readonly sync?: SyncInit;
   /** Whether this process may set owners of files. */
   readonly privileged: boolean;
   /** No member: the network's end is the recovery identity's, which may read this owner's data and no more. @default false */
@@ -161,7 +163,7 @@ export class Node {
       self: ports.network.self,
     });
     this.startedMs = ports.clock.wallMs();
-    this.#sync = new SyncService({ ...ports, ...parts });
+    this.#sync = new SyncService({ ...ports, ...parts }, init.sync);
     this.#unmet = new UnmetPeers(
       { ...ports, ...parts, reach: (peer) => this.#sync.syncWith(peer) },
       parts.view.statusOf(ports.network.self)?.unmet ?? [],

@@ -1,0 +1,182 @@
+import { createHash } from "node:crypto";
+import { must } from "../../src/base/assert.ts";
+import { toHex } from "../../src/base/bytes.ts";
+import {
+  type OwnerId,
+  ownerIdOf,
+  type PeerId,
+  type SegmentId,
+  type ShardId,
+  segmentKey,
+  shardKey,
+} from "../../src/base/ids.ts";
+import type { BytePath } from "../../src/base/paths.ts";
+import type { SnapshotEntry } from "../../src/catalog/index.ts";
+import { SegmentSet } from "../../src/catalog/index.ts";
+import type { Node } from "../../src/node/index.ts";
+import { type DataRequest, dataAnswer, dataRequest } from "../../src/wire/data.ts";
+import { descriptorCodec } from "../../src/wire/descriptor.ts";
+import { decodeSigned } from "../../src/wire/signed.ts";
+import type { Answered, SimMachine } from "./machine.ts";
+
+/** A segment as its owner put it. */
+export interface TrueSegment {
+  readonly id: SegmentId;
+  readonly k: number;
+  readonly n: number;
+  /** SHA-256 of each shard's right bytes, as far as one was put. */
+  readonly shards: Map<number, string>;
+}
+
+/** A snapshot that was acknowledged, and what was in the files then. */
+export interface TrueSnapshot {
+  readonly owner: OwnerId;
+  readonly id: string;
+  readonly entry: SnapshotEntry;
+  readonly files: ReadonlyMap<BytePath, Uint8Array>;
+  readonly segments: readonly SegmentId[];
+  readonly atMs: number;
+}
+
+export interface Holding {
+  readonly machine: SimMachine;
+  readonly index: number;
+}
+
+/** A promise that somebody gave: this shard is on its disk, synced. */
+export interface TrueReceipt {
+  readonly machine: SimMachine;
+  readonly shard: ShardId;
+  readonly atMs: number;
+}
+
+/**
+ * What really is, as no node knows it: taken from what went over the wire and from the disks themselves. It believes
+ * nothing that a node says about itself.
+ */
+export class Truth {
+  readonly segments = new Map<string, TrueSegment>();
+  readonly snapshots: TrueSnapshot[] = [];
+  /** By holder and shard. */
+  readonly receipts = new Map<string, TrueReceipt>();
+  /** Shards that an injected fault took or spoilt, by holder and shard: of these nobody can be blamed. */
+  readonly damaged = new Set<string>();
+  /** By content, as long as nobody wrote into it; damage goes through `damage`, which forgets it. */
+  #hashes = new WeakMap<Uint8Array, string>();
+
+  /** A shard was put and the holder says that it has it. Returns what is wrong with that. */
+  received({ machine, request, answer }: Answered, atMs: number): string | undefined {
+    const asked = dataRequest.decode(request.head);
+    if (asked.t !== "put" || dataAnswer.decode(answer.head).t !== "receipt") return undefined;
+    const { shard, k, n } = shardOf(asked);
+    const sha = sha256Hex(request.body);
+    const key = segmentKey(shard);
+    const segment = this.segments.get(key) ?? { id: shard, k, n, shards: new Map() };
+    this.segments.set(key, segment);
+    const known = segment.shards.get(shard.index);
+    segment.shards.set(shard.index, known ?? sha);
+    const holding = holdingKey(machine.peer, shard);
+    this.receipts.set(holding, { machine, shard, atMs });
+    this.damaged.delete(holding);
+    if (known !== undefined && known !== sha)
+      return `two different shards were acknowledged as ${shardKey(shard)}`;
+    return this.isIntact(machine, shard)
+      ? undefined
+      : `${machine.name} gave a receipt for ${shardKey(shard)} and does not have it on its disk`;
+  }
+
+  /** Whether the bytes on this machine's disk are those that the owner put. */
+  isIntact(machine: SimMachine, shard: ShardId): boolean {
+    const right = this.segments.get(segmentKey(shard))?.shards.get(shard.index);
+    const contents = machine.shardDisk.get(shard)?.contents;
+    return right !== undefined && contents !== undefined && this.#hashOf(contents) === right;
+  }
+
+  /** An injected fault is about to spoil this shard, or has taken it. */
+  damage(machine: SimMachine, shard: ShardId): void {
+    this.damaged.add(holdingKey(machine.peer, shard));
+    const contents = machine.shardDisk.get(shard)?.contents;
+    if (contents !== undefined) this.#hashes.delete(contents);
+  }
+
+  isDamaged(machine: SimMachine, shard: ShardId): boolean {
+    return this.damaged.has(holdingKey(machine.peer, shard));
+  }
+
+  /** Everything on this machine's disk is gone, or no longer to be relied on. */
+  damageAll(machine: SimMachine): void {
+    for (const { machine: holder, shard } of this.receipts.values())
+      if (holder === machine) this.damage(machine, shard);
+    // A disk that was put back has other arrays with the same bytes.
+    this.#hashes = new WeakMap();
+  }
+
+  /** Who really has an intact shard of the segment, among these machines. */
+  holders(id: SegmentId, machines: readonly SimMachine[]): Holding[] {
+    const segment = this.segments.get(segmentKey(id));
+    if (segment === undefined) return [];
+    return machines.flatMap((machine) =>
+      [...segment.shards.keys()]
+        .filter((index) => this.isIntact(machine, { ...id, index }))
+        .map((index) => ({ machine, index })),
+    );
+  }
+
+  /** Distinct intact shards among these machines, minus k. */
+  margin(id: SegmentId, machines: readonly SimMachine[]): number {
+    const k = this.segments.get(segmentKey(id))?.k ?? Number.POSITIVE_INFINITY;
+    return new Set(this.holders(id, machines).map(({ index }) => index)).size - k;
+  }
+
+  async acknowledged(
+    node: Node,
+    entry: SnapshotEntry,
+    files: ReadonlyMap<BytePath, Uint8Array>,
+    atMs: number,
+  ): Promise<TrueSnapshot> {
+    const { repository } = node;
+    const manifest = await repository.trees.manifest(entry);
+    const { owner, state } = repository.catalog;
+    const segments = [...SegmentSet.fromRanges(manifest.needs)].map(({ incarnation, number }) => ({
+      owner,
+      incarnation: must(state.incarnations[incarnation], "life of a segment"),
+      number,
+    }));
+    const id = toHex(entry.id);
+    const snapshot = { owner, id, entry, files, segments, atMs };
+    this.snapshots.push(snapshot);
+    return snapshot;
+  }
+
+  /** Segments that any acknowledged snapshot needs, each once. */
+  needed(): SegmentId[] {
+    const found = new Map<string, SegmentId>();
+    for (const { segments } of this.snapshots) for (const id of segments) found.set(segmentKey(id), id);
+    return [...found.values()];
+  }
+
+  #hashOf(contents: Uint8Array): string {
+    const known = this.#hashes.get(contents) ?? sha256Hex(contents);
+    this.#hashes.set(contents, known);
+    return known;
+  }
+}
+
+function shardOf(put: Extract<DataRequest, { t: "put" }>): { shard: ShardId; k: number; n: number } {
+  const signed = decodeSigned(put.descriptor);
+  const { k, m } = descriptorCodec.decode(signed.body);
+  const owner = ownerIdOf(signed.signer);
+  return {
+    shard: { owner, incarnation: signed.incarnation, number: signed.epoch, index: put.index },
+    k,
+    n: k + m,
+  };
+}
+
+export function holdingKey(peer: PeerId, shard: ShardId): string {
+  return `${peer} ${shardKey(shard)}`;
+}
+
+function sha256Hex(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
