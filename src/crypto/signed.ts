@@ -32,7 +32,9 @@ export type SignedType =
   | "audit"
   | "conviction"
   | "doubt"
-  | "clearance";
+  | "clearance"
+  | "repair"
+  | "repair-claim";
 
 /** What one key has said: the body's meaning follows from the type. */
 export interface Signed {

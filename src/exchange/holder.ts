@@ -11,9 +11,9 @@ import { buildTree, proveRange } from "../erasure/index.ts";
 import type { Clock, Compute, Directory, NetMessage, ShardStore, StoredShard } from "../ports/index.ts";
 import {
   type DataAnswer,
-  type DataRequest,
   dataAnswer,
   keptBody,
+  type OwnerRequest,
   type Refusal,
   receiptBody,
   shardNote,
@@ -77,11 +77,11 @@ export class Holder {
   /** `asOwner`: for whom the other end may speak: a member's own owner, or the owner a recovery identity names. */
   async answer(
     asOwner: OwnerId,
-    message: DataRequest,
+    message: OwnerRequest,
     body: Uint8Array,
     mayWrite: boolean,
   ): Promise<NetMessage> {
-    try {
+    return this.answerRefusals(async () => {
       switch (message.t) {
         case "put":
           this.#requireWriter(mayWrite);
@@ -109,9 +109,33 @@ export class Holder {
           return reply({ t: "records", v: 1, records });
         }
       }
+    });
+  }
+
+  /** What a task answers, or the refusal that its fault means. */
+  async answerRefusals(task: () => Promise<NetMessage>): Promise<NetMessage> {
+    try {
+      return await task();
     } catch (error) {
       return await this.#refuse(error);
     }
+  }
+
+  /** A whole shard, for somebody whose right to it was checked. */
+  async readWhole(shard: ShardId): Promise<NetMessage> {
+    this.#c.disk.requireServing();
+    return this.#get(shard, 0, 0);
+  }
+
+  /** As a `put` of the owner, from somebody whose right to hand it over was checked. */
+  async storeFor(
+    owner: OwnerId,
+    index: number,
+    descriptor: Uint8Array,
+    body: Uint8Array,
+  ): Promise<NetMessage> {
+    this.#c.disk.requireServing();
+    return this.#put(owner, index, descriptor, body);
   }
 
   /** Every head that is kept of one life of an owner, newest first. */
@@ -225,7 +249,7 @@ export class Holder {
     return reply({ t: "shard", v: 1, descriptor: note.descriptor, proof }, bytes.subarray(offset, end));
   }
 
-  #have(message: Extract<DataRequest, { t: "have" }>): NetMessage {
+  #have(message: Extract<OwnerRequest, { t: "have" }>): NetMessage {
     const held = new Uint8Array(Math.ceil(message.shards.length / 8));
     message.shards.forEach(([number, index], position) => {
       const id = { owner: message.owner, incarnation: message.incarnation, number, index };

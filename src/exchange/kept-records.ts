@@ -68,6 +68,7 @@ export class KeptRecords {
   readonly #mapCounts = new Map<OwnerId, number>();
 
   readonly #clock: Pick<Clock, "wallMs">;
+  readonly #listeners = new Set<(owner: OwnerId) => void>();
 
   constructor(
     components: { store: MetaStore; log: Log; clock: Pick<Clock, "wallMs"> },
@@ -92,6 +93,7 @@ export class KeptRecords {
         ops.push(...(await this.#opsFor(owner, record, bytes, record.incarnation === certified)));
       }
       if (ops.length > 0) await this.#store.write(ops, { sync: true });
+      if (ops.length > 0) for (const listener of this.#listeners) listener(owner);
     } catch (error) {
       // Maps that were counted are not there.
       this.#mapCounts.delete(owner);
@@ -158,6 +160,16 @@ export class KeptRecords {
       owners.push(ownerIdOf(found));
       from = concatBytes(found, Uint8Array.of(255));
     }
+  }
+
+  /** Every map kept of an owner, of all its lives. */
+  maps(owner: OwnerId): Promise<Signed[]> {
+    return this.#list(owner, "map");
+  }
+
+  /** Called with the owner of records that were stored, some of which may be maps. */
+  onMaps(listener: (owner: OwnerId) => void): void {
+    this.#listeners.add(listener);
   }
 
   /** Every head kept, oldest epoch first within an incarnation. */

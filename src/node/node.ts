@@ -23,11 +23,12 @@ import { listening, Presence } from "../presence/index.ts";
 import { Scrubber, type ScrubInit, StoreWatch } from "../scrub/index.ts";
 import { TRUST_RECORD_RULES, TrustBook } from "../trust/index.ts";
 import { UPKEEP_SETTINGS, type UpkeepSettings } from "../upkeep/index.ts";
-import { dataRequest, incarnationBody } from "../wire/data.ts";
+import { dataRequest, incarnationBody, isRepairRequest } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
 import { Audits } from "./audits.ts";
 import { DecisionWatch } from "./decision-watch.ts";
+import { Heirship } from "./heirship.ts";
 import type { NodeStanding } from "./node-standing.ts";
 import { healthOf, ownerRepairInit } from "./owner-repair.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
@@ -106,6 +107,8 @@ export class Node {
   readonly scrub: Scrubber;
   /** Who is up. Of a guest nothing is known. */
   readonly presence: Presence;
+  /** What this node does for the data of others. */
+  readonly heirship: Heirship;
   readonly #init: NodeInit;
   readonly #holder: Holder;
   readonly #kept: KeptRecords;
@@ -145,6 +148,10 @@ export class Node {
     this.view = parts.view;
     this.audits = parts.audits;
     this.presence = parts.presence;
+    this.heirship = new Heirship(
+      { ...ports, ...parts, registry: ownerRegistry(parts.roster, parts.records), signer: init.signer },
+      { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
+    );
     this.#holder = parts.holder;
     this.#kept = parts.kept;
     const own = init.administrator === undefined ? [] : [init.administrator];
@@ -293,7 +300,9 @@ export class Node {
       const owner = this.roster.member(from)?.owner;
       if (owner === undefined) throw new Fault({ code: "NOT_A_MEMBER", peer: from });
       const mayWrite = this.standing.state === "member";
-      return this.#holder.answer(owner, dataRequest.decode(message.head), message.body, mayWrite);
+      const request = dataRequest.decode(message.head);
+      if (isRepairRequest(request)) return this.heirship.door.answer(from, request, message.body, mayWrite);
+      return this.#holder.answer(owner, request, message.body, mayWrite);
     });
     // How often a guest knocks is its own choice.
     const doorLog = calmLog(log, () => clock.monotonicMs());
@@ -305,6 +314,7 @@ export class Node {
         records: this.records,
         directory: this.ports.directory,
         holder: this.#holder,
+        repairs: (_, owner, request) => this.heirship.door.answerRecovery(owner, request),
         self: network.self,
         ownAddresses: () => this.ports.directory.ownAddresses(),
         uses: this.#recoveryUses,
@@ -325,6 +335,7 @@ export class Node {
     this.#standing?.begin();
     this.#unsubscribe.push(this.recoveryWatch.start());
     this.presence.start();
+    this.heirship.start();
     this.#sync.start();
     await this.#beat.start();
     this.scrub.start();
@@ -349,6 +360,7 @@ export class Node {
     await this.#recoveryUses.stop();
     await this.recoveryWatch.idle();
     await this.#sync.stop();
+    await this.heirship.stop();
     await this.presence.stop();
   }
 

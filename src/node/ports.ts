@@ -54,4 +54,6 @@ export const NAMESPACE = {
   scrub: Uint8Array.of(0x56), // V
   audit: Uint8Array.of(0x41), // A
   presence: Uint8Array.of(0x50), // P
+  repairs: Uint8Array.of(0x52), // R
+  rows: Uint8Array.of(0x57), // W
 } as const;

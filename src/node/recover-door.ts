@@ -1,5 +1,5 @@
 import { isFault, messageOf } from "../base/fault.ts";
-import { type PeerId, publicKeyOfPeer } from "../base/ids.ts";
+import { type OwnerId, type PeerId, publicKeyOfPeer } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Holder } from "../exchange/index.ts";
 import {
@@ -10,7 +10,7 @@ import {
   submitRecovered,
 } from "../membership/index.ts";
 import type { Clock, Directory, NetMessage } from "../ports/index.ts";
-import { dataRequest } from "../wire/data.ts";
+import { dataRequest, isRepairRequest, type RepairRequest } from "../wire/data.ts";
 import { ADDRESSES_MAX } from "../wire/membership.ts";
 import {
   POOL_PEERS_MAX,
@@ -28,6 +28,8 @@ export interface RecoverDoorComponents {
   readonly records: RecordStore;
   readonly directory: Pick<Directory, "pool" | "addresses">;
   readonly holder: Holder;
+  /** What is known of repairs of the owner. */
+  readonly repairs: (from: PeerId, owner: OwnerId, request: RepairRequest) => Promise<NetMessage>;
   readonly self: PeerId;
   readonly ownAddresses: () => readonly string[];
   /** Tells the owner. */
@@ -51,7 +53,9 @@ export function recoverDoor(
       return { head: recoverAnswer.encode(await answerOrRefuse(components, from, own)), body: EMPTY };
     const owner = recoveringOwner(components.roster, from).owner;
     components.uses.note(owner, publicKeyOfPeer(from), "read");
-    return components.holder.answer(owner, dataRequest.decode(message.head), message.body, false);
+    const request = dataRequest.decode(message.head);
+    if (isRepairRequest(request)) return components.repairs(from, owner, request);
+    return components.holder.answer(owner, request, message.body, false);
   };
 }
 

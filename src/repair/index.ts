@@ -7,11 +7,22 @@
  * It does not decide what is repaired, by whom or when: upkeep does.
  */
 
+export * from "./book.ts";
+export * from "./causes.ts";
 export * from "./claims.ts";
+export * from "./door.ts";
+export * from "./heirs.ts";
+export * from "./judge.ts";
 export * from "./own-census.ts";
 export * from "./own-facts.ts";
 export * from "./own-plan.ts";
 export * from "./own-segment.ts";
 export * from "./owner-repair.ts";
 export * from "./pace.ts";
+export * from "./peers.ts";
 export * from "./rebuild.ts";
+export * from "./records.ts";
+export * from "./roster-at.ts";
+export * from "./row-progress.ts";
+export * from "./row-repair.ts";
+export * from "./spread.ts";

@@ -124,6 +124,11 @@ export class OwnerRepair {
   /** Bytes out in a millisecond, of late. */
   #rate: number | undefined;
 
+  /** One for all that this node sends for repair, its own owner's or not. */
+  get pace(): Pace {
+    return this.#pace;
+  }
+
   constructor(components: OwnerRepairComponents, init: OwnerRepairInit) {
     this.#c = components;
     this.#init = init;

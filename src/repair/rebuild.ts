@@ -28,6 +28,8 @@ export interface RebuildJob {
   /** Of one index in the order in which they are asked; one on the own disk goes first whatever its place. */
   readonly sources: readonly ShardSource[];
   readonly targets: readonly ShardTarget[];
+  /** How holders are asked for this one. @default the rebuilder's client */
+  readonly link?: RebuildLink;
   /** Asked when a target does not take its shard; `undefined`: nobody else. */
   readonly instead?: (index: number, refused: ReadonlySet<PeerId>) => PeerId | undefined;
   readonly signal?: AbortSignal;
@@ -53,11 +55,13 @@ export interface Rebuilt {
   readonly missing: readonly ShardSource[];
 }
 
+export type RebuildLink = Pick<PeerClient, "put" | "getShard" | "silent">;
+
 export interface RebuilderComponents {
   readonly self: PeerId;
   /** A shard on the own disk, not checked. */
   readonly readOwn: (shard: ShardId) => Promise<Uint8Array | undefined>;
-  readonly client: Pick<PeerClient, "put" | "getShard" | "silent">;
+  readonly client: RebuildLink;
   readonly compute: Pick<Compute, "rebuild" | "roots">;
   readonly clock: Clock;
   readonly log: Log;
@@ -151,7 +155,8 @@ export class Rebuilder {
     const refused = new Set<PeerId>();
     for (let { peer } = target; ; ) {
       try {
-        const receipt = await this.#c.client.put(peer, shard, job.envelope, bytes, job.signal);
+        const link = job.link ?? this.#c.client;
+        const receipt = await link.put(peer, shard, job.envelope, bytes, job.signal);
         return { index, peer, receipt };
       } catch (error) {
         job.signal?.throwIfAborted();
@@ -198,7 +203,7 @@ class Fetching {
       need: descriptor.k,
       indexes: this.#order(),
       fetch: (index, fetchSignal) => this.#fetch(index, fetchSignal),
-      ...this.#c.client.silent.among(first, descriptor.k),
+      ...(this.#job.link ?? this.#c.client).silent.among(first, descriptor.k),
       clock: this.#c.clock,
       bytes: descriptor.shardBytes,
       ...(signal === undefined ? {} : { signal }),
@@ -239,7 +244,8 @@ class Fetching {
         (own === undefined ? this.#missing : this.#wrong).push({ index, peer });
         return undefined;
       }
-      const { bytes } = await this.#c.client.getShard(peer, shard, this.#job.descriptor, signal);
+      const link = this.#job.link ?? this.#c.client;
+      const { bytes } = await link.getShard(peer, shard, this.#job.descriptor, signal);
       this.#bytesIn += bytes.length;
       return bytes;
     } catch (error) {

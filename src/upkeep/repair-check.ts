@@ -118,6 +118,16 @@ export function checkRepair(record: RepairRecord, context: RepairContext): Repai
   return isBornOut(record, context, roster) ? HOLDS : { kind: "waits", for: "repairs" };
 }
 
+/** Why a slot is to move, as who repairs it shows it before there is a new holder. */
+export type CauseClaim = Pick<RepairRecord, "cause" | "from" | "slot" | "ownerVersion" | "madeMs">;
+
+/** Whether this cause moves the slot, with nothing said yet about where to. */
+export function checkCause(claim: CauseClaim, context: RepairContext, roster: RosterAt): RepairVerdict {
+  const fault = causeFaultOf(claim, context, roster);
+  if (fault !== undefined) return refused(fault);
+  return isBornOut(claim, context, roster) ? HOLDS : { kind: "waits", for: "repairs" };
+}
+
 function refused(reason: RepairRefusal): RepairVerdict {
   return { kind: "refused", reason };
 }
@@ -167,7 +177,7 @@ function rankFaultOf(record: RepairRecord, context: RepairContext, { candidates 
   return rank < 2 * context.generation.slots.length ? undefined : "rank-is-too-high";
 }
 
-function causeFaultOf(record: RepairRecord, context: RepairContext, roster: RosterAt): Fault {
+function causeFaultOf(record: CauseClaim, context: RepairContext, roster: RosterAt): Fault {
   const { cause, from } = record;
   if (from === undefined) return cause.kind === "empty" ? undefined : "cause-is-about-another";
   switch (cause.kind) {
@@ -196,7 +206,7 @@ function causeFaultOf(record: RepairRecord, context: RepairContext, roster: Rost
   }
 }
 
-function ageFaultOf(saidMs: number, { madeMs }: RepairRecord, rules: RepairRules): Fault {
+function ageFaultOf(saidMs: number, { madeMs }: Pick<CauseClaim, "madeMs">, rules: RepairRules): Fault {
   if (saidMs > madeMs + rules.clockSlackMs) return "from-the-future";
   return madeMs - saidMs > rules.causeAgeMaxMs ? "cause-is-stale" : undefined;
 }
@@ -205,7 +215,7 @@ function ageFaultOf(saidMs: number, { madeMs }: RepairRecord, rules: RepairRules
 function absenceFaultOf(
   from: PeerId,
   { witnesses }: Extract<RepairCause, { kind: "absent" }>,
-  record: RepairRecord,
+  record: CauseClaim,
   context: RepairContext,
   { members }: RosterAt,
 ): Fault {
@@ -258,7 +268,7 @@ function isRefuted(
  * have crowded it, and a node that knows one of them cannot tell yet.
  */
 function isBornOut(
-  { cause, from, slot }: RepairRecord,
+  { cause, from, slot }: CauseClaim,
   context: RepairContext,
   { members }: RosterAt,
 ): boolean {

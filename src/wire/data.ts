@@ -12,6 +12,7 @@ import {
   textUpTo,
 } from "./codec.ts";
 import { SEGMENT_BYTES_MAX, SHARDS_MAX } from "./descriptor.ts";
+import { repairAnswers, repairRequests } from "./repair.ts";
 
 /** A signed record in its envelope: bounds what one field can hold. */
 const record = bytesUpTo(1024 * 1024);
@@ -56,6 +57,7 @@ export const dataRequestSchema = z.discriminatedUnion("t", [
   z.object({ t: z.literal("records"), v: z.literal(1), owner: ownerId }).strict(),
   /** Prove that these leaves are there. Answer: `audit`. */
   z.object(auditRequestFields).strict(),
+  ...repairRequests,
 ]);
 
 export const REFUSALS = [
@@ -88,6 +90,7 @@ const answer = z.discriminatedUnion("t", [
   z.object({ t: z.literal("records"), v: z.literal(1), records: z.array(record).max(RECORDS_MAX) }).strict(),
   /** The body: the leaves that are there, one after the other in the order of the challenges. */
   z.object(auditAnswerFields).strict(),
+  ...repairAnswers,
   z
     .object({
       t: z.literal("refused"),
@@ -101,6 +104,19 @@ const answer = z.discriminatedUnion("t", [
 
 export type DataRequest = z.output<typeof dataRequestSchema>;
 export type AuditRequest = Extract<DataRequest, { t: "audit" }>;
+/** Of members that repair for an owner: `repair/` answers them. */
+export type RepairRequest = Extract<DataRequest, { t: "repair-get" | "repair-put" | "repaired" | "repairs" }>;
+export type OwnerRequest = Exclude<DataRequest, RepairRequest>;
+
+export function isRepairRequest(request: DataRequest): request is RepairRequest {
+  return (
+    request.t === "repair-get" ||
+    request.t === "repair-put" ||
+    request.t === "repaired" ||
+    request.t === "repairs"
+  );
+}
+
 export type DataAnswer = z.output<typeof answer>;
 export type DataAnswerOf<T extends DataAnswer["t"]> = Extract<DataAnswer, { t: T }>;
 

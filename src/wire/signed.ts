@@ -27,6 +27,8 @@ const SIGNED_TYPES = [
   "conviction",
   "doubt",
   "clearance",
+  "repair",
+  "repair-claim",
 ] as const satisfies readonly SignedType[];
 
 /** No signed body of ours comes near this; it bounds what one record can make a reader hold. */

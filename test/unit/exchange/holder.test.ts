@@ -23,9 +23,9 @@ import { createReferenceCodec, shardRoot } from "../../../src/erasure/index.ts";
 import { Holder, KeptRecords } from "../../../src/exchange/index.ts";
 import {
   type DataAnswer,
-  type DataRequest,
   dataAnswer,
   keptBody,
+  type OwnerRequest,
   receiptBody,
 } from "../../../src/wire/data.ts";
 import { descriptorCodec } from "../../../src/wire/descriptor.ts";
@@ -109,7 +109,7 @@ const idOf = (index: number, number = 5): ShardId => ({
 });
 
 async function ask(
-  request: DataRequest,
+  request: OwnerRequest,
   body: Uint8Array = new Uint8Array(0),
   as: OwnerId = keys.owner,
   mayWrite = true,
@@ -197,7 +197,7 @@ describe("a holder", () => {
     await put(1, shard(1), descriptorOf(shards));
     const owner = keys.owner;
     expect(await refusal(get(idOf(1), 0, 0, stranger.owner))).toBe("not-allowed");
-    const have: DataRequest = { t: "have", v: 1, owner, incarnation: life, shards: [[5, 1]] };
+    const have: OwnerRequest = { t: "have", v: 1, owner, incarnation: life, shards: [[5, 1]] };
     expect(await refusal(ask(have, undefined, stranger.owner))).toBe("not-allowed");
     expect(await refusal(ask({ t: "records", v: 1, owner }, undefined, stranger.owner))).toBe("not-allowed");
   });

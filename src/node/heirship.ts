@@ -1,0 +1,125 @@
+import type { Incarnation, OwnerId, SwarmId } from "../base/ids.ts";
+import type { Signer } from "../crypto/sign.ts";
+import type { Fence, Holder, KeptRecords, OwnerRegistry } from "../exchange/index.ts";
+import type { Roster } from "../membership/index.ts";
+import { classFromData, EMPTY_MAP, type PlacementMap, withClass } from "../placement/index.ts";
+import { prefixed } from "../ports/index.ts";
+import type { Presence } from "../presence/index.ts";
+import {
+  Heirs,
+  Rebuilder,
+  RepairBook,
+  RepairDoor,
+  RepairJudge,
+  RepairPeers,
+  RepairSpread,
+  RowProgress,
+  RowRepair,
+} from "../repair/index.ts";
+import { REPAIR_RULES, type UpkeepSettings } from "../upkeep/index.ts";
+import { mapBody } from "../wire/head.ts";
+import { NAMESPACE, type NodePorts } from "./ports.ts";
+import type { Repository } from "./repository.ts";
+import type { RosterView } from "./swarm-view.ts";
+
+export interface HeirshipComponents extends NodePorts {
+  readonly roster: Roster;
+  readonly view: RosterView;
+  readonly kept: KeptRecords;
+  readonly holder: Holder;
+  readonly registry: OwnerRegistry;
+  readonly presence: Presence;
+  readonly repository: Repository;
+  readonly fence: Pick<Fence, "why">;
+  readonly signer: Signer;
+}
+
+/** Owners whose maps are kept decoded. */
+const MAPS_MAX = 32;
+
+/** What a node does for others' data beyond holding it: repairs of owners that are away, and the records of all of them. */
+export class Heirship {
+  readonly book: RepairBook;
+  readonly door: RepairDoor;
+  readonly heirs: Heirs;
+  readonly rebuilder: Rebuilder;
+  readonly #maps: KeptMaps;
+
+  constructor(c: HeirshipComponents, init: { swarm: SwarmId; settings: UpkeepSettings }) {
+    const { swarm, settings } = init;
+    const self = c.network.self;
+    const ownOwner = c.repository.catalog.owner;
+    const silenceMinMs = settings.liveness.unreachableAfterMs;
+    const rules = { ...REPAIR_RULES, silenceMinMs };
+    const judge = new RepairJudge(c, { rules });
+    this.#maps = new KeptMaps(c.kept);
+    const signedMaps = async (owner: OwnerId): Promise<ReadonlyMap<Incarnation, PlacementMap>> =>
+      owner === ownOwner ? ownMaps(c.repository) : this.#maps.of(owner);
+    this.book = new RepairBook(
+      { ...c, store: prefixed(c.meta, NAMESPACE.repairs), signedMaps, judge },
+      { swarm },
+    );
+    const peers = new RepairPeers(c, { swarm });
+    const readOwn = async (shard: Parameters<typeof c.shards.stat>[0]): Promise<Uint8Array | undefined> => {
+      const held = c.shards.stat(shard);
+      return held === undefined ? undefined : c.shards.read(shard, 0, held.bytes);
+    };
+    this.rebuilder = new Rebuilder({ ...c, self, readOwn, client: peers.under(new Uint8Array(0)) });
+    const rows = new RowRepair(
+      {
+        ...c,
+        ...{ self, rebuilder: this.rebuilder, peers },
+        progress: new RowProgress(prefixed(c.meta, NAMESPACE.rows)),
+        pace: c.repository.repair.pace,
+      },
+      { swarm, settleMs: silenceMinMs },
+    );
+    const { book } = this;
+    this.door = new RepairDoor({ ...c, book, judge, self, ownOwner }, { swarm });
+    const spread = new RepairSpread({ ...c, book, peers });
+    const { door } = this;
+    this.heirs = new Heirs({ ...c, self, ownOwner, book, judge, door, rows, spread }, { swarm, settings });
+  }
+
+  start(): void {
+    this.heirs.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.heirs.stop();
+  }
+}
+
+/** As the owner's own catalog has them. */
+function ownMaps({ catalog, maps }: Repository): ReadonlyMap<Incarnation, PlacementMap> {
+  return new Map(catalog.state.incarnations.map((life, position) => [life, maps.map(position)]));
+}
+
+/** Maps that are kept for others, decoded once for as long as none of them changes. */
+class KeptMaps {
+  readonly #kept: KeptRecords;
+  readonly #decoded = new Map<OwnerId, ReadonlyMap<Incarnation, PlacementMap>>();
+
+  constructor(kept: KeptRecords) {
+    this.#kept = kept;
+    kept.onMaps((owner) => this.#decoded.delete(owner));
+  }
+
+  async of(owner: OwnerId): Promise<ReadonlyMap<Incarnation, PlacementMap>> {
+    const known = this.#decoded.get(owner) ?? (await this.#read(owner));
+    this.#decoded.delete(owner);
+    this.#decoded.set(owner, known);
+    const [oldest] = this.#decoded.keys();
+    if (this.#decoded.size > MAPS_MAX && oldest !== undefined) this.#decoded.delete(oldest);
+    return known;
+  }
+
+  async #read(owner: OwnerId): Promise<ReadonlyMap<Incarnation, PlacementMap>> {
+    const maps = new Map<Incarnation, PlacementMap>();
+    for (const { incarnation, body } of await this.#kept.maps(owner)) {
+      const { classId, rows } = classFromData(mapBody.decode(body));
+      maps.set(incarnation, withClass(maps.get(incarnation) ?? EMPTY_MAP, classId, rows));
+    }
+    return maps;
+  }
+}

@@ -1,0 +1,407 @@
+import { must } from "../base/assert.ts";
+import { Fault, isFault, messageOf } from "../base/fault.ts";
+import { type PeerId, type ShardId, type SwarmId, segmentKey } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import type { Signer } from "../crypto/sign.ts";
+import type { SwarmView } from "../exchange/index.ts";
+import {
+  candidateRank,
+  type ExcludeReason,
+  type GenerationAt,
+  type PlacementClass,
+  type PlacementField,
+  replacementFor,
+  rowKey,
+  rowOf,
+  type Slot,
+} from "../placement/index.ts";
+import type { Clock, ShardStore } from "../ports/index.ts";
+import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
+import type { RepairCauseBody } from "../wire/repair.ts";
+import type { RepairedMap } from "./judge.ts";
+import type { Pace } from "./pace.ts";
+import type { RepairLink, RepairPeers } from "./peers.ts";
+import type { Rebuilder, Rebuilt, ShardSource } from "./rebuild.ts";
+import { receiptEnvelope, signClaim, signRepair } from "./records.ts";
+import { type KnownRoster, rosterAt, rosterEpochAt } from "./roster-at.ts";
+import type { RowProgress } from "./row-progress.ts";
+import { segmentsOfRow } from "./row-segments.ts";
+
+export interface SlotMove {
+  readonly slot: number;
+  readonly cause: RepairCauseBody;
+  /** Who has the slot has the shard, too, and gives it. */
+  readonly copies: boolean;
+  /** Who has the slot never comes back: a segment that cannot be made anew now does not hold the others up. */
+  readonly fromIsLost: boolean;
+}
+
+export interface RowJob {
+  readonly map: RepairedMap;
+  readonly at: GenerationAt;
+  readonly moves: readonly SlotMove[];
+  /** Of what is present. */
+  readonly margin: number;
+  /** Nobody to be asked for shards: away, or not believed. */
+  readonly isOut: (peer: PeerId) => boolean;
+  readonly signal: AbortSignal;
+  readonly onBytes?: (out: number) => void;
+}
+
+export type RowOutcome =
+  | {
+      readonly kind: "moved";
+      readonly records: readonly Uint8Array[];
+      readonly to: readonly PeerId[];
+      readonly segments: number;
+      readonly bytesIn: number;
+      readonly bytesOut: number;
+      /** Slots that nobody could be found for. */
+      readonly stuck: readonly StuckMove[];
+    }
+  | { readonly kind: "stuck"; readonly slots: readonly StuckMove[] }
+  /** This node knows of no segment of the row. */
+  | { readonly kind: "nothing" };
+
+export interface StuckMove {
+  readonly slot: number;
+  readonly why: string;
+}
+
+export interface RowRepairComponents {
+  readonly self: PeerId;
+  readonly view: Pick<SwarmView, "nodes" | "apart">;
+  readonly roster: KnownRoster & {
+    memberOfOwner(owner: RepairedMap["owner"]): { readonly peer: PeerId } | undefined;
+  };
+  readonly shards: Pick<ShardStore, "list" | "quarantined" | "stat">;
+  readonly rebuilder: Pick<Rebuilder, "rebuild">;
+  readonly peers: Pick<RepairPeers, "under" | "silent">;
+  readonly progress: RowProgress;
+  readonly pace: Pace;
+  readonly signer: Signer;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Candidates tried for one slot, one after the other, before the row is left for another time. */
+const TRIES_MAX = 8;
+/** A claim is believed for the slack of the clocks; long before that it is signed anew. */
+const CLAIM_MS = 60_000;
+/** With so few shards to lose nothing is spared the uplink, and the site rule gives way to another copy. */
+const URGENT_MARGIN_MAX = 1;
+
+interface Chosen {
+  readonly move: SlotMove;
+  readonly from: Slot;
+  readonly to: PeerId;
+  readonly rank: number;
+}
+
+interface Placed {
+  readonly descriptor: Descriptor;
+  readonly envelope: Uint8Array;
+  readonly receipts: ReadonlyMap<number, Uint8Array>;
+}
+
+/**
+ * Moves slots of one generation of a row to other holders: every segment of it that this node knows, one after the other,
+ * then a record for each slot. A record is made when all of them are placed, so that it never names a holder that has only
+ * some. Where it stood is on disk: who dies goes on there.
+ */
+export class RowRepair {
+  readonly #c: RowRepairComponents;
+  readonly #swarm: SwarmId;
+  readonly #settleMs: number;
+
+  /** @param init.settleMs after so long a certificate is known everywhere, and its node is a candidate */
+  constructor(components: RowRepairComponents, init: { swarm: SwarmId; settleMs: number }) {
+    this.#c = components;
+    this.#swarm = init.swarm;
+    this.#settleMs = init.settleMs;
+  }
+
+  async run(job: RowJob): Promise<RowOutcome> {
+    const refused = new Map<PeerId, ExcludeReason>();
+    for (let attempt = 0; ; attempt++) {
+      const { chosen, stuck } = this.#choose(job, refused);
+      if (chosen.length === 0) return { kind: "stuck", slots: stuck };
+      const outcome = await this.#fill(job, chosen);
+      if (outcome.kind === "nothing") return outcome;
+      if (outcome.kind === "filled") {
+        const records = this.#records(job, chosen, outcome.placed);
+        const { segments, bytesIn, bytesOut } = outcome;
+        const to = chosen.map((one) => one.to);
+        await this.#c.progress.forget(job.map, job.at);
+        return { kind: "moved", records, to, segments, bytesIn, bytesOut, stuck };
+      }
+      for (const { peer, why } of outcome.refused) refused.set(peer, why);
+      if (attempt + 1 >= TRIES_MAX) {
+        const why = "one candidate after the other refused";
+        return { kind: "stuck", slots: chosen.map(({ move }) => ({ slot: move.slot, why })) };
+      }
+    }
+  }
+
+  #choose(
+    { map, at, moves, margin }: RowJob,
+    refused: ReadonlyMap<PeerId, ExcludeReason>,
+  ): { chosen: Chosen[]; stuck: StuckMove[] } {
+    const rows = must(map.now.classes.get(at.classId), "class of the map");
+    const slots = slotsOfGeneration(map, at);
+    const before = [...slots];
+    const chosen: Chosen[] = [];
+    const stuck: StuckMove[] = [];
+    const moving = new Set(moves.map(({ slot }) => slot));
+    // Slots that are being given up count for no site until they have another holder.
+    const row: Slot[] = slots.map((peer, slot) => (moving.has(slot) ? undefined : peer));
+    for (const move of moves) {
+      const from = before[move.slot];
+      const field = this.#field(map, rows.class, at.partition, 2 * slots.length, refused, from);
+      const choice = replacementFor(row, move.slot, field.field);
+      const to = choice.ok ? choice.peer : margin <= URGENT_MARGIN_MAX ? choice.overCap : undefined;
+      const rank = to === undefined ? undefined : candidateRank(field.field.key, field.ranked, to);
+      if (to === undefined || rank === undefined) {
+        stuck.push({ slot: move.slot, why: choice.ok ? "the candidate is too new" : choice.why });
+        continue;
+      }
+      row[move.slot] = to;
+      chosen.push({ move, from, to, rank });
+    }
+    return { chosen, stuck };
+  }
+
+  #field(
+    map: RepairedMap,
+    of: PlacementClass,
+    partition: number,
+    ranksMax: number,
+    refused: ReadonlyMap<PeerId, ExcludeReason>,
+    from: Slot,
+  ): { field: PlacementField; ranked: PlacementField["candidates"]; epoch: number } {
+    const { roster, view, clock } = this.#c;
+    const ownerPeer = roster.memberOfOwner(map.owner)?.peer;
+    const epoch = rosterEpochAt(roster, clock.wallMs(), this.#settleMs);
+    const ranked = (rosterAt(roster, epoch)?.candidates ?? []).filter(({ peer }) => peer !== ownerPeer);
+    const key = rowKey(map.owner, of, partition);
+    const exclude = new Map(refused);
+    if (from !== undefined) exclude.set(from, "not wanted");
+    for (const { peer } of view.nodes()) {
+      const rank = candidateRank(key, ranked, peer);
+      if (rank === undefined || rank >= ranksMax) exclude.set(peer, "not wanted");
+    }
+    const field = { key, cap: of.cap, candidates: view.nodes(), ownerPeer, exclude, apart: view.apart() };
+    return { field, ranked, epoch };
+  }
+
+  async #fill(
+    job: RowJob,
+    chosen: readonly Chosen[],
+  ): Promise<
+    | {
+        readonly kind: "filled";
+        readonly placed: Placed;
+        readonly segments: number;
+        readonly bytesIn: number;
+        readonly bytesOut: number;
+      }
+    | { readonly kind: "refused"; readonly refused: readonly { peer: PeerId; why: ExcludeReason }[] }
+    | { readonly kind: "nothing" }
+  > {
+    const { map, at, signal } = job;
+    const targets = chosen.map(({ move, to }) => ({ slot: move.slot, to }));
+    const known = this.#c.progress.load(map, at, targets);
+    const link = new ClaimedLink(this.#c, job, chosen, this.#swarm);
+    let placed: Placed | undefined = known === undefined ? undefined : this.#opened(known);
+    let [segments, bytesIn, bytesOut, unmade] = [0, 0, 0, 0];
+    for await (const held of segmentsOfRow(this.#c.shards, map, at, known?.upTo)) {
+      signal.throwIfAborted();
+      const descriptor = readDescriptor(held.envelope, this.#swarm);
+      let rebuilt: Rebuilt;
+      try {
+        rebuilt = await this.#c.rebuilder.rebuild({
+          descriptor,
+          envelope: held.envelope,
+          sources: this.#sources(job, descriptor),
+          targets: chosen.map(({ move, to }) => ({ index: move.slot, peer: to })),
+          link: link.current(),
+          signal,
+        });
+      } catch (error) {
+        if (!isFault(error, "TOO_FEW_SHARDS", "SEGMENT_UNREADABLE")) throw error;
+        this.#c.log.error("repair-segment-failed", {
+          segment: segmentKey(held.segment),
+          why: messageOf(error),
+        });
+        if (!chosen.every(({ move }) => move.fromIsLost)) throw error;
+        unmade++;
+        continue;
+      }
+      if (rebuilt.failed.length > 0) {
+        const refused = rebuilt.failed.map(({ peer, fault }) => ({ peer, why: reasonOf(fault) }));
+        return { kind: "refused", refused };
+      }
+      segments++;
+      bytesIn += rebuilt.bytesIn;
+      bytesOut += rebuilt.bytesOut;
+      job.onBytes?.(rebuilt.bytesOut);
+      placed = { descriptor, envelope: held.envelope, receipts: this.#receipts(descriptor, rebuilt) };
+      await this.#c.progress.save(map, at, targets, held, placed.receipts);
+      await this.#paid(rebuilt.bytesOut, job);
+    }
+    if (placed !== undefined) return { kind: "filled", placed, segments, bytesIn, bytesOut };
+    if (unmade > 0)
+      throw new Fault({ code: "NOT_ALLOWED", reason: "no segment of the row can be made anew now" });
+    return { kind: "nothing" };
+  }
+
+  /** What must not wait is sent at once, and paid for by what comes after it. */
+  async #paid(bytesOut: number, { margin, signal }: RowJob): Promise<void> {
+    const { pace, clock } = this.#c;
+    pace.sent(bytesOut);
+    if (margin > URGENT_MARGIN_MAX && pace.leftMs() > 0) await clock.sleep(pace.leftMs(), signal);
+  }
+
+  #opened({
+    envelope,
+    receipts,
+  }: {
+    envelope: Uint8Array;
+    receipts: ReadonlyMap<number, Uint8Array>;
+  }): Placed {
+    return { descriptor: readDescriptor(envelope, this.#swarm), envelope, receipts };
+  }
+
+  /** Own disk first, then who has the slots now, then who had them by the owner's map: they may be back. */
+  #sources({ map, at, moves, isOut }: RowJob, { segment, roots }: Descriptor): ShardSource[] {
+    const { self, shards } = this.#c;
+    const now = slotsOfGeneration(map, at);
+    const signed = rowOf(map.signed, at.classId, at.partition).find(
+      ({ fromSegment }) => fromSegment === at.fromSegment,
+    );
+    const moved = new Map(moves.map((move) => [move.slot, move]));
+    const sources: ShardSource[] = [];
+    for (const index of roots.keys()) {
+      if (shards.stat({ ...segment, index }) !== undefined) sources.push({ index, peer: self });
+      const move = moved.get(index);
+      if (move !== undefined && !move.copies) continue;
+      const peers = new Set([now[index], signed?.slots[index]?.peer]);
+      for (const peer of peers)
+        if (peer !== undefined && peer !== self && !isOut(peer)) sources.push({ index, peer });
+    }
+    return sources;
+  }
+
+  #receipts({ segment, roots }: Descriptor, { placed }: Rebuilt): Map<number, Uint8Array> {
+    return new Map(
+      placed.map(({ index, receipt }) => {
+        const shard: ShardId = { ...segment, index };
+        return [index, receiptEnvelope(shard, must(roots[index], "root"), receipt, this.#swarm)];
+      }),
+    );
+  }
+
+  #records({ map, at }: RowJob, chosen: readonly Chosen[], placed: Placed): Uint8Array[] {
+    const { clock, roster, signer } = this.#c;
+    const rosterEpoch = rosterEpochAt(roster, clock.wallMs(), this.#settleMs);
+    return chosen.map(({ move, from, to, rank }) => {
+      const version = versionOf(map, at, move.slot);
+      const body = {
+        ...bodyOfSlot(map, at, move.slot, version.ownerVersion, from),
+        repairs: version.repairs + 1,
+        ...{ to, rank, rosterEpoch, cause: move.cause, descriptor: placed.envelope },
+        receipt: must(placed.receipts.get(move.slot), "receipt of a moved slot"),
+        timeMs: clock.wallMs(),
+      };
+      return signRepair(body, this.#swarm, signer);
+    });
+  }
+}
+
+/** Fetches under the claim of one of the slots, puts under the claim of each, and signs them anew before they are too old. */
+class ClaimedLink {
+  readonly #c: RowRepairComponents;
+  readonly #job: RowJob;
+  readonly #chosen: readonly Chosen[];
+  readonly #swarm: SwarmId;
+  #signedMs = Number.NEGATIVE_INFINITY;
+  #link: RepairLink | undefined;
+
+  constructor(components: RowRepairComponents, job: RowJob, chosen: readonly Chosen[], swarm: SwarmId) {
+    this.#c = components;
+    this.#job = job;
+    this.#chosen = chosen;
+    this.#swarm = swarm;
+  }
+
+  current(): RepairLink {
+    const nowMs = this.#c.clock.monotonicMs();
+    if (this.#link === undefined || nowMs - this.#signedMs > CLAIM_MS) {
+      this.#link = this.#make();
+      this.#signedMs = nowMs;
+    }
+    return this.#link;
+  }
+
+  #make(): RepairLink {
+    const { map, at } = this.#job;
+    const { clock, signer, peers } = this.#c;
+    const links = new Map(
+      this.#chosen.map(({ move, from }) => {
+        const version = versionOf(map, at, move.slot);
+        const body = {
+          ...bodyOfSlot(map, at, move.slot, version.ownerVersion, from),
+          repairs: version.repairs,
+          cause: move.cause,
+          timeMs: clock.wallMs(),
+        };
+        return [move.slot, peers.under(signClaim(body, this.#swarm, signer))];
+      }),
+    );
+    const [first] = links.values();
+    const fetching = must(first, "a slot that moves");
+    return {
+      silent: peers.silent,
+      getShard: (peer, shard, known, signal) =>
+        (links.get(shard.index) ?? fetching).getShard(peer, shard, known, signal),
+      put: (peer, shard, descriptor, body, signal) =>
+        must(links.get(shard.index), "slot that moves").put(peer, shard, descriptor, body, signal),
+    };
+  }
+}
+
+/** What names a slot in claims and records. */
+export function bodyOfSlot(
+  { owner, incarnation }: RepairedMap,
+  { classId, partition, fromSegment }: GenerationAt,
+  slot: number,
+  ownerVersion: number,
+  from: Slot,
+) {
+  const place = { owner, incarnation, class: classId, partition, fromSegment, slot, ownerVersion };
+  return { ...place, ...(from === undefined ? {} : { from }) };
+}
+
+export function slotsOfGeneration(map: RepairedMap, at: GenerationAt): Slot[] {
+  return slotsAt(map, at).map(({ peer }) => peer);
+}
+
+export function versionOf(
+  map: RepairedMap,
+  at: GenerationAt,
+  slot: number,
+): { readonly ownerVersion: number; readonly repairs: number } {
+  return must(slotsAt(map, at)[slot], "slot of a generation");
+}
+
+function slotsAt(map: RepairedMap, at: GenerationAt) {
+  const generation = rowOf(map.now, at.classId, at.partition).find(
+    ({ fromSegment }) => fromSegment === at.fromSegment,
+  );
+  return must(generation, "generation of the map").slots;
+}
+
+function reasonOf(fault: Fault): ExcludeReason {
+  if (fault.code === "NO_ROOM") return "full";
+  return fault.code === "PEER_REFUSED" ? "refused" : "not wanted";
+}
