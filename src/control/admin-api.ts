@@ -60,7 +60,23 @@ export const adminListResult = z.object({
   threshold: count,
   /** How often the administrators were changed. */
   number: count,
+  /** Changes in the last 30 days beside which another one with the same number counts here. */
+  forks: z
+    .array(
+      z.object({
+        number: count,
+        seenAt: isoTime,
+        /** Public keys, hex: whom it would have made administrators, and who signed it. */
+        administrators: z.array(z.string()),
+        threshold: count,
+        signedBy: z.array(z.string()),
+        /** Nodes that heard of it in time go by it, and not by what counts here. */
+        apart: z.boolean(),
+      }),
+    )
+    .default([]),
 });
+export type AdminForkInfo = z.infer<typeof adminListResult>["forks"][number];
 export type AdminListResult = z.infer<typeof adminListResult>;
 
 const voter = z.object({

@@ -1,12 +1,13 @@
 import { equalBytes } from "../base/bytes.ts";
 import type { Node } from "../node/index.ts";
+import { iso } from "./node-json.ts";
 import type * as results from "./results.ts";
 
 /** What somebody should know about who may sign, and what waits for a signature. */
 export function administratorAlerts(node: Node): results.Alert[] {
   const { administrators } = node;
-  if (!administrators.includesThisNode || node.isFenced) return [];
-  const alerts: results.Alert[] = [];
+  const alerts = forkAlerts(node);
+  if (!administrators.includesThisNode || node.isFenced) return alerts;
   const { keys, threshold } = administrators.set;
   if (keys.length === 1) {
     alerts.push({
@@ -31,4 +32,19 @@ export function administratorAlerts(node: Node): results.Alert[] {
     });
   }
   return alerts;
+}
+
+/** On every node: whoever looks at any of them should see that the swarm may go by two sets of administrators. */
+function forkAlerts(node: Node): results.Alert[] {
+  const forks = node.roster.administratorForks();
+  const apart = forks.filter(({ isApart }) => isApart);
+  const last = apart.at(-1) ?? forks.at(-1);
+  if (last === undefined) return [];
+  const { number } = last.rival.body;
+  const what = `The administrators were changed in two ways at once (change ${number}, last seen ${iso(last.seenMs)}).`;
+  const text =
+    apart.length > 0
+      ? `${what} Nodes that were apart for more than a day may go by the other one: compare "cairn admin list" on nodes of every site, decide for one side, and bring the other side's nodes over to it ("cairn recover" into a new home, through a member of that side).`
+      : `${what} All nodes that have heard of both go by what "cairn admin list" shows here. If it was none of you, a key was stolen: the list shows which keys signed the other change.`;
+  return [{ code: "administrators-forked", text }];
 }

@@ -3,6 +3,7 @@ import { Fault } from "../base/fault.ts";
 import type {
   AdministratorStanding,
   AdministratorsChanged,
+  AdministratorsFork,
   Decided,
   Deciding,
   Node,
@@ -67,6 +68,7 @@ export function adminHandlers(node: Node): AdminHandlers {
       administrators: administrators.list().map(administratorJson),
       threshold: administrators.set.threshold,
       number: administrators.set.number,
+      forks: node.roster.administratorForks().map(forkJson),
     }),
     adminAdd: async ({ peer }) => changedJson(node, await administrators.add(peer)),
     adminRemove: async ({ peer }) => changedJson(node, await administrators.remove(peer)),
@@ -76,6 +78,18 @@ export function adminHandlers(node: Node): AdminHandlers {
 function administratorJson({ key, sinceMs, isOwn, member }: AdministratorStanding): admin.AdminInfo {
   const peer = member === undefined ? {} : { peerId: member.peer, name: member.name, site: member.site };
   return { key: toHex(key), since: iso(sinceMs), self: isOwn, ...peer };
+}
+
+function forkJson({ rival, seenMs, isApart }: AdministratorsFork): admin.AdminForkInfo {
+  const { number, administrators, threshold } = rival.body;
+  return {
+    number,
+    seenAt: iso(seenMs),
+    administrators: administrators.map(toHex),
+    threshold,
+    signedBy: rival.signatures.map(({ signer }) => toHex(signer)),
+    apart: isApart,
+  };
 }
 
 function changedJson(

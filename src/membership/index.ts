@@ -60,7 +60,13 @@ export {
 } from "./records.ts";
 export { recoverCertificate, recoverHello, recoveringOwner, submitRecovered } from "./recovery-door.ts";
 export { faultOf, refusalOf } from "./refusal.ts";
-export { type ApplyOutcome, Roster, type RosterChange, type RosterComponents } from "./roster.ts";
+export {
+  type AdministratorsFork,
+  type ApplyOutcome,
+  Roster,
+  type RosterChange,
+  type RosterComponents,
+} from "./roster.ts";
 export { collectPages, rosterPage } from "./roster-pages.ts";
 export { CLOCK_SKEW_MS } from "./rules.ts";
 export { checkSiteName } from "./site.ts";

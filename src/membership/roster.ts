@@ -1,17 +1,24 @@
 import { must } from "../base/assert.ts";
-import { toHex } from "../base/bytes.ts";
+import { equalBytes, toHex } from "../base/bytes.ts";
 import { Semaphore } from "../base/concurrency.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, isFault } from "../base/fault.ts";
 import type { OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import { DAY_MS } from "../base/units.ts";
 import type { Clock, MetaStore, PeerRole } from "../ports/index.ts";
 import type { GenesisBody } from "../wire/membership.ts";
-import type { AdministratorSet } from "./authority.ts";
+import { type AdministratorSet, compareChanges } from "./authority.ts";
 import { compareForReplay, type KnownEntry, RosterBook, replayRank, replayTurn } from "./book.ts";
 import type { PendingDecision } from "./decisions.ts";
 import { Displaced } from "./displaced.ts";
-import { type CertificateEntry, type DelegationEntry, decodeEntry, type RosterEntry } from "./entry.ts";
+import {
+  type AdministratorsEntry,
+  type CertificateEntry,
+  type DelegationEntry,
+  decodeEntry,
+  type RosterEntry,
+} from "./entry.ts";
 import { ITEM_KEY_BYTES, ItemSet, type SetItem } from "./item-set.ts";
+import { Rivals } from "./rivals.ts";
 import { readBook, writeEntries } from "./roster-disk.ts";
 import { CLOCK_SKEW_MS } from "./rules.ts";
 import { entriesToKeep } from "./succession.ts";
@@ -26,9 +33,30 @@ export interface RosterComponents {
 export interface RosterChange {
   readonly added: readonly RosterEntry[];
   readonly dropped: readonly RosterEntry[];
+  /** Changes of the administrators of which another one with their number counts, heard of for the first time. */
+  readonly rivals: readonly AdministratorsEntry[];
+}
+
+/** A change of the administrators beside the one with its number that counts here. */
+export interface AdministratorsFork {
+  readonly rival: AdministratorsEntry;
+  /** When this node met it, or gave it up for the other. */
+  readonly seenMs: number;
+  /**
+   * Nodes that met it in time go by it: here the other one was final. Where not, everybody who hears of both goes by
+   * the one that counts here.
+   */
+  readonly isApart: boolean;
 }
 
 export type ApplyOutcome = "added" | "known" | Fault;
+
+/** What one `applyAll` does. */
+interface Batch {
+  readonly added: Map<string, KnownEntry>;
+  readonly dropped: Map<string, RosterEntry>;
+  readonly rivals: AdministratorsEntry[];
+}
 
 function itemOf(entry: RosterEntry): SetItem {
   return {
@@ -56,6 +84,7 @@ export class Roster {
   readonly #listeners = new Set<(change: RosterChange) => void>();
   readonly #items = new ItemSet();
   readonly #displaced: Displaced;
+  readonly #rivals: Rivals;
   #book: RosterBook;
   #view: RosterView | undefined;
   #timeChanged = false;
@@ -63,8 +92,13 @@ export class Roster {
     | { readonly of: readonly FormerMember[]; readonly byPeer: ReadonlyMap<PeerId, FormerMember> }
     | undefined;
 
-  private constructor({ store, clock }: RosterComponents, book: RosterBook, displaced: Displaced) {
+  private constructor(
+    { store, clock }: RosterComponents,
+    book: RosterBook,
+    { displaced, rivals }: { displaced: Displaced; rivals: Rivals },
+  ) {
     this.#displaced = displaced;
+    this.#rivals = rivals;
     this.#store = store;
     this.#clock = clock;
     this.#book = book;
@@ -90,7 +124,8 @@ export class Roster {
     if (known !== undefined && known.swarm !== book.swarm) {
       throw new Fault({ code: "NOT_ALLOWED", reason: "this home belongs to another swarm" });
     }
-    const roster = known ?? new Roster(components, book, new Displaced());
+    const fresh = { displaced: new Displaced(), rivals: new Rivals() };
+    const roster = known ?? new Roster(components, book, fresh);
     if (known === undefined) await writeEntries(components.store, book.entries(), []);
     const outcomes = await roster.applyAll(init.entries ?? [], { replay: true });
     for (const outcome of outcomes) if (outcome instanceof Fault) throw outcome;
@@ -101,7 +136,9 @@ export class Roster {
   static async open(components: RosterComponents): Promise<Roster | undefined> {
     const book = await readBook(components.store);
     if (book === undefined) return undefined;
-    return new Roster(components, book, await Displaced.open(components.store));
+    const { store } = components;
+    const besides = { displaced: await Displaced.open(store), rivals: await Rivals.open(store) };
+    return new Roster(components, book, besides);
   }
 
   get swarm(): SwarmId {
@@ -123,6 +160,21 @@ export class Roster {
   /** All sets that there were, from the genesis' to the present one. */
   administratorSets(): readonly AdministratorSet[] {
     return this.#book.authority.sets;
+  }
+
+  /** Changes of the administrators in the last 30 days that had a number with another one, which counts. */
+  administratorForks(): AdministratorsFork[] {
+    const { sets } = this.#book.authority;
+    return this.#rivals.list(this.#clock.wallMs()).flatMap(({ entry: rival, seenMs }) => {
+      const before = sets[rival.body.number - 1];
+      const counting = this.entry(sets[rival.body.number]?.hash ?? rival.hash);
+      if (before === undefined || counting?.type !== "administrators") return [];
+      if (equalBytes(counting.hash, rival.hash)) return [];
+      // One that followed another set fell with that one.
+      const isApart =
+        equalBytes(rival.body.previous, before.hash) && compareChanges(rival, counting, before) < 0;
+      return [{ rival, seenMs, isApart }];
+    });
   }
 
   /** Entries in effect that would fall if others were administrators. */
@@ -161,17 +213,21 @@ export class Roster {
     options: { readonly replay?: boolean } = {},
   ): Promise<ApplyOutcome[]> {
     return this.#writing.run(async () => {
-      const added = new Map<string, KnownEntry>();
-      const dropped = new Map<string, RosterEntry>();
-      const outcomes = entries.map((offered) => this.#add(offered, options.replay === true, added, dropped));
-      if (added.size === 0) return outcomes;
-      const puts = [...added.values()];
-      const drops = [...dropped.values()];
+      const batch: Batch = { added: new Map(), dropped: new Map(), rivals: [] };
+      const outcomes = entries.map((offered) => this.#add(offered, options.replay === true, batch));
+      const nowMs = this.#clock.wallMs();
+      const { rivals, ops } = this.#rivals.fresh(
+        batch.rivals.map((entry) => ({ entry, seenMs: nowMs })),
+        nowMs,
+      );
+      if (batch.added.size === 0 && rivals.length === 0) return outcomes;
+      const puts = [...batch.added.values()];
+      const drops = [...batch.dropped.values()];
       const displaced = drops.flatMap((entry) => {
-        return entry.type === "certificate" ? [{ entry, seenMs: this.#clock.wallMs() }] : [];
+        return entry.type === "certificate" ? [{ entry, seenMs: nowMs }] : [];
       });
       try {
-        await writeEntries(this.#store, puts, drops, this.#displaced.opsFor(displaced));
+        await writeEntries(this.#store, puts, drops, [...ops, ...this.#displaced.opsFor(displaced)]);
       } catch (error) {
         // Memory must not be ahead of the disk: what was not written was not applied.
         this.#book = must(await readBook(this.#store), "the roster on disk");
@@ -179,9 +235,11 @@ export class Roster {
         throw error;
       }
       this.#displaced.note(displaced);
+      this.#rivals.note(rivals, nowMs);
       for (const entry of drops) this.#items.remove(itemOf(entry));
       for (const { entry } of puts) this.#items.put(itemOf(entry));
-      this.#notify({ added: puts.map(({ entry }) => entry), dropped: drops });
+      const added = puts.map(({ entry }) => entry);
+      this.#notify({ added, dropped: drops, rivals: rivals.map(({ entry }) => entry) });
       return outcomes;
     });
   }
@@ -330,7 +388,7 @@ export class Roster {
     this.#current();
     if (!this.#timeChanged) return;
     this.#timeChanged = false;
-    this.#notify({ added: [], dropped: [] });
+    this.#notify({ added: [], dropped: [], rivals: [] });
   }
 
   #current(): RosterView {
@@ -342,14 +400,10 @@ export class Roster {
     return (this.#view ??= viewOf(this.#book, nowMs));
   }
 
-  #add(
-    offered: Uint8Array | RosterEntry,
-    replay: boolean,
-    added: Map<string, KnownEntry>,
-    dropped: Map<string, RosterEntry>,
-  ): ApplyOutcome {
+  #add(offered: Uint8Array | RosterEntry, replay: boolean, { added, dropped, rivals }: Batch): ApplyOutcome {
+    let entry: RosterEntry | undefined;
     try {
-      const entry = offered instanceof Uint8Array ? decodeEntry(offered) : offered;
+      entry = offered instanceof Uint8Array ? decodeEntry(offered) : offered;
       const seenMs = replay ? 0 : this.#clock.wallMs();
       const result = this.#book.add(entry, seenMs, {
         isFinal: (change) => this.#clock.wallMs() - change.seenMs >= CHANGE_FINAL_MS,
@@ -359,13 +413,16 @@ export class Roster {
         added.set(toHex(entry.hash), { entry, seenMs });
       }
       for (const gone of result.dropped) {
+        if (gone.type === "administrators") rivals.push(gone);
         // What this very batch brought and took away again never was on disk.
         if (!added.delete(toHex(gone.hash))) dropped.set(toHex(gone.hash), gone);
       }
       return result.outcome;
     } catch (error) {
-      if (error instanceof Fault) return error;
-      throw error;
+      if (!(error instanceof Fault)) throw error;
+      // Its signatures hold: they are looked at before it is compared.
+      if (isFault(error, "ADMINISTRATORS_FORKED") && entry?.type === "administrators") rivals.push(entry);
+      return error;
     }
   }
 

@@ -27,11 +27,13 @@ export class DecisionWatch {
     });
   }
 
-  #lookAtAdministrators({ added, dropped }: RosterChange): void {
+  #lookAtAdministrators({ added, dropped, rivals }: RosterChange): void {
+    for (const { body, hash, signatures } of rivals) {
+      const signers = signatures.map(({ signer }) => toHex(signer));
+      this.#log.error("administrators-forked", { number: body.number, id: toHex(hash), signers });
+    }
     if (!added.some(({ type }) => type === "administrators")) return;
     const { number, keys, threshold } = this.#roster.administrators();
-    const forked = dropped.find((entry) => entry.type === "administrators");
-    if (forked !== undefined) this.#log.error("administrators-forked", { number: forked.epoch });
     const administrators = keys.map(toHex);
     this.#log.warn("administrators-changed", { number, administrators, threshold, dropped: dropped.length });
   }

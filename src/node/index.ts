@@ -6,7 +6,14 @@
 export type { HolderAudit } from "../audit/index.ts";
 export type { SnapshotEntry } from "../catalog/index.ts";
 export type { ProtectionReport } from "../exchange/index.ts";
-export type { Deed, PendingDecision, Proposal, ProposalStanding, RosterEntry } from "../membership/index.ts";
+export type {
+  AdministratorsFork,
+  Deed,
+  PendingDecision,
+  Proposal,
+  ProposalStanding,
+  RosterEntry,
+} from "../membership/index.ts";
 export { parseProfile, type Survival } from "../placement/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
 export type { ScrubInit } from "../scrub/index.ts";

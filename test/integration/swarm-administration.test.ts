@@ -3,8 +3,14 @@ import { must } from "../../src/base/assert.ts";
 import { toHex } from "../../src/base/bytes.ts";
 import { Fault } from "../../src/base/fault.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
+import { adminHandlers } from "../../src/control/node-admin.ts";
+import { administratorAlerts } from "../../src/control/node-admin-alerts.ts";
 import { peersHandler } from "../../src/control/node-handlers.ts";
+import { changeAdministrators } from "../../src/membership/index.ts";
+import type { Node } from "../../src/node/index.ts";
 import { Swarm } from "../support/swarm.ts";
+
+const context = { signal: new AbortController().signal, progress: () => {} };
 
 let swarm: Swarm | undefined;
 afterEach(async () => {
@@ -150,5 +156,41 @@ describe("two administrators", () => {
     await must(second, "second").invite(request);
     expect(await refusal(administrators.remove("node1"))).toBe("NOT_ALLOWED");
     expect(await refusal(administrators.remove("node2"))).toBe("USAGE");
+  });
+});
+
+describe("two changes of the administrators at once", () => {
+  it("are an alert on every node that hears of both, with what to do", async () => {
+    const { members } = await threeNodes();
+    const [first, second, third] = members.map((machine) => machine.node);
+    const founder = must(first, "first");
+    await founder.administrators.add("node1");
+    await must(swarm, "swarm").settle();
+    const alerts = (node: Node) => administratorAlerts(node).filter(({ code }) => code.endsWith("forked"));
+    for (const { node } of members) expect(alerts(node)).toEqual([]);
+    const keys = founder.administrators.set.keys;
+    const change = (node: Node, next: readonly Uint8Array[]) => {
+      const { roster, administrators } = node;
+      const components = { roster, clock: must(swarm, "swarm").clock };
+      const init = { administrators: [administrators.key()], keys: next, threshold: 1 };
+      return changeAdministrators(components, init);
+    };
+    const byFirst = change(founder, keys.slice(0, 1));
+    const bySecond = change(must(second, "second"), keys.slice(1));
+    await must(third, "third").roster.applyAll([...bySecond.lists, bySecond.change]);
+    await must(third, "third").roster.applyAll([...byFirst.lists, byFirst.change]);
+    await must(swarm, "swarm").settle();
+    const heard = members.filter(({ node }) => alerts(node).length > 0);
+    expect(heard).toContain(members[2]);
+    for (const machine of heard) {
+      expect(must(alerts(machine.node)[0], "alert").text).toContain('"cairn admin list"');
+      expect(machine.logged("administrators-forked")).toMatchObject([
+        { level: "error", fields: { number: 2, id: toHex(bySecond.change.hash) } },
+      ]);
+      const list = await adminHandlers(machine.node).adminList({}, context);
+      expect(list.forks).toMatchObject([
+        { number: 2, apart: false, administrators: [toHex(must(keys[1], "key"))] },
+      ]);
+    }
   });
 });

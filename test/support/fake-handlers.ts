@@ -238,6 +238,7 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       administrators: [{ key: "ab".repeat(32), since: TIME, self: true, name: "till-3", site: "leipzig" }],
       threshold: 1,
       number: 0,
+      forks: [],
     }),
     adminAdd: async () => ({ key: "cd".repeat(32), outcome: "added", administrators: 2 }),
     adminRemove: async () => ({ key: "cd".repeat(32), outcome: "removed", administrators: 1 }),

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { must } from "../../base/assert.ts";
-import type { AdminChangeResult, VoteResult } from "../../control/api.ts";
+import type { AdminChangeResult, AdminForkInfo, VoteResult } from "../../control/api.ts";
 import { pendingLine, proposalLine, proposalText } from "../decision-text.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Bind } from "../session.ts";
@@ -40,10 +40,22 @@ function addList(group: Command, bind: Bind): void {
         key,
       ]);
       const signers = `${result.threshold} of ${counted(rows.length, "administrator")} must sign.`;
-      return `${table(HEADER, rows, [])}${signers}\n`;
+      const forks = result.forks.map(forkLine);
+      const apart = forks.length === 0 ? "" : `\n${listing("Changed in two ways at once:", forks)}`;
+      return `${table(HEADER, rows, [])}${signers}\n${apart}`;
     });
     return EXIT.done;
   });
+}
+
+function forkLine({ number, seenAt, administrators, threshold, signedBy, apart }: AdminForkInfo): string {
+  const rest = apart
+    ? `nodes that heard of it in time go by it: compare this list on nodes of every site, decide for one, and bring the other side's nodes over to it ("cairn recover" into a new home)`
+    : "it counts nowhere where both are known";
+  return (
+    `change ${number} (seen ${shortTime(seenAt)} UTC) to ${threshold} of ${administrators.map(shortId).join(", ")}, ` +
+    `signed by ${signedBy.map(shortId).join(", ")}; ${rest}`
+  );
 }
 
 function addAdd(group: Command, bind: Bind): void {

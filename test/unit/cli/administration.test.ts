@@ -129,6 +129,24 @@ describe("admin", () => {
     expect((await runCairn(["admin", "remove", "till-3"])).stdout).toContain("There is 1 administrator now.");
   });
 
+  it("lists a change that was made at the same time as another, and what to do", async () => {
+    const [key, other] = ["ab".repeat(32), "cd".repeat(32)];
+    const fork = {
+      number: 3,
+      seenAt: TIME,
+      administrators: [other],
+      threshold: 1,
+      signedBy: [key],
+      apart: true,
+    };
+    const adminList = async () => ({ administrators: [], threshold: 1, number: 3, forks: [fork] });
+    const { stdout } = await runCairn(["admin", "list"], { handlers: { adminList } });
+    expect(stdout).toContain(
+      "change 3 (seen 2026-11-21 03:04:05 UTC) to 1 of cdcdcdcdcdcd, signed by abababababab",
+    );
+    expect(stdout).toContain('"cairn recover" into a new home');
+  });
+
   it("proposes, shows what waits, and takes a vote", async () => {
     const proposal: ProposalInfo = {
       id: "4f".repeat(32),
@@ -245,7 +263,7 @@ describe("admin", () => {
     expect((await runCairn(["admin", "import", out, "--passphrase-file", secret], { local })).status).toBe(0);
     expect(imported).toEqual([{ home: "/h", text: "cairn-administrator1-x\n", passphrase: "a b c" }]);
     expect((await runCairn(["admin", "export"], { local })).stderr).toContain("--passphrase-file");
-    const nobody = { adminList: async () => ({ administrators: [], threshold: 1, number: 0 }) };
+    const nobody = { adminList: async () => ({ administrators: [], threshold: 1, number: 0, forks: [] }) };
     expect((await runCairn(argv, { local, handlers: nobody })).status).toBe(6);
     await rm(folder, { recursive: true });
   });

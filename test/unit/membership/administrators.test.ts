@@ -269,6 +269,50 @@ describe("two changes with one number", () => {
     }
   });
 
+  it("are both remembered, over a restart, until somebody has had a month to look", async () => {
+    const swarm = await newSwarm({ administrators: [a, b, c] });
+    const changes: number[] = [];
+    swarm.roster.onChange(({ rivals }) => void changes.push(rivals.length));
+    await swarm.roster.apply(rival(swarm, [b], [b]));
+    expect(swarm.roster.administratorForks()).toEqual([]);
+    const elder = rival(swarm, [a], [a, b]);
+    await swarm.roster.apply(elder);
+    const lost = rival(swarm, [c], [c]);
+    for (let again = 0; again < 2; again++) {
+      expect((await faultFrom(() => swarm.roster.apply(lost))).code).toBe("ADMINISTRATORS_FORKED");
+    }
+    expect(changes).toEqual([0, 1, 1]);
+    await swarm.clock.advance(DAY_MS);
+    // What would have counted a day ago counts for those who heard of it then.
+    await faultFrom(() => swarm.roster.apply(rival(swarm, [a, b], [b, c])));
+    for (const roster of [swarm.roster, must(await Roster.open(swarm), "roster")]) {
+      const forks = roster.administratorForks().map(({ rival: { signatures }, isApart }) => ({
+        signers: signatures.map(({ signer: by }) => toHex(by)),
+        isApart,
+      }));
+      expect(forks).toHaveLength(3);
+      expect(forks).toContainEqual({ signers: [toHex(b.publicKey)], isApart: false });
+      expect(forks).toContainEqual({ signers: [toHex(c.publicKey)], isApart: false });
+      expect(forks).toContainEqual({
+        signers: [a, b].map(({ publicKey }) => toHex(publicKey)),
+        isApart: true,
+      });
+    }
+    for (let made = 0; made < 30; made++)
+      await faultFrom(() => swarm.roster.apply(rival(swarm, [c], [c], made + 2)));
+    expect(swarm.roster.administratorForks()).toHaveLength(16);
+    await swarm.clock.advance(31 * DAY_MS);
+    expect(swarm.roster.administratorForks()).toEqual([]);
+  });
+
+  it("are no fork where the other one is forged", async () => {
+    const swarm = await newSwarm({ administrators: [a, b] });
+    await swarm.roster.apply(rival(swarm, [a], [a]));
+    const forged = rival(swarm, [{ ...signer("thief"), publicKey: b.publicKey }], [b]);
+    expect((await faultFrom(() => swarm.roster.apply(forged))).code).toBe("SIGNATURE_INVALID");
+    expect(swarm.roster.administratorForks()).toEqual([]);
+  });
+
   it("a thief does not win by seeking a low hash, nor rewrite a change that is a day old", async () => {
     const swarm = await newSwarm({ administrators: [a, b] });
     const honest = rival(swarm, [a], [a]);
