@@ -1,5 +1,4 @@
 import { must } from "../base/assert.ts";
-import { KeyedMutex } from "../base/concurrency.ts";
 import { type Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -52,7 +51,6 @@ type Outcome = { readonly judged: Judged; readonly bytes: number } | { readonly 
 export class Auditor {
   readonly #c: AuditorComponents;
   readonly #swarm: SwarmId;
-  readonly #turns = new KeyedMutex();
 
   constructor(components: AuditorComponents, init: { swarm: SwarmId }) {
     this.#c = components;
@@ -61,7 +59,7 @@ export class Auditor {
 
   /** What is pending first; then, where that was answered, so many leaves drawn anew. */
   async audit(peer: PeerId, leaves: number, signal: AbortSignal): Promise<HolderAudit> {
-    return this.#turns.run(peer, async () => {
+    return this.#c.book.turns.run(peer, async () => {
       const sum: HolderAudit = { peer, asked: 0, proven: 0, late: 0, denied: 0, wrong: 0, bytes: 0 };
       const pending = this.#stillDue(peer);
       if (pending !== undefined) await this.#ask(peer, pending, sum, signal);

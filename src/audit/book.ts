@@ -1,3 +1,4 @@
+import { KeyedMutex } from "../base/concurrency.ts";
 import { type PeerId, PUBLIC_KEY_BYTES, peerIdOf, publicKeyOfPeer } from "../base/ids.ts";
 import { DAY_MS } from "../base/units.ts";
 import type { MetaOp, MetaStore } from "../ports/index.ts";
@@ -32,6 +33,8 @@ const DENIALS_WITHIN_MS = DAY_MS;
  */
 export class AuditBook {
   readonly proven: ProvenShards;
+  /** One audit of a holder at a time: its record is read and written back. */
+  readonly turns = new KeyedMutex();
   readonly #store: MetaStore;
   readonly #holders = new Map<PeerId, HolderRecord>();
   readonly #listeners = new Set<(peer: PeerId) => void>();

@@ -55,7 +55,11 @@ export async function recordFindings(
   const proven = shardsOf(findings, "proven");
   const lost = findings.filter(({ verdict }) => verdict.is !== "proven");
   await loseShards(components, peer, lost);
-  const evidence = await keepEvidence(components, answered, lost);
+  const contradictions = lost.flatMap((finding): Contradiction[] => {
+    const proof = proofOf(finding, { swarm: answered.swarm, peer, owner: components.catalog.owner });
+    return proof === undefined ? [] : [{ position: finding.position, proof }];
+  });
+  const evidence = await keepEvidence(components, answered, contradictions);
   const count = (is: Verdict["is"]): number => findings.filter(({ verdict }) => verdict.is === is).length;
   const deniedShards = shardsOf(findings, "denied").length;
   const deniedMs = withDenials(before, deniedShards, nowMs);
@@ -105,22 +109,28 @@ async function loseShards(
   }
 }
 
-async function keepEvidence(
-  { catalog, book, log }: FindingsComponents,
-  { swarm, peer, statement }: Answered,
-  lost: readonly Finding[],
+/** What an answer is contradicted by. */
+export interface Contradiction {
+  readonly position: number;
+  readonly proof: ConvictionRecord["proof"];
+}
+
+/** What to write so that the evidence is kept, as far as there is room; logged. */
+export async function keepEvidence(
+  { book, log }: Pick<FindingsComponents, "book" | "log">,
+  { swarm, peer, statement }: Pick<Answered, "swarm" | "peer" | "statement">,
+  contradictions: readonly Contradiction[],
 ): Promise<{ ops: MetaOp[]; firstId: Uint8Array | undefined }> {
   const ops: MetaOp[] = [];
-  if (lost.length === 0) return { ops, firstId: undefined };
+  if (contradictions.length === 0) return { ops, firstId: undefined };
   const kept = await book.evidence(peer);
   const room = EVIDENCE_MAX - kept.length;
   // One piece for each shard: it takes several shards denied to convict.
   const shown = new Set(kept.map((bytes) => placeOf(checkConviction(bytes, swarm))));
   let firstId: Uint8Array | undefined;
-  for (const finding of lost) {
-    const proof = proofOf(finding, { swarm, peer, owner: catalog.owner });
-    if (ops.length >= room || proof === undefined) continue;
-    const bytes = encodeConviction({ statement, position: finding.position, proof });
+  for (const { position, proof } of contradictions) {
+    if (ops.length >= room) break;
+    const bytes = encodeConviction({ statement, position, proof });
     const conviction = convictionOf(bytes, swarm);
     if (conviction === undefined || shown.has(placeOf(conviction))) continue;
     shown.add(placeOf(conviction));

@@ -11,3 +11,5 @@ export * from "./judge.ts";
 export { PROVEN_FOR_MS, ProvenShards } from "./proven.ts";
 export type { HolderRecord, Suspicion } from "./records.ts";
 export * from "./rounds.ts";
+export * from "./row-auditor.ts";
+export * from "./shared-rows.ts";

@@ -27,6 +27,8 @@ export type Verdict =
 export interface Judged {
   /** The signed record, for evidence. */
   readonly statement: Uint8Array;
+  /** By the holder's own clock. */
+  readonly timeMs: number;
   /** One for each challenge. */
   readonly verdicts: readonly Verdict[];
 }
@@ -60,7 +62,7 @@ export function judgeAnswer(
     offset += leaf.length;
     return verdictOn(asked, found, leaf, proof);
   });
-  return { statement: bytes, verdicts };
+  return { statement: bytes, timeMs: statement.timeMs, verdicts };
 }
 
 function verdictOn(

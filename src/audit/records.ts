@@ -2,7 +2,7 @@ import { z } from "zod";
 import { concatBytes, u64be, utf8 } from "../base/bytes.ts";
 import { type PeerId, publicKeyOfPeer } from "../base/ids.ts";
 import { AUDIT_LEAVES_MAX, auditChallenge } from "../wire/audit.ts";
-import { bytesOf, codec, count, OWN_SHAPE, segmentNumber, textUpTo } from "../wire/codec.ts";
+import { bytesOf, codec, count, OWN_SHAPE, ownerId, segmentNumber, textUpTo } from "../wire/codec.ts";
 import { SHARDS_MAX } from "../wire/descriptor.ts";
 
 /** Denials remembered for the rule that makes a holder suspect. */
@@ -17,6 +17,10 @@ const pending = z
   .strict();
 /** What a holder was asked and has not answered: it is asked for exactly this again. */
 export type PendingAudit = z.output<typeof pending>;
+
+const rowPending = z.object({ owner: ownerId, ...pending.shape }).strict();
+/** Of another owner's segments. */
+export type PendingRowAudit = z.output<typeof rowPending>;
 
 const suspicion = z
   .object({ sinceMs: count, reason: textUpTo(REASON_CHARACTERS_MAX), evidence: bytesOf(32).optional() })
@@ -37,6 +41,8 @@ const holderRecord = z
     /** Why the last audit was not answered; absent when it was. */
     problem: textUpTo(REASON_CHARACTERS_MAX).optional(),
     pending: pending.optional(),
+    /** Likewise of segments of others of which both hold a shard. */
+    rowPending: rowPending.optional(),
     /** When it denied shards lately, oldest first. */
     deniedMs: z.array(count).max(DENIALS_MAX),
     suspicion: suspicion.optional(),

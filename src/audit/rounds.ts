@@ -8,6 +8,7 @@ import type { Clock, Network, Rng } from "../ports/index.ts";
 import { type Auditor, type HolderAudit, LEAVES_PER_MESSAGE } from "./auditor.ts";
 import type { AuditBook } from "./book.ts";
 import type { HolderRecord } from "./records.ts";
+import type { RowAuditor } from "./row-auditor.ts";
 
 /** 32 leaves a day are 224 a week; 172 find a loss of 4 % with 99.9 %. */
 const EVERY_MS = DAY_MS;
@@ -19,10 +20,14 @@ const CHECK_MS = MINUTE_MS;
 const BEGIN_MS = 10 * MINUTE_MS;
 /** A round that somebody asked for: each holder proves, by itself, that it has not lost 4 %. */
 export const LEAVES_NOW = 172;
+/** Of each holder with which this node shares rows, in such a round: one message. */
+const ROW_LEAVES_NOW = 64;
 const HOLDERS_AT_ONCE = 4;
 
 export interface AuditRoundsComponents {
   readonly auditor: Auditor;
+  /** Audits of those with whom this node holds shards of others. */
+  readonly rows: Pick<RowAuditor, "holders" | "leavesADay" | "audit">;
   readonly book: AuditBook;
   readonly maps: Pick<OwnerMaps, "holders">;
   readonly network: Pick<Network, "connected" | "self">;
@@ -61,10 +66,11 @@ export class AuditRounds {
     onHolder: (done: number, total: number) => void = () => {},
   ): Promise<HolderAudit[]> {
     const stop = AbortSignal.any([signal, this.#stopping.signal]);
-    const holders = this.holders();
+    const holders = await this.everybody();
     let done = 0;
     return mapLimit(holders, HOLDERS_AT_ONCE, async (peer) => {
       const audit = await this.#c.auditor.audit(peer, LEAVES_NOW, stop);
+      if (audit.problem === undefined) await this.#c.rows.audit(peer, ROW_LEAVES_NOW, audit, stop);
       onHolder(++done, holders.length);
       return audit;
     });
@@ -77,6 +83,14 @@ export class AuditRounds {
       .holders()
       .filter((peer) => peer !== network.self)
       .sort();
+  }
+
+  /** As `holders`, with those who hold shards of the same segments of others as this node. */
+  async everybody(): Promise<PeerId[]> {
+    const { rows, network } = this.#c;
+    const peers = new Set([...this.holders(), ...(await rows.holders())]);
+    peers.delete(network.self);
+    return [...peers].sort();
   }
 
   async #run(): Promise<void> {
@@ -98,19 +112,24 @@ export class AuditRounds {
 
   /** The next holder whose day has come, if there is one. */
   async turn(signal: AbortSignal): Promise<HolderAudit | undefined> {
-    const { book, network, auditor, clock } = this.#c;
+    const { book, network, auditor, rows, clock } = this.#c;
     const connected = new Set(network.connected());
     const nowMs = clock.wallMs();
-    const due = this.holders().filter((peer) => connected.has(peer) && isDue(book.holder(peer), nowMs));
+    const due = (await this.everybody()).filter(
+      (peer) => connected.has(peer) && isDue(book.holder(peer), nowMs),
+    );
     const peer = nextAfter(due, book.cursor);
-    return peer === undefined ? undefined : auditor.audit(peer, LEAVES_PER_MESSAGE, signal);
+    if (peer === undefined) return undefined;
+    const audit = await auditor.audit(peer, LEAVES_PER_MESSAGE, signal);
+    if (audit.problem === undefined) await rows.audit(peer, await rows.leavesADay(), audit, signal);
+    return audit;
   }
 }
 
 /** A clock that was set back is no reason to wait until it has caught up. */
-export function isDue({ lastAskedMs, pending }: HolderRecord, nowMs: number): boolean {
+export function isDue({ lastAskedMs, pending, rowPending }: HolderRecord, nowMs: number): boolean {
   if (lastAskedMs === undefined || lastAskedMs > nowMs) return true;
-  return nowMs - lastAskedMs >= (pending === undefined ? EVERY_MS : AGAIN_MS);
+  return nowMs - lastAskedMs >= (pending === undefined && rowPending === undefined ? EVERY_MS : AGAIN_MS);
 }
 
 /** The first one behind the cursor, else the first. */

@@ -30,6 +30,7 @@ export type SignedType =
   | "receipt"
   | "head-receipt"
   | "audit"
+  | "lost"
   | "conviction"
   | "doubt"
   | "clearance"

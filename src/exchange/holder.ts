@@ -10,6 +10,7 @@ import { NO_INCARNATION, signStatement } from "../crypto/signed.ts";
 import { buildTree, proveRange } from "../erasure/index.ts";
 import type { Clock, Compute, Directory, NetMessage, ShardStore, StoredShard } from "../ports/index.ts";
 import {
+  type AuditRequest,
   type DataAnswer,
   dataAnswer,
   keptBody,
@@ -136,6 +137,12 @@ export class Holder {
   ): Promise<NetMessage> {
     this.#c.disk.requireServing();
     return this.#put(owner, index, descriptor, body);
+  }
+
+  /** Proves leaves to somebody whose right to ask was checked. */
+  async proveTo(request: AuditRequest): Promise<NetMessage> {
+    this.#c.disk.requireServing();
+    return this.#audits.answer(request);
   }
 
   /** Every head that is kept of one life of an owner, newest first. */

@@ -13,6 +13,7 @@ export * from "./field.ts";
 export * from "./gather.ts";
 export * from "./head-keeper.ts";
 export * from "./holder.ts";
+export * from "./kept-maps.ts";
 export * from "./kept-records.ts";
 export * from "./own-quota.ts";
 export * from "./owner-maps.ts";

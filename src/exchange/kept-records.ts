@@ -69,6 +69,7 @@ export class KeptRecords {
 
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #listeners = new Set<(owner: OwnerId) => void>();
+  #version = 0;
 
   constructor(
     components: { store: MetaStore; log: Log; clock: Pick<Clock, "wallMs"> },
@@ -93,7 +94,10 @@ export class KeptRecords {
         ops.push(...(await this.#opsFor(owner, record, bytes, record.incarnation === certified)));
       }
       if (ops.length > 0) await this.#store.write(ops, { sync: true });
-      if (ops.length > 0) for (const listener of this.#listeners) listener(owner);
+      if (ops.length > 0) {
+        this.#version++;
+        for (const listener of this.#listeners) listener(owner);
+      }
     } catch (error) {
       // Maps that were counted are not there.
       this.#mapCounts.delete(owner);
@@ -146,6 +150,19 @@ export class KeptRecords {
       before = place;
     }
     return [...forks.values()];
+  }
+
+  /** Every placement map kept of one life. */
+  async mapsOf(owner: OwnerId, life: Incarnation): Promise<Signed[]> {
+    const maps: Signed[] = [];
+    for await (const [, value] of this.#scan(this.#lifePrefix(owner, "map", life)))
+      maps.push(decodeSigned(value));
+    return maps;
+  }
+
+  /** Another number each time something was kept: what was read before may be old. */
+  get version(): number {
+    return this.#version;
   }
 
   /** Everybody of whom something is kept. */

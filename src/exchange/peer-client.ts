@@ -184,6 +184,12 @@ export class PeerClient {
     return this.#ask(peer, request, EMPTY, "audit", { owner: request.owner }, signal);
   }
 
+  /** Tells a peer, signed, which shards this node has lost; resolves with how many of them it took note of. */
+  async tellLost(peer: PeerId, owner: OwnerId, notice: Uint8Array, signal?: AbortSignal): Promise<number> {
+    const { answer } = await this.#ask(peer, { t: "lost", v: 1, notice }, EMPTY, "noted", { owner }, signal);
+    return answer.noted;
+  }
+
   /** Resolves once the peer has the records on disk. */
   async keep(
     peer: PeerId,

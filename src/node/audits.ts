@@ -1,7 +1,15 @@
-import { type AuditBook, Auditor, AuditRounds, type Suspicion } from "../audit/index.ts";
+import {
+  type AuditBook,
+  Auditor,
+  AuditRounds,
+  RowAuditor,
+  SharedRows,
+  type Suspicion,
+} from "../audit/index.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
 import type { Signer } from "../crypto/sign.ts";
-import type { Fence, PeerClient } from "../exchange/index.ts";
+import type { Fence, KeptMaps, PeerClient } from "../exchange/index.ts";
+import type { KnownLost } from "../losses/index.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
 import { type TrustBook, TrustVoice } from "../trust/index.ts";
 import type { NodePorts } from "./ports.ts";
@@ -34,6 +42,8 @@ export class Audits {
       client: PeerClient;
       fence: Fence;
       signer: Signer;
+      kept: KeptMaps;
+      lost: KnownLost;
     },
     init: { swarm: SwarmId },
   ) {
@@ -43,7 +53,9 @@ export class Audits {
     const mayAsk = (): boolean => fence.why === undefined && !catalog.state.readOnly;
     this.book = book;
     this.trust = trust;
-    this.rounds = new AuditRounds({ ...components, maps, auditor, mayAsk });
+    const shared = new SharedRows(components, { ...init, self: components.network.self });
+    const rows = new RowAuditor({ ...components, rows: shared }, init);
+    this.rounds = new AuditRounds({ ...components, maps, auditor, rows, mayAsk });
     this.#voice = new TrustVoice({ ...components, book: trust, audits: book });
     this.#log = components.log;
   }

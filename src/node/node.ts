@@ -7,6 +7,7 @@ import type { Log } from "../base/log.ts";
 import { Catalog } from "../catalog/index.ts";
 import type { OwnerKeys, Signer } from "../crypto/index.ts";
 import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
+import { KnownLost } from "../losses/index.ts";
 import {
   admitNewcomer,
   FORMAT_VERSIONS,
@@ -23,12 +24,14 @@ import { listening, Presence } from "../presence/index.ts";
 import { Scrubber, type ScrubInit, StoreWatch } from "../scrub/index.ts";
 import { TRUST_RECORD_RULES, TrustBook } from "../trust/index.ts";
 import { UPKEEP_SETTINGS, type UpkeepSettings } from "../upkeep/index.ts";
-import { dataRequest, incarnationBody, isRepairRequest } from "../wire/data.ts";
+import { incarnationBody } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
 import { Audits } from "./audits.ts";
+import { DataDoor } from "./data-door.ts";
 import { DecisionWatch } from "./decision-watch.ts";
 import { Heirship } from "./heirship.ts";
+import { Losses } from "./losses.ts";
 import type { NodeStanding } from "./node-standing.ts";
 import { healthOf, ownerRepairInit } from "./owner-repair.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
@@ -96,6 +99,7 @@ export class Node {
   readonly repository: Repository;
   readonly view: RosterView;
   readonly audits: Audits;
+  readonly losses: Losses;
   readonly ports: NodePorts;
   readonly administrators: Administrators;
   readonly administration: Administration;
@@ -137,6 +141,7 @@ export class Node {
       fence: Fence;
       watch: StoreWatch;
       audits: Audits;
+      losses: Losses;
       presence: Presence;
     },
   ) {
@@ -147,6 +152,7 @@ export class Node {
     this.repository = parts.repository;
     this.view = parts.view;
     this.audits = parts.audits;
+    this.losses = parts.losses;
     this.presence = parts.presence;
     this.heirship = new Heirship(
       { ...ports, ...parts, registry: ownerRegistry(parts.roster, parts.records), signer: init.signer },
@@ -177,7 +183,10 @@ export class Node {
     );
     this.watch = parts.watch;
     const scrubStore = prefixed(ports.meta, NAMESPACE.scrub);
-    this.scrub = new Scrubber({ ...ports, store: scrubStore, watch: parts.watch }, init.scrub);
+    this.scrub = new Scrubber(
+      { ...ports, store: scrubStore, watch: parts.watch, onSetAside: () => parts.losses.teller.wake() },
+      init.scrub,
+    );
     this.#beat = new StatusBeat(
       {
         ...ports,
@@ -271,15 +280,20 @@ export class Node {
     const fence = new Fence();
     const client = new PeerClient({ network, clock, fence }, { swarm, protocol });
     const proven = book.proven;
-    const health = healthOf(presence, trust);
-    const parts = { ...ports, catalog, client, view, fence, proven, health };
+    const isBelieved = (peer: PeerId): boolean => trust.of(peer).kind !== "suspect";
+    const lostStore = prefixed(meta, NAMESPACE.lost);
+    const lost = await KnownLost.open({ store: lostStore, log }, clock.wallMs());
+    const health = healthOf(presence, trust, lost);
+    const parts = { ...ports, catalog, client, view, fence, proven, health, isBelieved, lost };
     const repair = ownerRepairInit(init.upkeep ?? UPKEEP_SETTINGS, init.localOffsetMs);
     const repository = await Repository.open(parts, { ...init, swarm, repair });
+    const { signer } = init;
+    const losses = new Losses({ ...parts, kept, maps: repository.maps, roster, signer }, { swarm });
     const audits = new Audits(
-      { ...parts, book, trust, records, roster, repository, signer: init.signer },
+      { ...parts, ...losses, book, trust, records, roster, repository, signer },
       { swarm },
     );
-    const watched = { holder, kept, fence, watch, audits, presence };
+    const watched = { holder, kept, fence, watch, audits, losses, presence };
     return new Node(ports, init, { roster, records, repository, view, ...watched });
   }
 
@@ -291,21 +305,24 @@ export class Node {
     if (!this.isGuest) await this.#startMember();
     await this.repository.start();
     if (!this.isGuest) this.audits.start();
+    if (!this.isGuest) this.losses.teller.start();
   }
 
   async #startMember(): Promise<void> {
     const { network, clock, log } = this.ports;
     await this.watch.look();
+    // How often somebody knocks is its own choice.
+    const doorLog = calmLog(log, () => clock.monotonicMs());
+    const door = new DataDoor({
+      ...{ holder: this.#holder, ...this.losses, repairs: this.heirship.door },
+      ...{ clock, log: doorLog },
+    });
     network.handle("data", (from, message) => {
       const owner = this.roster.member(from)?.owner;
       if (owner === undefined) throw new Fault({ code: "NOT_A_MEMBER", peer: from });
       const mayWrite = this.standing.state === "member";
-      const request = dataRequest.decode(message.head);
-      if (isRepairRequest(request)) return this.heirship.door.answer(from, request, message.body, mayWrite);
-      return this.#holder.answer(owner, request, message.body, mayWrite);
+      return door.answer(from, owner, message, mayWrite);
     });
-    // How often a guest knocks is its own choice.
-    const doorLog = calmLog(log, () => clock.monotonicMs());
     network.handle("join", admitNewcomer({ roster: this.roster, clock, log: doorLog }));
     network.handle(
       "recover",
@@ -353,6 +370,7 @@ export class Node {
     await this.#standing?.idle();
     await this.proposals.idle();
     await this.audits.stop();
+    await this.losses.teller.stop();
     await this.repository.stop();
     await this.scrub.stop();
     await this.#beat.stop();

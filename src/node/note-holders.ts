@@ -1,14 +1,14 @@
 import { must } from "../base/assert.ts";
 import type { PeerId } from "../base/ids.ts";
 import { type Catalog, refKey, type SegmentRecord, type SegmentRef } from "../catalog/index.ts";
-import type { OwnerMaps, SwarmView } from "../exchange/index.ts";
+import type { OwnerMaps } from "../exchange/index.ts";
 import type { Clock } from "../ports/index.ts";
 import { askHolders, type ReachabilityComponents } from "../restore/index.ts";
 
 export interface NoteHoldersComponents extends ReachabilityComponents {
   readonly clock: Pick<Clock, "wallMs">;
-  /** Whose word is believed no more. @default nobody */
-  readonly view?: Pick<SwarmView, "nodes">;
+  /** Whose word counts. @default everybody's */
+  readonly isBelieved?: (peer: PeerId) => boolean;
 }
 
 /**
@@ -23,7 +23,7 @@ export async function noteHolders(
 ): Promise<{ filled: number; silent: ReadonlySet<PeerId> }> {
   const { catalog, maps, clock } = components;
   const { claimed, silent } = await askHolders(components, refs, signal);
-  const suspects = new Set(components.view?.nodes().flatMap((node) => (node.suspected ? [node.peer] : [])));
+  const isBelieved = components.isBelieved ?? (() => true);
   let filled = 0;
   for (const [done, ref] of refs.entries()) {
     onSegment(done);
@@ -32,7 +32,7 @@ export async function noteHolders(
     const have = claimed.get(refKey(ref)) ?? new Set();
     const slots = record.slots.map((slot, index) => {
       const peer = byMap[index];
-      if (slot !== null || peer === undefined || !have.has(index) || suspects.has(peer)) return slot;
+      if (slot !== null || peer === undefined || !have.has(index) || !isBelieved(peer)) return slot;
       filled++;
       return { peer, timeMs: clock.wallMs() };
     });

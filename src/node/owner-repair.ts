@@ -1,3 +1,4 @@
+import type { KnownLost } from "../losses/index.ts";
 import type { Presence } from "../presence/index.ts";
 import type { OwnerRepairInit, SwarmHealth } from "../repair/index.ts";
 import type { TrustBook } from "../trust/index.ts";
@@ -7,12 +8,13 @@ import type { UpkeepSettings } from "../upkeep/index.ts";
 export function healthOf(
   presence: Pick<Presence, "holders" | "weather" | "onChange">,
   trust: Pick<TrustBook, "onChange">,
+  lost: Pick<KnownLost, "onLoss">,
 ): SwarmHealth {
   return {
     holders: () => presence.holders(),
     weather: () => presence.weather(),
     onChange(listener) {
-      const ends = [presence.onChange(listener), trust.onChange(listener)];
+      const ends = [presence.onChange(listener), trust.onChange(listener), lost.onLoss(listener)];
       return () => {
         for (const end of ends) end();
       };

@@ -53,6 +53,7 @@ export const NAMESPACE = {
   told: Uint8Array.of(0x54), // T
   scrub: Uint8Array.of(0x56), // V
   audit: Uint8Array.of(0x41), // A
+  lost: Uint8Array.of(0x4c), // L
   presence: Uint8Array.of(0x50), // P
   repairs: Uint8Array.of(0x52), // R
   rows: Uint8Array.of(0x57), // W

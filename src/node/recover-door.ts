@@ -1,4 +1,4 @@
-import { isFault, messageOf } from "../base/fault.ts";
+import { Fault, isFault, messageOf } from "../base/fault.ts";
 import { type OwnerId, type PeerId, publicKeyOfPeer } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { Holder } from "../exchange/index.ts";
@@ -55,6 +55,8 @@ export function recoverDoor(
     components.uses.note(owner, publicKeyOfPeer(from), "read");
     const request = dataRequest.decode(message.head);
     if (isRepairRequest(request)) return components.repairs(from, owner, request);
+    if (request.t === "lost")
+      throw new Fault({ code: "NOT_ALLOWED", reason: "a recovery identity holds no shards" });
     return components.holder.answer(owner, request, message.body, false);
   };
 }

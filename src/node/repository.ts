@@ -23,6 +23,7 @@ import {
   SpoolKeeper,
   type SwarmView,
 } from "../exchange/index.ts";
+import type { KnownLost } from "../losses/index.ts";
 import type { Profile } from "../placement/index.ts";
 import type { FileTarget } from "../ports/index.ts";
 import {
@@ -52,6 +53,10 @@ export interface RepositoryComponents extends NodePorts {
   readonly catalog: Catalog;
   readonly client: PeerClient;
   readonly view: SwarmView;
+  /** Copies that their holders, or audits, say are gone. @default none */
+  readonly lost?: Pick<KnownLost, "of">;
+  /** Whose word counts when receipts are not there. @default everybody's */
+  readonly isBelieved?: (peer: PeerId) => boolean;
   readonly fence: Fence;
   /** What audits have proven lately. */
   readonly proven: Pick<ProvenShards, "lastMs" | "forget">;
@@ -177,7 +182,11 @@ export class Repository {
         placer: this.#placer,
         evidence: {
           provenMs: (peer, ref, index) => proven.lastMs(peer, { ref, index }, this.#c.clock.wallMs()),
-          knownLostMs: () => undefined,
+          knownLostMs: (peer, { incarnation: position, number }, index) => {
+            const incarnation = catalog.state.incarnations[position];
+            if (incarnation === undefined) return undefined;
+            return this.#c.lost?.of({ owner: catalog.owner, incarnation, number, index }, peer);
+          },
         },
         needed: (signal) => needed.read(signal),
         mayAct: () => fence.why === undefined && !catalog.state.readOnly,

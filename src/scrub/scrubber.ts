@@ -30,6 +30,8 @@ export interface ScrubComponents {
   readonly clock: Clock;
   readonly rng: Pick<Rng, "float">;
   readonly log: Log;
+  /** Called when a shard was set aside. */
+  readonly onSetAside?: () => void;
 }
 
 export interface ScrubInit {

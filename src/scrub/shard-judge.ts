@@ -21,6 +21,8 @@ export interface JudgeComponents {
   readonly clock: Pick<Clock, "wallMs">;
   readonly rng: Pick<Rng, "float">;
   readonly log: Log;
+  /** Called when something was set aside. */
+  readonly onSetAside?: () => void;
 }
 
 export type Outcome =
@@ -60,6 +62,7 @@ export class ShardJudge {
       return "held-up";
     }
     log.warn("shard-quarantined", { shard: shardKey(shard.id), kind, reason, bytes: shard.bytes });
+    this.#c.onSetAside?.();
     return { corrupt: true, quarantined: true };
   }
 

@@ -12,6 +12,7 @@ import {
   textUpTo,
 } from "./codec.ts";
 import { SEGMENT_BYTES_MAX, SHARDS_MAX } from "./descriptor.ts";
+import { lostRequestFields, notedAnswerFields } from "./losses.ts";
 import { repairAnswers, repairRequests } from "./repair.ts";
 
 /** A signed record in its envelope: bounds what one field can hold. */
@@ -57,6 +58,8 @@ export const dataRequestSchema = z.discriminatedUnion("t", [
   z.object({ t: z.literal("records"), v: z.literal(1), owner: ownerId }).strict(),
   /** Prove that these leaves are there. Answer: `audit`. */
   z.object(auditRequestFields).strict(),
+  /** The sender has lost these of its shards. Answer: `noted`. */
+  z.object(lostRequestFields).strict(),
   ...repairRequests,
 ]);
 
@@ -90,6 +93,7 @@ const answer = z.discriminatedUnion("t", [
   z.object({ t: z.literal("records"), v: z.literal(1), records: z.array(record).max(RECORDS_MAX) }).strict(),
   /** The body: the leaves that are there, one after the other in the order of the challenges. */
   z.object(auditAnswerFields).strict(),
+  z.object(notedAnswerFields).strict(),
   ...repairAnswers,
   z
     .object({
@@ -103,10 +107,12 @@ const answer = z.discriminatedUnion("t", [
 ]);
 
 export type DataRequest = z.output<typeof dataRequestSchema>;
+export type LostRequest = Extract<DataRequest, { t: "lost" }>;
 export type AuditRequest = Extract<DataRequest, { t: "audit" }>;
 /** Of members that repair for an owner: `repair/` answers them. */
 export type RepairRequest = Extract<DataRequest, { t: "repair-get" | "repair-put" | "repaired" | "repairs" }>;
-export type OwnerRequest = Exclude<DataRequest, RepairRequest>;
+/** What one end asks of another's `Holder`. */
+export type OwnerRequest = Exclude<DataRequest, RepairRequest | LostRequest>;
 
 export function isRepairRequest(request: DataRequest): request is RepairRequest {
   return (

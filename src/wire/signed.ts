@@ -24,6 +24,7 @@ const SIGNED_TYPES = [
   "receipt",
   "head-receipt",
   "audit",
+  "lost",
   "conviction",
   "doubt",
   "clearance",

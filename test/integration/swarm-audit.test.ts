@@ -4,10 +4,8 @@ import { checkConviction } from "../../src/audit/index.ts";
 import { must } from "../../src/base/assert.ts";
 import { Fault } from "../../src/base/fault.ts";
 import { DAY_MS, MIB } from "../../src/base/units.ts";
-import { NO_INCARNATION, signStatement } from "../../src/crypto/signed.ts";
-import { auditAnswerHash, auditStatement } from "../../src/wire/audit.ts";
-import { dataAnswer, dataRequest } from "../../src/wire/data.ts";
-import { decodeSigned, encodeSigned } from "../../src/wire/signed.ts";
+import { dataRequest } from "../../src/wire/data.ts";
+import { signedGarbage, withStatement } from "../support/audit-lies.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree, put } from "../support/source-tree.ts";
@@ -201,21 +199,7 @@ describe("a holder that returns garbage", () => {
     const holder = await aHolder();
     whenAudited(holder, async ({ honest }) => {
       const answer = await honest();
-      const head = dataAnswer.decode(answer.head);
-      if (head.t !== "audit") throw new Error(head.t);
-      const body = answer.body.map((byte) => byte ^ 1);
-      let offset = 0;
-      return withStatement(holder, { ...answer, body }, (statement) => ({
-        ...statement,
-        items: statement.items.map((item, i) => {
-          if (item.found === null) return item;
-          const { shardBytes, leafBytes } = item.found;
-          const length = Math.min(leafBytes, shardBytes - item.asked.leaf * leafBytes);
-          const leaf = body.slice(offset, offset + length);
-          offset += length;
-          return { ...item, found: { ...item.found, hash: auditAnswerHash(leaf, head.proofs[i] ?? []) } };
-        }),
-      }));
+      return signedGarbage(holder, answer);
     });
     const audit = must((await round()).get(holder.peer), "audit");
     expect(audit.wrong).toBe(audit.asked);
@@ -282,19 +266,3 @@ describe("a holder that is late", () => {
 });
 
 /** The same answer with something else signed by the holder's own key. */
-function withStatement(
-  holder: Machine,
-  answer: { head: Uint8Array; body: Uint8Array },
-  change: (
-    statement: ReturnType<(typeof auditStatement)["decode"]>,
-  ) => ReturnType<(typeof auditStatement)["decode"]>,
-): { head: Uint8Array; body: Uint8Array } {
-  const head = dataAnswer.decode(answer.head);
-  if (head.t !== "audit") throw new Error(head.t);
-  const before = decodeSigned(head.statement);
-  const said = change(auditStatement.decode(before.body));
-  const body = auditStatement.encode(said);
-  const of = { type: "audit", swarm: before.swarm, incarnation: NO_INCARNATION, epoch: said.timeMs } as const;
-  const statement = encodeSigned(signStatement({ ...of, body }, holder.identity.node));
-  return { ...answer, head: dataAnswer.encode({ ...head, statement }) };
-}

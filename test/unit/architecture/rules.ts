@@ -19,6 +19,7 @@ const CORE_FOLDERS = [
   "exchange",
   "snapshot",
   "restore",
+  "losses",
   "audit",
   "trust",
   "scrub",
@@ -44,7 +45,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   exchange: ["base", "ports", "crypto", "segments", "erasure", "placement", "wire", "catalog", "membership"],
   snapshot: ["base", "ports", "chunking", "crypto", "segments", "catalog", "exchange", "placement", "wire"],
   restore: ["base", "ports", "chunking", "crypto", "segments", "catalog", "exchange", "placement", "wire"],
-  audit: ["base", "ports", "crypto", "erasure", "wire", "catalog", "exchange"],
+  losses: ["base", "ports", "crypto", "wire", "membership", "catalog", "exchange"],
+  audit: ["base", "ports", "crypto", "erasure", "placement", "wire", "catalog", "exchange", "losses"],
   trust: ["base", "ports", "crypto", "wire", "membership", "upkeep", "audit"],
   scrub: ["base", "ports", "crypto", "erasure", "placement", "wire", "catalog", "membership", "exchange"],
   repair: [

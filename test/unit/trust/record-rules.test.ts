@@ -90,7 +90,7 @@ describe("doubts", () => {
     const minuteMs = nowMs - (nowMs % MINUTE_MS);
     const other = await say(someone("target 1"), minuteMs + ((nowMs - minuteMs + 1) % MINUTE_MS));
     expect(other).toEqual(["forked"]);
-    await clock.advance(DOUBT_KEPT_MS);
+    await clock.advance(DOUBT_KEPT_MS + MINUTE_MS);
     await records.prune();
     expect([...(await opened()).ofType("doubt")]).toEqual([]);
   });

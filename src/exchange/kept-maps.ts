@@ -1,0 +1,73 @@
+import { isFault } from "../base/fault.ts";
+import type { Incarnation, OwnerId, PeerId, SegmentId } from "../base/ids.ts";
+import {
+  classFromData,
+  EMPTY_MAP,
+  type PlacementMap,
+  peersOfMap,
+  type Slot,
+  slotsOf,
+  withClass,
+} from "../placement/index.ts";
+import { mapBody } from "../wire/head.ts";
+import type { KeptRecords } from "./kept-records.ts";
+
+/** Lives whose maps are kept opened. */
+const OPENED_MAX = 16;
+
+interface Opened {
+  readonly version: number;
+  readonly map: PlacementMap;
+}
+
+/** Who else holds shards of an owner, by the maps that it handed over: what one holder knows of the others. */
+export class KeptMaps {
+  readonly #records: Pick<KeptRecords, "mapsOf" | "version">;
+  readonly #opened = new Map<string, Opened>();
+
+  constructor(records: Pick<KeptRecords, "mapsOf" | "version">) {
+    this.#records = records;
+  }
+
+  /** Who holds, or is to hold, each shard of this segment; empty where no map says so. */
+  async slots({ owner, incarnation, number }: SegmentId, classId: number): Promise<Slot[]> {
+    return slotsOf(await this.#map(owner, incarnation), classId, number);
+  }
+
+  /** As `slots`, where the class of the segment is not known: once for each class that has such a row. */
+  async slotsOfAnyClass({ owner, incarnation, number }: SegmentId): Promise<Slot[][]> {
+    const map = await this.#map(owner, incarnation);
+    return [...map.classes.keys()].map((classId) => slotsOf(map, classId, number));
+  }
+
+  async peers(owner: OwnerId, incarnation: Incarnation): Promise<PeerId[]> {
+    return peersOfMap(await this.#map(owner, incarnation));
+  }
+
+  async #map(owner: OwnerId, incarnation: Incarnation): Promise<PlacementMap> {
+    const key = `${owner}/${incarnation}`;
+    const { version } = this.#records;
+    const known = this.#opened.get(key);
+    this.#opened.delete(key);
+    const opened =
+      known?.version === version ? known : { version, map: await this.#open(owner, incarnation) };
+    this.#opened.set(key, opened);
+    const [oldest] = this.#opened.keys();
+    if (this.#opened.size > OPENED_MAX && oldest !== undefined) this.#opened.delete(oldest);
+    return opened.map;
+  }
+
+  async #open(owner: OwnerId, incarnation: Incarnation): Promise<PlacementMap> {
+    let map = EMPTY_MAP;
+    for (const { body } of await this.#records.mapsOf(owner, incarnation)) {
+      try {
+        const { classId, rows } = classFromData(mapBody.decode(body));
+        map = withClass(map, classId, rows);
+      } catch (error) {
+        // Its owner signed what no map can be: of that class nothing is known.
+        if (!isFault(error)) throw error;
+      }
+    }
+    return map;
+  }
+}

@@ -1,0 +1,117 @@
+import { EMPTY_BYTES } from "../base/bytes.ts";
+import { Fault, isFault } from "../base/fault.ts";
+import type { OwnerId, PeerId } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import { DAY_MS, HOUR_MS } from "../base/units.ts";
+import type { Holder, KeptMaps } from "../exchange/index.ts";
+import type { LossDesk } from "../losses/index.ts";
+import type { Clock, NetMessage } from "../ports/index.ts";
+import type { RepairDoor } from "../repair/index.ts";
+import {
+  type AuditRequest,
+  type DataRequest,
+  dataAnswer,
+  dataRequest,
+  isRepairRequest,
+} from "../wire/data.ts";
+
+export interface DataDoorComponents {
+  readonly holder: Holder;
+  readonly kept: KeptMaps;
+  readonly desk: LossDesk;
+  readonly repairs: RepairDoor;
+  readonly clock: Clock;
+  /** Says a few lines a minute of each peer. */
+  readonly log: Log;
+}
+
+/** Leaves proven to an owner in an hour: a round by hand asks for 172. Each may cost the reading of a whole shard. */
+const OWNER_LEAVES_AN_HOUR = 2048;
+/** And in a day to a member that holds shards of the same segments: its part of an audit is a few. */
+const ROW_LEAVES_A_DAY = 256;
+
+/** The handler of protocol `data`: who asks for what, before the holder answers. */
+export class DataDoor {
+  readonly #c: DataDoorComponents;
+  readonly #owners: LeafBudget;
+  readonly #rows: LeafBudget;
+
+  constructor(components: DataDoorComponents) {
+    this.#c = components;
+    this.#owners = new LeafBudget(components.clock, OWNER_LEAVES_AN_HOUR, HOUR_MS);
+    this.#rows = new LeafBudget(components.clock, ROW_LEAVES_A_DAY, DAY_MS);
+  }
+
+  /** @param owner for whom this member speaks */
+  async answer(from: PeerId, owner: OwnerId, message: NetMessage, mayWrite: boolean): Promise<NetMessage> {
+    const { holder, desk } = this.#c;
+    const request = dataRequest.decode(message.head);
+    if (request.t === "lost") {
+      return holder.answerRefusals(async () => {
+        const noted = await desk.take(from, request);
+        return { head: dataAnswer.encode({ t: "noted", v: 1, noted }), body: EMPTY_BYTES };
+      });
+    }
+    if (isRepairRequest(request)) return this.#c.repairs.answer(from, request, message.body, mayWrite);
+    if (request.t === "audit") return holder.answerRefusals(() => this.#prove(from, owner, request));
+    if ((request.t === "get" || request.t === "have" || request.t === "records") && request.owner !== owner)
+      this.#name(from, request);
+    return holder.answer(owner, request, message.body, mayWrite);
+  }
+
+  async #prove(from: PeerId, owner: OwnerId, request: AuditRequest): Promise<NetMessage> {
+    try {
+      if (request.owner !== owner) await this.#requireSharedRow(from, request);
+      const budget = request.owner === owner ? this.#owners : this.#rows;
+      budget.take(from, request.challenges.length);
+    } catch (error) {
+      if (!isFault(error, "NOT_ALLOWED")) throw error;
+      this.#c.log.warn("audit-refused", { from, owner: request.owner, reason: error.message });
+      throw error;
+    }
+    return this.#c.holder.proveTo(request);
+  }
+
+  /** Leaves are parts of shards: only whoever holds shards of the same segments may see a few of them. */
+  async #requireSharedRow(from: PeerId, { owner, challenges }: AuditRequest): Promise<void> {
+    for (const { incarnation, number } of challenges) {
+      const rows = await this.#c.kept.slotsOfAnyClass({ owner, incarnation, number });
+      if (!rows.some((slots) => slots.includes(from)))
+        throw new Fault({
+          code: "NOT_ALLOWED",
+          reason: "leaves are proven to their owner and to holders of the row",
+        });
+    }
+  }
+
+  /** Whoever asks for what is not its own may be one that has thrown its shards away and answers audits with others'. */
+  #name(from: PeerId, { t, owner }: Extract<DataRequest, { t: "get" | "have" | "records" }>): void {
+    this.#c.log.warn("foreign-shard-refused", { from, owner, asked: t });
+  }
+}
+
+class LeafBudget {
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #most: number;
+  readonly #windowMs: number;
+  readonly #taken = new Map<PeerId, number>();
+  #sinceMs = 0;
+
+  constructor(clock: Pick<Clock, "monotonicMs">, most: number, windowMs: number) {
+    this.#clock = clock;
+    this.#most = most;
+    this.#windowMs = windowMs;
+  }
+
+  take(peer: PeerId, leaves: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#sinceMs >= this.#windowMs) {
+      this.#sinceMs = nowMs;
+      this.#taken.clear();
+    }
+    const taken = (this.#taken.get(peer) ?? 0) + leaves;
+    if (taken > this.#most)
+      throw new Fault({ code: "NOT_ALLOWED", reason: "too many leaves; ask again later" });
+    this.#taken.set(peer, taken);
+  }
+}
