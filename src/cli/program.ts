@@ -21,6 +21,7 @@ import { removeCommand } from "./commands/remove.ts";
 import { restoreCommand } from "./commands/restore.ts";
 import { scrubCommand } from "./commands/scrub.ts";
 import { shardsCommand } from "./commands/shards.ts";
+import { simCommand } from "./commands/sim.ts";
 import { siteCommand } from "./commands/site.ts";
 import { snapshotCommand } from "./commands/snapshot.ts";
 import { snapshotsCommand } from "./commands/snapshots.ts";
@@ -63,6 +64,7 @@ const COMMANDS = [
   scrubCommand,
   shardsCommand,
   auditCommand,
+  simCommand,
 ];
 
 /** Runs one command line; whatever happens is printed and becomes the exit status. */

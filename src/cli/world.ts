@@ -1,10 +1,12 @@
+import { spawn } from "node:child_process";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { Fault } from "../base/fault.ts";
 import { type BytePath, bytePath } from "../base/paths.ts";
 import { type ControlHandlers, controlClient } from "../control/index.ts";
-import { EXIT } from "./exit-codes.ts";
+import { EXIT, type ExitStatus } from "./exit-codes.ts";
 import type { LocalOperations } from "./local-operations.ts";
 import { rawArguments, workingDirectoryBytes } from "./raw-arguments.ts";
 
@@ -25,6 +27,8 @@ export interface World {
   daemonOf(home: string): ControlHandlers;
   /** Loaded when needed: they bring the whole node with them. */
   localOperations(): Promise<LocalOperations>;
+  /** Runs the simulator, a program of its own, with these arguments. */
+  simulate(argv: readonly string[]): Promise<ExitStatus>;
   /** Calls back at SIGINT, SIGTERM and SIGHUP until it is told to stop. */
   onInterrupt(callback: () => void): () => void;
 }
@@ -43,8 +47,21 @@ export function realWorld(): World {
     wallMs: () => Date.now(),
     daemonOf: controlClient,
     localOperations: async () => await import("./runtime.ts"),
+    simulate,
     onInterrupt,
   };
+}
+
+const SIMULATOR = fileURLToPath(new URL("../../sim/main.ts", import.meta.url));
+
+function simulate(argv: readonly string[]): Promise<ExitStatus> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [SIMULATOR, ...argv], { stdio: "inherit" });
+    child.on("error", reject);
+    child.on("close", (status) =>
+      resolve(status === 0 || status === 1 || status === 3 ? status : EXIT.usage),
+    );
+  });
 }
 
 /** Whoever interrupts twice does not want to wait for a clean end. */

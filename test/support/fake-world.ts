@@ -52,6 +52,7 @@ export async function runCairn(argv: readonly string[], options: RunOptions = {}
       return fakeHandlers(options.handlers);
     },
     localOperations: async () => ({ ...noLocalOperations, ...options.local }),
+    simulate: async () => 0,
     onInterrupt: (callback) => {
       options.interrupt?.(callback);
       return () => {};

@@ -1,0 +1,74 @@
+import { parseArgs } from "node:util";
+import { messageOf } from "../src/base/fault.ts";
+import { runFull } from "./full/command.ts";
+
+/** What scripts may rely on. */
+export const SIM_EXIT = { held: 0, violated: 1, failed: 2, labelMissing: 3 } as const;
+export type SimExit = (typeof SIM_EXIT)[keyof typeof SIM_EXIT];
+
+const HELP = `Usage: cairn sim run [SCENARIO.json] [options]
+
+Runs whole swarms of the real program in virtual time, through faults drawn from a seed, and checks after each
+step what must hold. The same seed gives the same run on every machine with the same version.
+
+  SCENARIO.json        a plan: one that somebody wrote, or that a violation was shrunk to
+  --seed SEED          the first seed; a number, or any word [drawn]
+  --count N            so many seeds, one after the other [1]
+  --time 180s          seeds until so much processor time is used; with --count, whichever ends first
+  --nodes N --sites N  swarms of that shape, instead of 3 to 12 nodes at up to 5 sites
+  --beyond             with more faults than the profile promises to survive: losing data is allowed then,
+                       wrong data and wrong words are not
+  --shrink             leave out of a failing plan what its violation does not need (a minute at most)
+  --check-determinism  run every seed twice and compare
+  --twice-every N      every Nth seed twice
+  --require LABEL      exit 3 unless this happened in some run; may be given several times
+  --trace FILE         the last lines that the nodes logged, of the last run
+  --record FILE        add seeds, processor time and counts to this file
+  --json               one JSON document on standard output
+
+Exit status: 0 all rules held, 1 one was broken (seed, plan and the line that replays it are printed),
+2 the simulator itself failed, 3 a required label never came up.
+See docs/simulator.md.
+`;
+
+/** `cairn sim` with these arguments; resolves with the exit status. */
+export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
+  try {
+    const [command, ...rest] = argv;
+    if (command !== "run" || rest.includes("--help")) {
+      process.stdout.write(HELP);
+      return command === undefined || command === "help" || argv.includes("--help")
+        ? SIM_EXIT.held
+        : SIM_EXIT.failed;
+    }
+    return await runFull(optionsOf(rest));
+  } catch (error) {
+    process.stderr.write(`cairn sim: ${messageOf(error)}\n`);
+    return SIM_EXIT.failed;
+  }
+}
+
+function optionsOf(argv: readonly string[]) {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      seed: { type: "string" },
+      count: { type: "string" },
+      time: { type: "string" },
+      nodes: { type: "string" },
+      sites: { type: "string" },
+      beyond: { type: "boolean" },
+      shrink: { type: "boolean" },
+      "check-determinism": { type: "boolean" },
+      "twice-every": { type: "string" },
+      require: { type: "string", multiple: true },
+      trace: { type: "string" },
+      record: { type: "string" },
+      json: { type: "boolean" },
+    },
+  });
+  return { ...values, scenario: positionals[0] };
+}
+
+export type SimOptions = ReturnType<typeof optionsOf>;
