@@ -67,7 +67,7 @@ export type MaintenanceRequest = z.infer<typeof maintenanceRequest>;
 export const maintenanceResult = z.object({
   /** Absent: no outage is announced. */
   until: isoTime.optional(),
-  /** Members that have the announcement already; the others hear of it as it spreads. */
+  /** Members with a connection to this node; the others hear of it from them. */
   connected: count,
 });
 export type MaintenanceResult = z.infer<typeof maintenanceResult>;

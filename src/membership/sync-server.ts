@@ -1,4 +1,4 @@
-import { compareBytes } from "../base/bytes.ts";
+import { compareBytes, EMPTY_BYTES } from "../base/bytes.ts";
 import type { Fault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -37,6 +37,7 @@ export async function answerSync(
     asFormer,
     take,
     introduce,
+    ticks,
   }: {
     /** Those that the asker may see. */
     readonly sets: SyncSets;
@@ -45,6 +46,8 @@ export async function answerSync(
     readonly take: (set: SyncSet, entries: readonly Uint8Array[], news: boolean) => Promise<PutOutcome[]>;
     /** Tells another member of the one that asks. */
     readonly introduce: (to: PeerId) => Promise<boolean>;
+    /** Takes a member's ticks and gives back what it has not got. */
+    readonly ticks: (fresh: boolean, packed: Uint8Array) => Uint8Array;
   },
   head: Uint8Array,
 ): Promise<SyncAnswer> {
@@ -68,6 +71,8 @@ export async function answerSync(
       }
       case "introduce":
         return { v: 1, kind: "introduced", done: await introduce(request.to) };
+      case "ticks":
+        return { v: 1, kind: "ticked", ticks: asFormer ? EMPTY_BYTES : ticks(request.fresh, request.ticks) };
     }
   } catch (error) {
     return refusalOf(error);

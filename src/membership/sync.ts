@@ -1,4 +1,4 @@
-import { toHex } from "../base/bytes.ts";
+import { EMPTY_BYTES, toHex } from "../base/bytes.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import { peerIdOf } from "../base/ids.ts";
@@ -31,14 +31,16 @@ export interface SyncComponents {
   readonly clock: Clock;
   readonly rng: Pick<Rng, "float">;
   readonly log: Log;
+  /** Answers an exchange of ticks. @default takes and gives none */
+  readonly ticks?: (from: PeerId, fresh: boolean, packed: Uint8Array) => Uint8Array;
 }
 
 export interface SyncInit {
-  /** Mean time between comparisons. @default 30 s */
+  /** Mean time between comparisons, in a swarm of up to 100 members. @default 30 s */
   readonly intervalMs?: number;
   /** How many connected members a round compares with. @default 3 */
   readonly neighbours?: number;
-  /** News goes to all connected members up to so many, beyond to so many of them at random. @default 12 */
+  /** News goes to all connected members up to so many, beyond to so many of them at random; statuses to half. @default 12 */
   readonly fanout?: number;
 }
 
@@ -51,12 +53,18 @@ const REFUSED_MAX = 4096;
 const PASSED_ON_MAX = 16;
 /** A machine that comes back after long should not take half a minute to hear what became of it. */
 const FIRST_ROUND_MS = 5 * SECOND_MS;
+/** Of statuses, which are most of the news and seldom urgent: one in 400 members hears of each by comparing only. */
+const STATUS_FANOUT = 6;
+/** Beyond so many members comparisons become rarer, down to a quarter: each finds as much news as before. */
+const INTERVAL_MEMBERS = 100;
+const INTERVAL_STRETCH_MAX = 4;
 /** About an hour: what expires is looked for so often. */
 const PRUNE_EVERY_ROUNDS = 120;
 
 /**
  * Spreads roster entries and gossiped records: news at once to connected members, who pass on what was new to
- * them, and comparison of fingerprints after connecting and every half minute, which finds what news missed. An epidemic
+ * them, and comparison of fingerprints after connecting and every half minute (every two minutes in large
+ * swarms), which finds what news missed. An epidemic
  * with a fan-out of 12 reaches all but about e^-12 of the members; comparing reaches the rest. A newcomer that is turned
  * away somewhere has itself introduced there.
  */
@@ -163,7 +171,9 @@ export class SyncService {
       // Its word is as good as its signatures, but nobody is hurried by it.
       this.#take(from, news && !asFormer, set, entries);
     const introduce = (to: PeerId) => this.#introductions.introduce(from, to);
-    const answer = await answerSync({ sets, asFormer, take, introduce }, head);
+    const ticks = (fresh: boolean, packed: Uint8Array) =>
+      this.#components.ticks?.(from, fresh, packed) ?? EMPTY_BYTES;
+    const answer = await answerSync({ sets, asFormer, take, introduce, ticks }, head);
     if (answer.kind === "refused") {
       this.#components.log.warn("sync-refused", { from, code: answer.refusal, reason: answer.reason });
     }
@@ -209,7 +219,8 @@ export class SyncService {
   #recordChanged(record: Signed): void {
     if (!isRecordType(record.type) || !this.#components.records.rule(record.type).gossip) return;
     if (record.type === "status") this.#learn(record);
-    this.#pass("records", encodeSigned(record));
+    const fanout = record.type === "status" ? Math.min(STATUS_FANOUT, this.#fanout) : this.#fanout;
+    this.#pass("records", encodeSigned(record), fanout);
   }
 
   #learn(record: Signed): void {
@@ -224,12 +235,12 @@ export class SyncService {
     );
   }
 
-  #pass(set: SyncSetName, bytes: Uint8Array): void {
+  #pass(set: SyncSetName, bytes: Uint8Array, fanout = this.#fanout): void {
     const arrived = this.#arriving.get(toHex(sha256(bytes)));
     if (arrived !== undefined && !arrived.passOn) return;
     // Who has just let somebody in tells everybody it can: until they know, they turn the newcomer away.
     const isOwnEntry = arrived === undefined && set === "roster";
-    for (const peer of this.#sample(isOwnEntry ? Number.POSITIVE_INFINITY : this.#fanout)) {
+    for (const peer of this.#sample(isOwnEntry ? Number.POSITIVE_INFINITY : fanout)) {
       if (peer !== arrived?.from) this.#outbox.push(peer, set, bytes);
     }
   }
@@ -298,7 +309,8 @@ export class SyncService {
         if (signal.aborted) return;
         throw error;
       }
-      waitMs = this.#intervalMs;
+      const stretch = roster.members().length / INTERVAL_MEMBERS;
+      waitMs = this.#intervalMs * Math.max(1, Math.min(INTERVAL_STRETCH_MAX, stretch));
       roster.tick();
       if (++rounds % PRUNE_EVERY_ROUNDS === 0) this.#run(this.#prune());
       for (const peer of this.#sample(this.#neighbours)) this.#waiting.add(peer);

@@ -22,6 +22,7 @@ import {
 import { prefixed } from "../ports/index.ts";
 import { listening, Presence } from "../presence/index.ts";
 import { Scrubber, type ScrubInit, StoreWatch } from "../scrub/index.ts";
+import { TickBook, TickGossip } from "../ticks/index.ts";
 import { TRUST_RECORD_RULES, TrustBook } from "../trust/index.ts";
 import { UPKEEP_SETTINGS, type UpkeepSettings } from "../upkeep/index.ts";
 import { incarnationBody } from "../wire/data.ts";
@@ -117,6 +118,8 @@ export class Node {
   readonly #holder: Holder;
   readonly #kept: KeptRecords;
   readonly #sync: SyncService;
+  readonly #ticks: TickBook;
+  readonly #gossip: TickGossip;
   readonly #beat: StatusBeat;
   readonly #unmet: UnmetPeers;
   readonly #recoveryUses: RecoveryUses;
@@ -143,6 +146,7 @@ export class Node {
       audits: Audits;
       losses: Losses;
       presence: Presence;
+      ticks: TickBook;
     },
   ) {
     this.ports = ports;
@@ -176,7 +180,17 @@ export class Node {
       self: ports.network.self,
     });
     this.startedMs = ports.clock.wallMs();
-    this.#sync = new SyncService({ ...ports, ...parts }, init.sync);
+    const { beatEveryMs } = init.upkeep ?? UPKEEP_SETTINGS;
+    this.#ticks = parts.ticks;
+    this.#gossip = new TickGossip({ ...ports, book: parts.ticks }, { beatEveryMs });
+    this.#sync = new SyncService(
+      {
+        ...ports,
+        ...parts,
+        ticks: (from, fresh, packed) => this.#gossip.answer(from, fresh, packed),
+      },
+      init.sync,
+    );
     this.#unmet = new UnmetPeers(
       { ...ports, ...parts, reach: (peer) => this.#sync.syncWith(peer) },
       parts.view.statusOf(ports.network.self)?.unmet ?? [],
@@ -200,7 +214,7 @@ export class Node {
       {
         programVersion: init.program,
         formats: init.formats ?? FORMAT_VERSIONS,
-        everyMs: (init.upkeep ?? UPKEEP_SETTINGS).beatEveryMs,
+        everyMs: beatEveryMs,
       },
     );
     this.#recoveryUses = new RecoveryUses({ ...ports, ...parts, signer: init.signer });
@@ -262,9 +276,11 @@ export class Node {
     const trust = new TrustBook({ records, roster, audits: book, clock, log });
     // Neither those who were caught nor those who are doubted are given anything new.
     const isSuspected = (peer: PeerId): boolean => trust.of(peer).kind !== "trusted";
+    const ticks = new TickBook({ records, roster });
     const presence = await Presence.open(
       {
         ...ports,
+        ticks,
         ...{ roster, records, signer: init.signer, store: prefixed(meta, NAMESPACE.presence) },
         trust: (peer) => trust.of(peer),
       },
@@ -293,7 +309,7 @@ export class Node {
       { ...parts, ...losses, book, trust, records, roster, repository, signer },
       { swarm },
     );
-    const watched = { holder, kept, fence, watch, audits, losses, presence };
+    const watched = { holder, kept, fence, watch, audits, losses, presence, ticks };
     return new Node(ports, init, { roster, records, repository, view, ...watched });
   }
 
@@ -355,6 +371,7 @@ export class Node {
     this.heirship.start();
     this.#sync.start();
     await this.#beat.start();
+    this.#gossip.start();
     this.scrub.start();
     if (this.standing.state === "member") {
       await this.#holder.announceKept();
@@ -377,9 +394,11 @@ export class Node {
     this.#unmet.stop();
     await this.#recoveryUses.stop();
     await this.recoveryWatch.idle();
+    await this.#gossip.stop();
     await this.#sync.stop();
     await this.heirship.stop();
     await this.presence.stop();
+    this.#ticks.stop();
   }
 
   /** What somebody should look into: a key that said two things at once, and shards that were to be replaced. */

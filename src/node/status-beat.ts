@@ -1,7 +1,7 @@
 import { equalBytes } from "../base/bytes.ts";
 import { Semaphore } from "../base/concurrency.ts";
 import { isFault, messageOf } from "../base/fault.ts";
-import { peerIdOf } from "../base/ids.ts";
+import { type PeerId, peerIdOf } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { SECOND_MS } from "../base/units.ts";
 import type { Signer } from "../crypto/sign.ts";
@@ -9,7 +9,9 @@ import { NO_INCARNATION, signStatement } from "../crypto/signed.ts";
 import type { FormatVersions, RecordStore, Roster } from "../membership/index.ts";
 import type { Clock, Directory, Rng, ShardStore } from "../ports/index.ts";
 import type { Intentions } from "../presence/index.ts";
+import { OwnChain, type TickBook } from "../ticks/index.ts";
 import { ADDRESSES_MAX, type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
+import { TICK_BYTES } from "../wire/ticks.ts";
 import type { UnmetPeers } from "./unmet.ts";
 
 export interface StatusBeatComponents {
@@ -24,7 +26,8 @@ export interface StatusBeatComponents {
   /** What this node has to say of its own future. */
   readonly own: Pick<Intentions, "draining" | "outageUntilMs" | "onChange">;
   readonly clock: Clock;
-  readonly rng: Pick<Rng, "float">;
+  readonly rng: Rng;
+  readonly ticks: Pick<TickBook, "tell">;
   readonly log: Log;
 }
 
@@ -32,10 +35,24 @@ export interface StatusBeatComponents {
 const CHECK_MS = 15 * SECOND_MS;
 /** Looks in the time of a beat, so that it is hardly late. */
 const CHECKS_PER_BEAT = 4;
-/** Room is said again when it changed by this share of the capacity. */
+/** A status is signed anew after so many ticks: once a day. */
+const TICKS_PER_STATUS = 288;
+/** Room is said again at once when it changed by this share of the capacity, with the next beat by that one. */
 const SPACE_STEP = 0.05;
+const SPACE_STEP_LATER = 0.01;
+/** Or by this share of what was free: whoever has little left is soon full. */
+const TIGHT_STEP = 0.1;
 
-/** Says, signed, where this node listens and how much room it has; the sync service spreads it. */
+interface Said {
+  readonly status: NodeStatus;
+  readonly chain: OwnChain;
+  readonly atMs: number;
+}
+
+/**
+ * Says, signed, where this node listens and how much room it has; the sync service spreads it. Between two of these a tick
+ * every few minutes says that it is up.
+ */
 export class StatusBeat {
   readonly #c: StatusBeatComponents;
   readonly #programVersion: string;
@@ -45,14 +62,14 @@ export class StatusBeat {
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
   #unsubscribe: (() => void) | undefined;
-  #said: { status: NodeStatus; atMs: number } | undefined;
+  #said: Said | undefined;
 
   constructor(
     components: StatusBeatComponents,
     init: {
       readonly programVersion: string;
       readonly formats: FormatVersions;
-      /** How often a node says how it is when nothing happens; sooner when something did. */
+      /** How often a node says that it is up when nothing happens; sooner when something did. */
       readonly everyMs: number;
     },
   ) {
@@ -111,17 +128,16 @@ export class StatusBeat {
   }
 
   async #say(): Promise<void> {
-    const { clock, records, roster, signer } = this.#c;
+    const { clock, records, roster, signer, rng } = this.#c;
+    const peer = peerIdOf(signer.publicKey);
     // Of one that is no member nobody keeps it.
-    if (roster.member(peerIdOf(signer.publicKey)) === undefined) return;
-    const status = await this.#status();
+    if (roster.member(peer) === undefined) return;
+    const now = await this.#status();
     const said = this.#said;
-    if (
-      said !== undefined &&
-      clock.monotonicMs() - said.atMs < this.#everyMs &&
-      isNearly(said.status, status)
-    )
-      return;
+    if (said !== undefined && !this.#isDue(said, now)) return this.#tick(peer, said);
+    const chain = new OwnChain(signer.publicKey, rng.bytes(TICK_BYTES), TICKS_PER_STATUS);
+    const everyMs = Math.ceil(this.#everyMs);
+    const status = { ...now, ticks: { anchor: chain.anchor, everyMs, count: TICKS_PER_STATUS } };
     const key = { type: "status", signer: signer.publicKey } as const;
     const epoch = records.nextEpoch(key, clock.wallMs());
     const body = nodeStatusCodec.encode(status);
@@ -133,7 +149,24 @@ export class StatusBeat {
       body,
     } as const;
     await records.put(signStatement(statement, signer));
-    this.#said = { status, atMs: clock.monotonicMs() };
+    this.#said = { status, chain, atMs: clock.monotonicMs() };
+  }
+
+  #tick(peer: PeerId, { chain, atMs }: Said): void {
+    const index = Math.floor((this.#c.clock.monotonicMs() - atMs) / this.#everyMs);
+    if (index > 0) this.#c.ticks.tell(peer, index, chain.at(index));
+  }
+
+  #isDue({ status, atMs }: Said, now: NodeStatus): boolean {
+    const { clock } = this.#c;
+    const agoMs = clock.monotonicMs() - atMs;
+    if (agoMs >= TICKS_PER_STATUS * this.#everyMs || !isSame(status, now)) return true;
+    // A machine that slept, or whose clock was set: its ticks would be dated wrongly.
+    if (Math.abs(now.timeMs - status.timeMs - agoMs) > this.#everyMs) return true;
+    const change = Math.abs(now.freeBytes - status.freeBytes);
+    const step = agoMs < this.#everyMs ? SPACE_STEP : SPACE_STEP_LATER;
+    const isTight = agoMs >= this.#everyMs && change >= status.freeBytes * TIGHT_STEP;
+    return change >= now.capacityBytes * step || (isTight && change > 0);
   }
 
   async #status(): Promise<NodeStatus> {
@@ -158,15 +191,14 @@ export class StatusBeat {
   }
 }
 
-function isNearly(before: NodeStatus, now: NodeStatus): boolean {
-  const step = now.capacityBytes * SPACE_STEP;
+/** But for the room that it has, and the time. */
+function isSame(before: NodeStatus, now: NodeStatus): boolean {
   return (
     before.unmet?.join() === now.unmet?.join() &&
     before.draining === now.draining &&
     before.outageUntilMs === now.outageUntilMs &&
     before.addresses.join() === now.addresses.join() &&
-    isSameKey(before.administrator, now.administrator) &&
-    Math.abs(before.freeBytes - now.freeBytes) < step
+    isSameKey(before.administrator, now.administrator)
   );
 }
 

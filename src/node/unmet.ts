@@ -1,23 +1,25 @@
 import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
-import { peerIdOf } from "../base/ids.ts";
 import { HOUR_MS, MINUTE_MS } from "../base/units.ts";
-import type { RecordStore, Roster } from "../membership/index.ts";
+import type { Roster } from "../membership/index.ts";
 import type { Clock, Network } from "../ports/index.ts";
+import type { PresenceView } from "../presence/index.ts";
+import { lastHeardMs } from "../upkeep/index.ts";
 import { UNMET_MAX } from "../wire/membership.ts";
 
 export interface UnmetComponents {
   readonly network: Pick<Network, "self" | "connected" | "onConnection">;
   readonly roster: Pick<Roster, "members">;
-  readonly records: Pick<RecordStore, "onChange">;
-  readonly clock: Pick<Clock, "monotonicMs">;
+  /** Newest that was heard of a member, by its own signature. */
+  readonly presence: Pick<PresenceView, "hearings">;
+  readonly clock: Pick<Clock, "monotonicMs" | "wallMs">;
   /** Tries to reach a member; throws a fault where it cannot. */
   readonly reach: (peer: PeerId) => Promise<void>;
 }
 
 /** So long must a member be out of our reach while others hear it: routers restart, lines are repaired. */
 export const UNMET_AFTER_MS = 3 * HOUR_MS;
-/** A node signs its status every 5 min: one of which nothing was heard for three of them is away, for all we know. */
+/** A node tells every 5 min that it is up: one of which nothing was heard for three of them is away, for all we know. */
 const HEARD_WITHIN_MS = 15 * MINUTE_MS;
 /** After a restart what was so before is so again this soon, unless they meet. */
 const AGAIN_AFTER_MS = 10 * MINUTE_MS;
@@ -37,7 +39,6 @@ interface Missed {
 export class UnmetPeers {
   readonly #c: UnmetComponents;
   readonly #missed = new Map<PeerId, Missed>();
-  readonly #heardMs = new Map<PeerId, number>();
   readonly #unsubscribe: (() => void)[];
 
   /** `before` is what this node said last before it was started. */
@@ -48,13 +49,7 @@ export class UnmetPeers {
       const sinceMs = nowMs - UNMET_AFTER_MS + AGAIN_AFTER_MS;
       this.#missed.set(peer, { sinceMs, triedMs: Number.NEGATIVE_INFINITY, isOutOfReach: false });
     }
-    this.#unsubscribe = [
-      components.network.onConnection((peer) => void this.#missed.delete(peer)),
-      components.records.onChange(({ record }) => {
-        if (record.type === "status")
-          this.#heardMs.set(peerIdOf(record.signer), components.clock.monotonicMs());
-      }),
-    ];
+    this.#unsubscribe = [components.network.onConnection((peer) => void this.#missed.delete(peer))];
   }
 
   stop(): void {
@@ -76,9 +71,7 @@ export class UnmetPeers {
     const nowMs = clock.monotonicMs();
     const connected = new Set(network.connected());
     const members = new Set(roster.members().map(({ peer }) => peer));
-    for (const known of [this.#missed, this.#heardMs]) {
-      for (const peer of known.keys()) if (!members.has(peer)) known.delete(peer);
-    }
+    for (const peer of this.#missed.keys()) if (!members.has(peer)) this.#missed.delete(peer);
     for (const peer of members) {
       if (peer === network.self || connected.has(peer)) this.#missed.delete(peer);
       else if (!this.#missed.has(peer)) {
@@ -105,7 +98,7 @@ export class UnmetPeers {
   }
 
   #isHeard(peer: PeerId): boolean {
-    const heardMs = this.#heardMs.get(peer);
-    return heardMs !== undefined && this.#c.clock.monotonicMs() - heardMs <= HEARD_WITHIN_MS;
+    const heardMs = lastHeardMs(this.#c.presence.hearings(peer));
+    return heardMs !== undefined && this.#c.clock.wallMs() - heardMs <= HEARD_WITHIN_MS;
   }
 }

@@ -1,9 +1,12 @@
 import { type PeerId, peerIdOf } from "../base/ids.ts";
 import type { Signed } from "../crypto/signed.ts";
 import type { Clock } from "../ports/index.ts";
+import { beatOfStatus, type Tick } from "../ticks/index.ts";
 import type { Liveness, Observation } from "../upkeep/index.ts";
-import { type NodeStatus, nodeStatusCodec } from "../wire/membership.ts";
+import { nodeStatusCodec } from "../wire/membership.ts";
 import { type SilenceBody, silenceBody } from "../wire/silence.ts";
+
+type Beat = Extract<Observation, { kind: "beat" }>;
 
 /**
  * What was observed since the last look, the newest of each kind from each peer: what a peer sends bounds nothing, the
@@ -12,8 +15,9 @@ import { type SilenceBody, silenceBody } from "../wire/silence.ts";
 export class Heard {
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #contactMs = new Map<PeerId, number>();
-  readonly #beats = new Map<PeerId, Extract<Observation, { kind: "beat" }>>();
+  readonly #beats = new Map<PeerId, Beat>();
   readonly #reports = new Map<PeerId, readonly Observation[]>();
+  readonly #said = new Map<PeerId, Pick<Beat, "draining" | "outageUntilMs">>();
   readonly #overfull = new Set<PeerId>();
 
   constructor(clock: Pick<Clock, "wallMs">) {
@@ -32,12 +36,28 @@ export class Heard {
       return false;
     }
     const status = nodeStatusCodec.decode(record.body);
-    this.#beats.set(signer, this.#beatOf(signer, record.epoch, status));
+    const { draining, outageUntilMs } = status;
+    this.#said.set(signer, { draining: draining === true, outageUntilMs });
+    this.tick({ peer: signer, beat: beatOfStatus(record.epoch), sentMs: status.timeMs });
     if (status.usedBytes > status.capacityBytes) this.#overfull.add(signer);
     else this.#overfull.delete(signer);
     const before = known.hearings.get(signer);
     const isLeaving = before?.drainingSinceMs !== undefined;
     return isLeaving !== (status.draining === true) || before?.outage?.untilMs !== status.outageUntilMs;
+  }
+
+  /** What the node's last status says of its future holds on with each tick. */
+  tick({ peer, beat, sentMs }: Tick): void {
+    const said = this.#said.get(peer);
+    if (said === undefined) return;
+    const receivedMs = this.#clock.wallMs();
+    this.#beats.set(peer, { kind: "beat", peer, epoch: beat, sentMs, receivedMs, ...said });
+  }
+
+  /** Of those who are no members any more nothing is kept. */
+  forgetAllBut(members: ReadonlySet<PeerId>): void {
+    for (const known of [this.#said, this.#overfull])
+      for (const peer of known.keys()) if (!members.has(peer)) known.delete(peer);
   }
 
   /** It holds more than it offers. */
@@ -55,20 +75,6 @@ export class Heard {
     this.#beats.clear();
     this.#reports.clear();
     return taken;
-  }
-
-  #beatOf(peer: PeerId, epoch: number, status: NodeStatus): Extract<Observation, { kind: "beat" }> {
-    const { timeMs: sentMs, draining, outageUntilMs } = status;
-    const receivedMs = this.#clock.wallMs();
-    return {
-      kind: "beat",
-      peer,
-      epoch,
-      sentMs,
-      receivedMs,
-      draining: draining === true,
-      outageUntilMs,
-    };
   }
 
   /** An observer whose clock is ahead is taken to speak of now. */

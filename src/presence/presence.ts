@@ -6,6 +6,7 @@ import type { Signer } from "../crypto/sign.ts";
 import type { Signed } from "../crypto/signed.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
 import type { Clock, MetaOp, MetaStore, Rng } from "../ports/index.ts";
+import type { TickBook } from "../ticks/index.ts";
 import {
   checkEveryMs,
   type Hearings,
@@ -61,6 +62,7 @@ export interface PresenceComponents {
   readonly rng: Pick<Rng, "float">;
   readonly log: Log;
   readonly trust: (peer: PeerId) => Trust;
+  readonly ticks: Pick<TickBook, "onTick">;
 }
 
 /** What was heard is on disk at least so often; whose state has changed is at once. */
@@ -119,10 +121,14 @@ export class Presence implements PresenceView {
   }
 
   start(): void {
-    const { records, roster } = this.#c;
+    const { records, roster, ticks } = this.#c;
     this.#unsubscribe.push(
+      ticks.onTick((tick) => this.#heard.tick(tick)),
       records.onChange(({ record }) => this.#recordChanged(record)),
-      roster.onChange(() => this.#step()),
+      roster.onChange(() => {
+        this.#heard.forgetAllBut(new Set(roster.members().map(({ peer }) => peer)));
+        this.#step();
+      }),
     );
     for (const type of ["status", "silence"] as const)
       for (const record of records.ofType(type)) this.#heard.record(record, this.#liveness);

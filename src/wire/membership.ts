@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { bytesOf, bytesUpTo, codec, count, ownerId, peerId, swarmId, textUpTo } from "./codec.ts";
+import { TICK_BYTES, TICKS_MAX } from "./ticks.ts";
 
 /**
  * Bodies of what the roster is made of, the envelope that carries them, and the messages by which a newcomer
@@ -192,6 +193,15 @@ const nodeStatusSchema = z
     formatVersions: z.object({ reads: z.array(count).max(16), writes: count }).strict(),
     programVersion: textUpTo(40),
     timeMs: count,
+    /** Its beats from `timeMs` on: the value of the n-th hashes, n times, to the anchor. */
+    ticks: z
+      .object({
+        anchor: bytesOf(TICK_BYTES),
+        everyMs: count.min(1),
+        count: z.int().min(1).max(TICKS_MAX),
+      })
+      .strict()
+      .exactOptional(),
     /** Members that it cannot reach although others hear them. */
     unmet: z.array(peerId).max(UNMET_MAX).exactOptional(),
     /** It is leaving: its shards are being moved, and it gets no new ones. */

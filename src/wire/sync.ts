@@ -2,6 +2,7 @@ import { z } from "zod";
 import { bytesOf, bytesUpTo, codec, count, peerId } from "./codec.ts";
 import { ENTRY_BYTES_MAX, refusalSchema } from "./membership.ts";
 import { SIGNED_BODY_BYTES_MAX } from "./signed.ts";
+import { PACKED_TICK_BYTES, TICKS_SENT_MAX } from "./ticks.ts";
 
 /** Messages of protocol `sync`: two members find out what they hold differently, and even it out. */
 
@@ -21,6 +22,7 @@ const itemKey = bytesOf(16);
 const hash = bytesOf(32);
 const setName = z.enum(SYNC_SETS);
 const itemName = z.tuple([itemKey, hash]);
+const packedTicks = bytesUpTo(TICKS_SENT_MAX * PACKED_TICK_BYTES);
 const recordBytes = bytesUpTo(SIGNED_BODY_BYTES_MAX + 1024);
 
 const syncRequestSchema = z.discriminatedUnion("kind", [
@@ -56,6 +58,8 @@ const syncRequestSchema = z.discriminatedUnion("kind", [
     .strict(),
   /** A member does not let me in: push it what says that I am one. */
   z.object({ v: z.literal(1), kind: z.literal("introduce"), to: peerId }).strict(),
+  /** Newest ticks that the other may not have; `fresh`: nothing that was exchanged before counts. */
+  z.object({ v: z.literal(1), kind: z.literal("ticks"), fresh: z.boolean(), ticks: packedTicks }).strict(),
 ]);
 export type SyncRequest = z.output<typeof syncRequestSchema>;
 export const syncRequestCodec = codec("sync request", syncRequestSchema);
@@ -97,6 +101,8 @@ const syncAnswerSchema = z.discriminatedUnion("kind", [
     .strict(),
   /** Whether that member has taken it. */
   z.object({ v: z.literal(1), kind: z.literal("introduced"), done: z.boolean() }).strict(),
+  /** Those that the asker may not have. */
+  z.object({ v: z.literal(1), kind: z.literal("ticked"), ticks: packedTicks }).strict(),
   refusalSchema,
 ]);
 export type SyncAnswer = z.output<typeof syncAnswerSchema>;

@@ -7,9 +7,12 @@ import { peerIdOf } from "../../src/base/ids.ts";
 import { NO_INCARNATION, signStatement } from "../../src/crypto/signed.ts";
 import { recordKeyBytes } from "../../src/membership/records.ts";
 import { knownOp, loadKnown, loadOwn, saveOwn } from "../../src/presence/state.ts";
+import { OwnChain } from "../../src/ticks/index.ts";
 import { nodeStatusCodec } from "../../src/wire/membership.ts";
 import { silenceBody } from "../../src/wire/silence.ts";
 import { encodeSigned } from "../../src/wire/signed.ts";
+import { syncAnswerCodec, syncRequestCodec } from "../../src/wire/sync.ts";
+import { packTick, tickPrefix, unpackTicks } from "../../src/wire/ticks.ts";
 import { collect } from "../support/stores.ts";
 import { newSwarm, signer } from "../unit/membership/world.ts";
 import { goldenJson } from "./golden-file.ts";
@@ -50,6 +53,20 @@ it("a report of silence, and a status that tells of leaving, are as they were", 
   expect(found).toEqual(goldenJson("v1/membership/silence.json", found));
   expect(silenceBody.decode(body)).toEqual(said);
   expect(nodeStatusCodec.decode(nodeStatusCodec.encode(status))).toEqual(status);
+});
+
+it("a chain of ticks, and the messages that carry them, are as they were", () => {
+  const chain = new OwnChain(node.publicKey, new Uint8Array(16).fill(7), 288);
+  const packed = packTick(peerIdOf(node.publicKey), { chain: 0x1234, index: 3, value: chain.at(3) });
+  const found = {
+    anchor: hex(chain.anchor),
+    packed: hex(packed),
+    ticks: hex(syncRequestCodec.encode({ v: 1, kind: "ticks", fresh: true, ticks: packed })),
+    ticked: hex(syncAnswerCodec.encode({ v: 1, kind: "ticked", ticks: packed })),
+  };
+  expect(found).toEqual(goldenJson("v1/membership/ticks.json", found));
+  const [tick] = unpackTicks(packed);
+  expect(tick).toEqual({ prefix: tickPrefix(peerIdOf(node.publicKey)), chain: 0x1234, index: 3, value: new Uint8Array(chain.at(3)) });
 });
 
 it("what a node keeps of who is up is written as it was, and read again", async () => {

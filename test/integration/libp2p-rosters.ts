@@ -126,6 +126,7 @@ export class RosterSwarm {
         unmet: { review: async () => {}, list: () => [] },
         signer: keys.node,
         administrator: () => keys.owner.publicKey,
+        ticks: { tell: () => {} },
         own: { draining: false, outageUntilMs: undefined, onChange: () => () => {} },
       },
       { programVersion: "test", formats: FORMAT_VERSIONS, everyMs: 5 * MINUTE_MS },

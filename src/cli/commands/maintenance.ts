@@ -36,6 +36,8 @@ function requestOf(duration: string | undefined, end: boolean): MaintenanceReque
 function maintenanceText({ until, connected }: MaintenanceResult, { action }: MaintenanceRequest): string {
   if (until === undefined) return "No outage of this node is announced.\n";
   const told =
-    action === "begin" ? ` ${counted(connected, "connected member")} told; others hear of it from them.` : "";
+    action === "begin"
+      ? ` It spreads from ${counted(connected, "connected member")} on; stop in a few seconds.`
+      : "";
   return `An outage of this node is announced until ${shortTime(until)} UTC.${told}\n`;
 }

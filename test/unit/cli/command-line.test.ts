@@ -463,7 +463,9 @@ describe("who is up", () => {
     const { stdout, status } = await runCairn(line, { handlers });
     expect(status).toBe(0);
     expect(asked).toEqual([expected]);
-    expect(stdout).toMatch(expected.action === "begin" ? /until .* 3 connected members told/ : /No outage/);
+    expect(stdout).toMatch(
+      expected.action === "begin" ? /until .* It spreads from 3 connected members/ : /No outage/,
+    );
   });
 });
 
