@@ -1,6 +1,8 @@
 import { type Fault, isFault } from "../base/fault.ts";
 import type {
   AuditResult,
+  RepairResult,
+  RepairStanding,
   RestoreResult,
   ScrubResult,
   SnapshotResult,
@@ -128,9 +130,26 @@ export function exitStatusOfRestore(result: RestoreResult): ExitStatus {
   return result.problemCount > 0 ? EXIT.inPart : EXIT.done;
 }
 
-/** Nothing that is on such a machine is protected any more: a script that only looks at exit statuses should see it. */
-export function exitStatusOfStatus({ standing }: StatusResult): ExitStatus {
-  return standing.state === "member" || standing.state === "guest" ? EXIT.done : EXIT.belowPolicy;
+/**
+ * Nothing that is on a machine that is no member is protected any more: a script that only looks at exit statuses should
+ * see it. Nor is it all well while something does not survive what it is meant to survive.
+ */
+export function exitStatusOfStatus({ standing, repair }: StatusResult): ExitStatus {
+  const isWell = standing.state === "member" || standing.state === "guest";
+  return isWell && (repair === undefined || isAsMeant(repair)) ? EXIT.done : EXIT.belowPolicy;
+}
+
+/** What is left after a round by hand, or what the last look found. */
+export function exitStatusOfRepair({ standing, held }: RepairResult): ExitStatus {
+  if (standing === undefined) return EXIT.done;
+  const { segments, stuck } = standing.queue;
+  return isAsMeant(standing) && segments === 0 && stuck.length === 0 && held === 0
+    ? EXIT.done
+    : EXIT.belowPolicy;
+}
+
+function isAsMeant({ belowPolicy, unknown }: RepairStanding): boolean {
+  return belowPolicy === 0 && unknown === 0;
 }
 
 /** Something was found, now or before, and still has to be mended; or nothing could be looked at. */

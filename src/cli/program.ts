@@ -18,6 +18,7 @@ import { peersCommand } from "./commands/peers.ts";
 import { quotaCommand } from "./commands/quota.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { removeCommand } from "./commands/remove.ts";
+import { repairCommand } from "./commands/repair.ts";
 import { restoreCommand } from "./commands/restore.ts";
 import { scrubCommand } from "./commands/scrub.ts";
 import { shardsCommand } from "./commands/shards.ts";
@@ -65,6 +66,7 @@ const COMMANDS = [
   shardsCommand,
   auditCommand,
   simCommand,
+  repairCommand,
 ];
 
 /** Runs one command line; whatever happens is printed and becomes the exit status. */

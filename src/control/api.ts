@@ -1,7 +1,9 @@
 import type { z } from "zod";
 import * as admin from "./admin-api.ts";
 import * as audit from "./audit-api.ts";
+import * as plan from "./plan-api.ts";
 import * as presence from "./presence-api.ts";
+import * as repair from "./repair-api.ts";
 import * as requests from "./requests.ts";
 import * as results from "./results.ts";
 import * as scrub from "./scrub-api.ts";
@@ -9,7 +11,9 @@ import * as scrub from "./scrub-api.ts";
 export type * from "./admin-api.ts";
 export type { AuditedHolder, AuditResult } from "./audit-api.ts";
 export * from "./paths-json.ts";
+export type * from "./plan-api.ts";
 export type * from "./presence-api.ts";
+export type * from "./repair-api.ts";
 export type * from "./requests.ts";
 export * from "./results.ts";
 export type * from "./scrub-api.ts";
@@ -79,6 +83,8 @@ export interface ControlHandlers {
     context: CommandContext,
   ): Promise<presence.MaintenanceResult>;
   audit(request: audit.AuditRequest, context: CommandContext): Promise<audit.AuditResult>;
+  plan(request: plan.PlanRequest, context: CommandContext): Promise<plan.PlanResult>;
+  repair(request: repair.RepairRequest, context: CommandContext): Promise<repair.RepairResult>;
   /** Answers at once; the daemon then stops as on SIGTERM. */
   shutdown(request: requests.EmptyRequest, context: CommandContext): Promise<results.ShutdownResult>;
 }
@@ -118,5 +124,7 @@ export const COMMANDS = {
   shards: { request: scrub.shardsRequest, item: scrub.shardInfo, result: scrub.shardsResult },
   maintenance: { request: presence.maintenanceRequest, result: presence.maintenanceResult },
   audit: { request: audit.auditRequest, result: audit.auditResult },
+  plan: { request: plan.planRequest, result: plan.planResult },
+  repair: { request: repair.repairRequest, result: repair.repairResult },
   shutdown: { request: requests.emptyRequest, result: results.shutdownResult },
 } as const satisfies Record<keyof ControlHandlers, CommandShape>;

@@ -66,6 +66,8 @@ export function controlClient(home: string): ControlHandlers {
     scrub: (request, context) => once("scrub", COMMANDS.scrub, request, context),
     maintenance: (request, context) => once("maintenance", COMMANDS.maintenance, request, context),
     audit: (request, context) => once("audit", COMMANDS.audit, request, context),
+    plan: (request, context) => once("plan", COMMANDS.plan, request, context),
+    repair: (request, context) => once("repair", COMMANDS.repair, request, context),
     shutdown: (request, context) => once("shutdown", COMMANDS.shutdown, request, context),
     ls: (request, context) => many("ls", COMMANDS.ls, request, context),
     find: (request, context) => many("find", COMMANDS.find, request, context),

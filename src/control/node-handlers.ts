@@ -25,9 +25,11 @@ import {
   standingJson,
   survivesJson,
 } from "./node-json.ts";
+import { planHandler } from "./node-plan.ts";
 import { livenessOf, maintenanceHandler, presenceStanding } from "./node-presence.ts";
 import { proposalOf } from "./node-proposals.ts";
 import { removedPeers } from "./node-removed.ts";
+import { repairHandler, repairStatus } from "./node-repair.ts";
 import { restoreHandler } from "./node-restore.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
@@ -72,6 +74,8 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     shards: (request) => shardsHandler(node, request),
     maintenance: (request) => maintenanceHandler(node, request),
     audit: (request, context) => auditHandler(node, request, context),
+    plan: (request) => planHandler(node, request),
+    repair: (request, context) => repairHandler(node, request, context),
     async shutdown() {
       init.stop();
       return { stopping: true };
@@ -89,6 +93,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
   ]);
   const disputes = await node.disputes();
   const scrubbed = await scrubStanding(node);
+  const repaired = repairStatus(node);
   const { presence, alerts } = presenceStanding(node);
   const members = roster.members();
   const alive = new Set([...ports.network.connected(), ports.network.self]);
@@ -161,9 +166,10 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
     },
     recoveryUses: recoveryUsesJson(node),
     scrub: scrubbed.scrub,
+    ...repaired.standing,
     audit: auditStanding(node),
     ...(presence === undefined ? {} : { presence }),
-    alerts: [...alertsOf(node, standing, disputes), ...alerts, ...scrubbed.alerts],
+    alerts: [...alertsOf(node, standing, disputes), ...alerts, ...scrubbed.alerts, ...repaired.alerts],
   };
 }
 

@@ -7,8 +7,7 @@ import type { Alert, StatusResult } from "./results.ts";
 import * as api from "./scrub-api.ts";
 
 const PAGE = 500;
-const NO_REPAIR =
-  "Repair is not part of this version: what is set aside waits, and its owner reads elsewhere.";
+const ASIDE = "What is set aside waits until its owner puts it here again; it asks for that once a day.";
 
 export async function scrubHandler(
   node: Node,
@@ -52,7 +51,7 @@ export async function scrubHandler(
     periodMs: status.periodMs,
     roundStartedAt: iso(status.round.startedMs),
     durationMs: Math.round(ports.clock.monotonicMs() - startedMs),
-    notes: waiting === 0 ? [] : [NO_REPAIR],
+    notes: waiting === 0 ? [] : [ASIDE],
   };
 }
 

@@ -2,6 +2,8 @@ import { z } from "zod";
 import { pendingDecision, proposalInfo } from "./admin-api.ts";
 import { shownPath } from "./paths-json.ts";
 import { liveness, presence } from "./presence-api.ts";
+import { repairStanding } from "./repair-api.ts";
+import { survives } from "./survives-api.ts";
 import { trustInfo } from "./trust-api.ts";
 
 /** At most so many paths are listed in one answer; the count beside each list is exact. */
@@ -12,13 +14,7 @@ const isoTime = z.string();
 const listed = <T extends z.ZodType>(item: T) => z.array(item).max(LISTED_MAX);
 
 /** Each counts alone, over placed and not known-lost shards; see CLI.md's definition in docs. */
-export const survives = z.object({
-  sites: count,
-  nodes: count,
-  hosts: count,
-  nodesAfterWorstSite: count,
-});
-export type Survives = z.infer<typeof survives>;
+export { type Survives, survives } from "./survives-api.ts";
 
 export const snapshotState = z.enum(["safe", "full", "placed", "pending", "partial"]);
 export type SnapshotState = z.infer<typeof snapshotState>;
@@ -143,8 +139,9 @@ export const statusResult = z.object({
       disk: z.enum(["serving", "gone"]),
     })
     .optional(),
-  /** Segments waiting for repair, once there is one. */
+  /** Segments of this repository waiting for repair; this and `repair` once all were looked at. */
   queue: z.object({ segments: count, worstMargin: z.int() }).optional(),
+  repair: repairStanding.optional(),
   /** This owner's audits of its holders. */
   audit: z
     .object({

@@ -136,6 +136,8 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("scrub", COMMANDS.scrub.request, handlers.scrub);
   once("maintenance", COMMANDS.maintenance.request, handlers.maintenance);
   once("audit", COMMANDS.audit.request, handlers.audit);
+  once("plan", COMMANDS.plan.request, handlers.plan);
+  once("repair", COMMANDS.repair.request, handlers.repair);
   once("shutdown", COMMANDS.shutdown.request, handlers.shutdown);
   many("ls", COMMANDS.ls.request, handlers.ls, itemLines);
   many("find", COMMANDS.find.request, handlers.find, itemLines);

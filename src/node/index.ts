@@ -9,12 +9,14 @@ export type { ProtectionReport } from "../exchange/index.ts";
 export type {
   AdministratorsFork,
   Deed,
+  Member,
   PendingDecision,
   Proposal,
   ProposalStanding,
   RosterEntry,
 } from "../membership/index.ts";
 export { parseProfile, type Survival } from "../placement/index.ts";
+export type { Census as RepairCensus, RepairStanding as OwnerRepairStanding } from "../repair/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
 export type { ScrubInit } from "../scrub/index.ts";
 export type { TrustStanding, Word } from "../trust/index.ts";
@@ -50,6 +52,7 @@ export {
 export { type Disputes, Node, type NodeInit } from "./node.ts";
 export type { NodeStanding } from "./node-standing.ts";
 export type { OlderHead, RescuedSnapshot } from "./older-heads.ts";
+export { planRemovalOf } from "./owner-repair.ts";
 export { DEFAULT_SIZES, NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 export { type Deciding, PROPOSAL_EXPIRES_MS } from "./proposals.ts";
 export { type PoolFindings, Recovery, type SilentMember } from "./recovery.ts";

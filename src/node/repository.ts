@@ -4,7 +4,14 @@ import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
 import { type BytePath, bytePath } from "../base/paths.ts";
 import { MINUTE_MS } from "../base/units.ts";
-import { Catalog, countUnread, SegmentSet, type SnapshotEntry, type UnreadParts } from "../catalog/index.ts";
+import {
+  Catalog,
+  countUnread,
+  type SegmentRangeSet,
+  SegmentSet,
+  type SnapshotEntry,
+  type UnreadParts,
+} from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/index.ts";
 import {
   type ChosenClasses,
@@ -141,6 +148,7 @@ export class Repository {
   #publishing: Promise<void> | undefined;
   /** Keeps what snapshots need where it can be had. */
   readonly repair: OwnerRepair;
+  readonly #needed: NeededSegments;
   readonly #completion: Completion;
   #completing: Promise<void> | undefined;
 
@@ -164,8 +172,14 @@ export class Repository {
     this.chunks = new ChunkReader({ ...c, reader }, init);
     this.trees = new TreeReader({ catalog: c.catalog, chunks: this.chunks });
     const alone = <T>(task: () => Promise<T>): Promise<T> => this.#snapshots.run(task);
+    this.#needed = new NeededSegments({ catalog: c.catalog, trees: this.trees });
     this.repair = this.#ownerRepair(reader);
     this.#completion = new Completion({ ...c, maps, chunks: this.chunks, keys: init.keys, alone });
+  }
+
+  /** `undefined` where a manifest cannot be read just now. */
+  neededSegments(): Promise<SegmentRangeSet | undefined> {
+    return this.#needed.read(this.#stopping.signal);
   }
 
   #ownerRepair(reader: SegmentReader): OwnerRepair {
@@ -174,7 +188,6 @@ export class Repository {
     const { swarm } = this.#init;
     const spooled = new SpooledShards(this.#c);
     const rebuilder = new Rebuilder({ ...this.#c, self: network.self, readOwn: spooled.read });
-    const needed = new NeededSegments({ catalog, trees: this.trees });
     return new OwnerRepair(
       {
         ...{ ...this.#c, maps, swarm, reader, spooled, rebuilder },
@@ -188,7 +201,7 @@ export class Repository {
             return this.#c.lost?.of({ owner: catalog.owner, incarnation, number, index }, peer);
           },
         },
-        needed: (signal) => needed.read(signal),
+        needed: (signal) => this.#needed.read(signal),
         mayAct: () => fence.why === undefined && !catalog.state.readOnly,
         onLost: (peer, ref, index) => proven.forget(peer, { ref, index }),
         onMoved: () => this.#wakePublisher?.(),

@@ -16,6 +16,7 @@ export * from "./judge.ts";
 export * from "./own-census.ts";
 export * from "./own-facts.ts";
 export * from "./own-plan.ts";
+export * from "./own-removal.ts";
 export * from "./own-segment.ts";
 export * from "./owner-repair.ts";
 export * from "./pace.ts";

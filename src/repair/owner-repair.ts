@@ -56,7 +56,8 @@ export interface OwnerRepairInit {
 export interface RepairCounts {
   readonly repaired: number;
   readonly failed: number;
-  /** Shards that holders said not to have any more. */
+  /** Shards whose holders said whether they have them, and those of which they said that they have not. */
+  readonly asked: number;
   readonly lost: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
@@ -76,8 +77,8 @@ export interface RepairStanding {
 
 /** A round that somebody asked for. */
 export interface RepairRound extends RepairCounts {
-  /** Shards whose holders said whether they have them. */
-  readonly asked: number;
+  /** Shards that were gone or wrong, at holders that are there. */
+  readonly missing: number;
   readonly silent: number;
   /** Segments that the storm guard kept from being touched, and why. */
   readonly held: { readonly segments: number; readonly why: "cut-off" | "frozen" } | undefined;
@@ -95,6 +96,8 @@ const DEFERRED_MAX = 4096;
 const DEFERRED_ROUNDS_MAX = 6;
 /** A round by hand looks again after it has worked, because one repair may make way for another. */
 const ROUNDS_NOW_MAX = 16;
+/** After a start. */
+const FIRST_MS = 30 * SECOND_MS;
 /** News come in swarms. */
 const SETTLE_MS = SECOND_MS;
 
@@ -188,11 +191,12 @@ export class OwnerRepair {
       const claims = await this.#ask(stop);
       const options = { grace: NO_GRACE, isPaced: false, onProgress, signal: stop };
       let turn = await this.#turn(options);
+      const { missing } = turn;
       for (let round = 1; round < ROUNDS_NOW_MAX && turn.acted > 0; round++) turn = await this.#turn(options);
       const { census } = await this.#look(options.grace, stop);
       return {
         ...difference(this.#counts, before),
-        asked: claims.asked,
+        missing,
         silent: claims.silent.size,
         held: turn.held,
         census,
@@ -202,7 +206,7 @@ export class OwnerRepair {
 
   async #run(signal: AbortSignal): Promise<void> {
     // Connections come first: whoever was up before this node stopped is presumed to be so.
-    let waitMs = this.#init.assessEveryMs * (0.5 + 0.5 * this.#c.rng.float());
+    let waitMs = Math.min(FIRST_MS, this.#init.assessEveryMs) * (0.5 + 0.5 * this.#c.rng.float());
     while (!signal.aborted) {
       await this.#pause(waitMs, signal);
       if (signal.aborted) return;
@@ -239,7 +243,7 @@ export class OwnerRepair {
     const peers = new Set(asked.map(({ peer }) => peer).filter((peer) => peer !== this.#c.self));
     const claims = await askWhatIsHeld(this.#c, peers, await this.#c.needed(signal), signal);
     this.#askedMs = this.#nowMs;
-    this.#count({ lost: claims.lost });
+    this.#count({ lost: claims.lost, asked: claims.asked });
     this.#c.log.info("holders-asked", {
       shards: claims.asked,
       lost: claims.lost,
@@ -273,7 +277,7 @@ export class OwnerRepair {
   }
 
   /** One look and the work that follows from it. */
-  async #turn(options: TurnOptions): Promise<{ acted: number; held: RepairRound["held"] }> {
+  async #turn(options: TurnOptions): Promise<{ acted: number; missing: number; held: RepairRound["held"] }> {
     const { grace, signal } = options;
     const result = await this.#look(grace, signal);
     const { items } = result.queue;
@@ -299,7 +303,9 @@ export class OwnerRepair {
     }
     if (held !== undefined) this.#c.log.warn("repair-held", held);
     if (acted > 0) this.#c.onMoved();
-    return { acted, held };
+    const { reasons } = result.census;
+    const missing = (reasons.get("shard-lost") ?? 0) + (reasons.get("not-vouched") ?? 0);
+    return { acted, missing, held };
   }
 
   async #repair(
@@ -352,10 +358,11 @@ export class OwnerRepair {
   }
 
   #count(more: Partial<RepairCounts>): void {
-    const { repaired, failed, lost, bytesIn, bytesOut } = this.#counts;
+    const { repaired, failed, asked, lost, bytesIn, bytesOut } = this.#counts;
     this.#counts = {
       repaired: repaired + (more.repaired ?? 0),
       failed: failed + (more.failed ?? 0),
+      asked: asked + (more.asked ?? 0),
       lost: lost + (more.lost ?? 0),
       bytesIn: bytesIn + (more.bytesIn ?? 0),
       bytesOut: bytesOut + (more.bytesOut ?? 0),
@@ -413,12 +420,13 @@ interface TurnOptions {
   readonly signal: AbortSignal;
 }
 
-const NOTHING: RepairCounts = { repaired: 0, failed: 0, lost: 0, bytesIn: 0, bytesOut: 0 };
+const NOTHING: RepairCounts = { repaired: 0, failed: 0, asked: 0, lost: 0, bytesIn: 0, bytesOut: 0 };
 
 function difference(after: RepairCounts, before: RepairCounts): RepairCounts {
   return {
     repaired: after.repaired - before.repaired,
     failed: after.failed - before.failed,
+    asked: after.asked - before.asked,
     lost: after.lost - before.lost,
     bytesIn: after.bytesIn - before.bytesIn,
     bytesOut: after.bytesOut - before.bytesOut,

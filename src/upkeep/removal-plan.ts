@@ -28,6 +28,8 @@ export interface RemovalInput {
   readonly remove: ReadonlySet<PeerId>;
   /** Room for shards; who is not named has room for everything. */
   readonly freeBytes: ReadonlyMap<PeerId, number>;
+  /** A site takes more than its share where what is left would not survive the loss of a site. @default false */
+  readonly mayCrowd?: boolean;
 }
 
 export interface PlannedMove {
@@ -94,7 +96,7 @@ function leaving({ slots }: PlannedRow, remove: ReadonlySet<PeerId>): { slot: nu
 function planRow(
   row: PlannedRow,
   index: number,
-  { nodes, remove }: RemovalInput,
+  { nodes, remove, mayCrowd = false }: RemovalInput,
   exclude: ReadonlyMap<PeerId, ExcludeReason>,
   room: Room,
 ): RowPlan {
@@ -104,7 +106,7 @@ function planRow(
   for (const { slot, from } of leaving(row, remove)) {
     const candidates = room.withFull(nodes, row.slotBytes);
     const field = { ...row.field, candidates, exclude: new Map([...(row.field.exclude ?? []), ...exclude]) };
-    const choice: ReplacementChoice = replacementFor(slots, slot, field);
+    const choice = place(slots, slot, field, mayCrowd && !isSafeWithout(row, nodes, remove));
     if (!choice.ok) {
       stuck.push({ row: index, slot, why: choice.why });
       continue;
@@ -116,6 +118,37 @@ function planRow(
   // One of those that receive reads k, keeps its own, and sends the others on.
   const rebuiltBytes = moves.length === 0 ? 0 : (row.k + moves.length - 1) * row.slotBytes;
   return { slots, moves, stuck, rebuiltBytes };
+}
+
+function place(
+  slots: readonly Slot[],
+  slot: number,
+  field: PlacementField,
+  mayCrowd: boolean,
+): ReplacementChoice {
+  const choice = replacementFor(slots, slot, field);
+  if (choice.ok || !mayCrowd) return choice;
+  for (let cap = field.cap + 1; cap <= slots.length; cap++) {
+    const crowded = replacementFor(slots, slot, { ...field, cap });
+    if (crowded.ok) return crowded;
+  }
+  return choice;
+}
+
+function isSafeWithout(
+  { k, slots }: PlannedRow,
+  nodes: readonly PlacementNode[],
+  remove: ReadonlySet<PeerId>,
+): boolean {
+  const shards = slots.flatMap((peer, index) => {
+    const node = nodes.find((one) => one.peer === peer);
+    return node === undefined || remove.has(node.peer) ? [] : [{ index, ...placeOf(node) }];
+  });
+  return segmentSurvival({ k, n: slots.length, shards }).isSafe;
+}
+
+function placeOf({ peer, site, host }: PlacementNode): { peer: PeerId; site: string; host: string } {
+  return { peer, site, host };
 }
 
 /** Who has room left, while moves are planned one after the other. */

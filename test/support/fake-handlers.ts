@@ -4,6 +4,9 @@ import {
   type ControlHandlers,
   type DecisionResult,
   type EntryInfo,
+  type PlanResult,
+  type RepairResult,
+  type RepairStanding,
   type RestoreResult,
   type ScrubResult,
   type SnapshotResult,
@@ -126,6 +129,61 @@ export function auditResult(changes: Partial<AuditResult> = {}): AuditResult {
     now: false,
     suspects: 0,
     holders: [{ ...holder, lastAsked: TIME, lastProven: TIME, pending: 0, evidence: [] }],
+    ...changes,
+  };
+}
+
+export function repairResult(changes: Partial<RepairResult> = {}): RepairResult {
+  return {
+    now: false,
+    scanned: 900,
+    corrupt: 0,
+    quarantined: 0,
+    repaired: 0,
+    failed: 0,
+    bytesMoved: 0,
+    bytesRead: 0,
+    bytesSent: 0,
+    silent: 0,
+    held: 0,
+    standing: repairStanding(),
+    ...changes,
+  };
+}
+
+export function planResult(changes: Partial<PlanResult> = {}): PlanResult {
+  return {
+    remove: [{ peerId: "12D3KooWGoes", name: "till-7", site: "jena" }],
+    segments: 100,
+    bytes: { held: 1000, drained: 1000, read: 3000, sent: 1000, repaired: 4000, stuck: 0 },
+    survives: { before: SURVIVES, during: SURVIVES, after: SURVIVES },
+    margin: { before: 3, during: 2, after: 3 },
+    received: [{ peerId: "12D3KooWTakes", name: "till-8", bytes: 1000 }],
+    stuck: [],
+    ...changes,
+  };
+}
+
+export function repairStanding(changes: Partial<RepairStanding> = {}): RepairStanding {
+  return {
+    lookedAt: TIME,
+    segments: 100,
+    unknown: 0,
+    margin: 3,
+    survives: { sites: 1, nodes: 3, hosts: 3, nodesAfterWorstSite: 1 },
+    belowPolicy: 0,
+    absentShards: 0,
+    suspectShards: 0,
+    weather: "calm",
+    queue: {
+      segments: 0,
+      shards: 0,
+      bytes: 0,
+      worstMargin: 3,
+      reasons: [],
+      waiting: { shards: 0 },
+      stuck: [],
+    },
     ...changes,
   };
 }
@@ -309,6 +367,8 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       connected: 8,
     }),
     audit: async ({ now }) => auditResult({ now }),
+    plan: async () => planResult(),
+    repair: async ({ now }) => repairResult({ now }),
     shutdown: async () => ({ stopping: true }),
     ...changes,
   };

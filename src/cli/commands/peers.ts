@@ -5,6 +5,7 @@ import { EXIT } from "../exit-codes.ts";
 import { listing, optionalBytes, shortTime, table } from "../text.ts";
 import { trustLines } from "../trust-text.ts";
 import type { AddCommand } from "./add-command.ts";
+import { addPeersPlan } from "./peers-plan.ts";
 
 const HEADER = [
   "NAME",
@@ -48,6 +49,7 @@ export const peersCommand: AddCommand = (program, bind) => {
     });
     return EXIT.done;
   });
+  addPeersPlan(command, bind);
   return command;
 };
 

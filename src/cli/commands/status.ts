@@ -5,6 +5,7 @@ import { pendingLine } from "../decision-text.ts";
 import { exitStatusOfStatus } from "../exit-codes.ts";
 import { counted, printable, shortId, shortTime, survivesText } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
+import { standingLines } from "./repair.ts";
 
 const PENDING_SHOWN = 5;
 const AWAY_SHOWN = 5;
@@ -35,7 +36,7 @@ function statusText(status: StatusResult): string {
     ],
   ];
   if (status.scrub !== undefined) blocks.splice(5, 0, ["scrub", [scrubLine(status.scrub)]]);
-  if (status.queue !== undefined) blocks.splice(5, 0, ["repair", [queueLine(status.queue)]]);
+  if (status.repair !== undefined) blocks.splice(5, 0, ["repair", standingLines(status.repair)]);
   if (status.audit !== undefined && status.audit.holders > 0)
     blocks.splice(5, 0, ["audit", [auditLine(status.audit)]]);
   blocks.unshift(...standingBlock(status));
@@ -147,9 +148,4 @@ function auditLine({ holders, suspects, doubted, oldestProven }: NonNullable<Sta
       ? "not all have proven anything yet"
       : `all proven since ${shortTime(oldestProven)} UTC`;
   return `${counted(holders, "holder")}, ${oldest}; ${suspects} suspect, ${doubted ?? 0} doubted`;
-}
-
-function queueLine(queue: NonNullable<StatusResult["queue"]>): string {
-  if (queue.segments === 0) return "nothing to repair";
-  return `${counted(queue.segments, "segment")} waiting, worst margin ${queue.worstMargin}`;
 }

@@ -11,6 +11,8 @@ import type { RestoreRequest, SnapshotRequest, SnapshotStdinRequest } from "../.
 import {
   auditResult,
   entry,
+  repairResult,
+  repairStanding,
   restoreResult,
   SNAPSHOT_ID,
   SURVIVES,
@@ -408,6 +410,51 @@ describe("restore and verify", () => {
   ])("an audit that finds %j exits with %i", async (changes, status) => {
     const handlers: RunOptions["handlers"] = { audit: async () => auditResult(changes) };
     expect((await runCairn(["audit"], { handlers })).status).toBe(status);
+  });
+
+  it.each([
+    [{}, 0],
+    [{ standing: repairStanding({ belowPolicy: 1 }) }, 4],
+    [{ standing: repairStanding({ unknown: 1 }) }, 4],
+    [{ held: 1 }, 4],
+    [{ repaired: 3, corrupt: 3 }, 0],
+  ])("a repair after which %j exits with %i", async (changes, status) => {
+    const handlers: RunOptions["handlers"] = { repair: async () => repairResult(changes) };
+    expect((await runCairn(["repair", "--now"], { handlers })).status).toBe(status);
+  });
+});
+
+describe("repair", () => {
+  const queue = {
+    ...repairStanding().queue,
+    segments: 2,
+    shards: 3,
+    bytes: 9_000_000,
+    worstMargin: 1,
+    expectedFinish: TIME,
+    reasons: [{ reason: "absent", shards: 3 }],
+    waiting: { shards: 5, nextDue: TIME },
+    stuck: [{ why: "6 shards need 6 holders", shards: 4 }],
+  };
+  const repair = repairStanding({ belowPolicy: 2, weather: "frozen", queue });
+
+  it("status says what is due, why, until when, and exits with 4 when something is below policy", async () => {
+    const handlers: RunOptions["handlers"] = { status: async () => statusResult({ repair }) };
+    const { stdout, status } = await runCairn(["status"], { handlers });
+    expect(status).toBe(4);
+    expect(stdout).toMatch(/2 BELOW POLICY; worst margin 1/);
+    expect(stdout).toMatch(/3 shards of 2 segments to repair, .* done at about 2026-11-21 .*\(absent 3\)/);
+    expect(stdout).toMatch(/5 shards waited for, the first until 2026-11-21/);
+    expect(stdout).toContain("weather: frozen");
+    const json = JSON.parse((await runCairn(["status", "--json"], { handlers })).stdout);
+    expect(json.repair).toEqual(repair);
+  });
+
+  it("shows what can go nowhere, and why", async () => {
+    const handlers: RunOptions["handlers"] = { repair: async () => repairResult({ standing: repair }) };
+    const { stdout, status } = await runCairn(["repair"], { handlers });
+    expect(status).toBe(4);
+    expect(stdout).toContain("4 shards: 6 shards need 6 holders");
   });
 });
 
