@@ -35,6 +35,7 @@ import {
   type SnapshotResult,
 } from "../../src/node/index.ts";
 import {
+  type Clock,
   type FileOpener,
   type FileTree,
   type NetMessage,
@@ -167,6 +168,8 @@ export class Machine {
   /** Answers in place of the node, which says what it would have said when `honest` is called; `undefined` ends it. */
   lie: Lie | undefined;
   identity: Identity;
+  /** By how much its clock is wrong, from its next start on. */
+  clockOffsetMs = 0;
   /** Of the program that runs from its next start on. */
   formats: FormatVersions = FORMAT_VERSIONS;
   #founded: Pick<Founded, "slot" | "administratorSeed"> | undefined;
@@ -244,7 +247,8 @@ export class Machine {
   }
 
   async start(): Promise<Node> {
-    const { clock, networks, init } = this.swarm;
+    const { networks, init } = this.swarm;
+    const clock = this.#ownClock();
     const life = { isOver: false };
     this.#life = life;
     const meta = mortal(this.metaDisk.open(), life);
@@ -348,6 +352,16 @@ export class Machine {
       ...changes,
       snapshot,
     });
+  }
+
+  #ownClock(): Clock {
+    const { clock } = this.swarm;
+    const offsetMs = this.clockOffsetMs;
+    return {
+      wallMs: () => clock.wallMs() + offsetMs,
+      monotonicMs: () => clock.monotonicMs(),
+      sleep: (ms, signal) => clock.sleep(ms, signal),
+    };
   }
 
   #lying(network: Network): Network {
