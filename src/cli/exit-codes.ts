@@ -1,6 +1,7 @@
 import { type Fault, isFault } from "../base/fault.ts";
 import type {
   AuditResult,
+  DrainResult,
   RepairResult,
   RepairStanding,
   RestoreResult,
@@ -155,6 +156,11 @@ function isAsMeant({ belowPolicy, unknown }: RepairStanding): boolean {
 /** Something was found, now or before, and still has to be mended; or nothing could be looked at. */
 export function exitStatusOfScrub({ corrupt, waiting, disk }: ScrubResult): ExitStatus {
   return corrupt > 0 || waiting > 0 || disk.state === "gone" ? EXIT.belowPolicy : EXIT.done;
+}
+
+/** Something has nowhere to go, or is still here. */
+export function exitStatusOfDrain({ state }: DrainResult): ExitStatus {
+  return state === "stuck" ? EXIT.belowPolicy : EXIT.done;
 }
 
 /** Late is not wrong: only what was missing or altered, in this round or so that its holder is still suspect. */

@@ -7,6 +7,7 @@ import { auditCommand } from "./commands/audit.ts";
 import { catCommand } from "./commands/cat.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { diffCommand } from "./commands/diff.ts";
+import { drainCommand } from "./commands/drain.ts";
 import { findCommand } from "./commands/find.ts";
 import { initCommand } from "./commands/init.ts";
 import { inviteCommand } from "./commands/invite.ts";
@@ -49,6 +50,7 @@ const COMMANDS = [
   removeCommand,
   siteCommand,
   maintenanceCommand,
+  drainCommand,
   quotaCommand,
   adminCommand,
   snapshotCommand,

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import * as admin from "./admin-api.ts";
 import * as audit from "./audit-api.ts";
+import * as heirs from "./heirs-api.ts";
 import * as plan from "./plan-api.ts";
 import * as presence from "./presence-api.ts";
 import * as repair from "./repair-api.ts";
@@ -10,6 +11,7 @@ import * as scrub from "./scrub-api.ts";
 
 export type * from "./admin-api.ts";
 export type { AuditedHolder, AuditResult } from "./audit-api.ts";
+export type * from "./heirs-api.ts";
 export * from "./paths-json.ts";
 export type * from "./plan-api.ts";
 export type * from "./presence-api.ts";
@@ -40,8 +42,6 @@ export interface ControlHandlers {
   siteMove(request: admin.SiteMoveRequest, context: CommandContext): Promise<admin.DecisionResult>;
   adminConfirm(request: admin.ConfirmRequest, context: CommandContext): Promise<admin.ConfirmResult>;
   adminList(request: requests.EmptyRequest, context: CommandContext): Promise<admin.AdminListResult>;
-  /** Throws what any decision of this node's administrator would throw: where it has no key, or is fenced. */
-  adminKey(request: requests.EmptyRequest, context: CommandContext): Promise<admin.AdminKeyResult>;
   adminAdd(request: admin.AdminRequest, context: CommandContext): Promise<admin.AdminChangeResult>;
   adminRemove(request: admin.AdminRequest, context: CommandContext): Promise<admin.AdminChangeResult>;
   adminThreshold(request: admin.ThresholdRequest, context: CommandContext): Promise<admin.ThresholdResult>;
@@ -79,6 +79,8 @@ export interface ControlHandlers {
     request: scrub.ShardsRequest,
     context: CommandContext,
   ): AsyncGenerator<scrub.ShardInfo, scrub.ShardsResult, void>;
+  /** Moves what this node holds elsewhere, so that it can leave. */
+  drain(request: heirs.DrainRequest, context: CommandContext): Promise<heirs.DrainResult>;
   /** Tells the swarm that this node will be off for a while. */
   maintenance(
     request: presence.MaintenanceRequest,
@@ -107,7 +109,6 @@ export const COMMANDS = {
   siteMove: { request: admin.siteMoveRequest, result: admin.decisionResult },
   adminConfirm: { request: admin.confirmRequest, result: admin.confirmResult },
   adminList: { request: requests.emptyRequest, result: admin.adminListResult },
-  adminKey: { request: requests.emptyRequest, result: admin.adminKeyResult },
   adminAdd: { request: admin.adminRequest, result: admin.adminChangeResult },
   adminRemove: { request: admin.adminRequest, result: admin.adminChangeResult },
   adminThreshold: { request: admin.thresholdRequest, result: admin.thresholdResult },
@@ -126,6 +127,7 @@ export const COMMANDS = {
   scrub: { request: scrub.scrubRequest, result: scrub.scrubResult },
   shards: { request: scrub.shardsRequest, item: scrub.shardInfo, result: scrub.shardsResult },
   maintenance: { request: presence.maintenanceRequest, result: presence.maintenanceResult },
+  drain: { request: heirs.drainRequest, result: heirs.drainResult },
   audit: { request: audit.auditRequest, result: audit.auditResult },
   plan: { request: plan.planRequest, result: plan.planResult },
   repair: { request: repair.repairRequest, result: repair.repairResult },

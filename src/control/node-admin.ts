@@ -22,7 +22,6 @@ type AdminHandlers = Pick<
   | "quota"
   | "adminConfirm"
   | "adminList"
-  | "adminKey"
   | "adminAdd"
   | "adminRemove"
   | "adminThreshold"
@@ -71,7 +70,6 @@ export function adminHandlers(node: Node): AdminHandlers {
       number: administrators.set.number,
       forks: node.roster.administratorForks().map(forkJson),
     }),
-    adminKey: async () => ({ key: toHex(administrators.key().publicKey) }),
     adminAdd: async ({ peer }) => changedJson(node, await administrators.add(peer)),
     adminRemove: async ({ peer }) => changedJson(node, await administrators.remove(peer)),
   };

@@ -15,6 +15,7 @@ import type { CommandContext, ControlHandlers } from "./api.ts";
 import { adminHandlers, pendingJson } from "./node-admin.ts";
 import { auditHandler, auditStanding } from "./node-audit.ts";
 import { asFarAsHere } from "./node-fenced.ts";
+import { drainHandler, heirsStandingOf } from "./node-heirs.ts";
 import {
   alertsOf,
   differenceJson,
@@ -73,6 +74,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     scrub: (request, context) => scrubHandler(node, request, context),
     shards: (request) => shardsHandler(node, request),
     maintenance: (request) => maintenanceHandler(node, request),
+    drain: (request, context) => drainHandler(node, request, context),
     audit: (request, context) => auditHandler(node, request, context),
     plan: (request) => planHandler(node, request),
     repair: (request, context) => repairHandler(node, request, context),
@@ -94,6 +96,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
   const disputes = await node.disputes();
   const scrubbed = await scrubStanding(node);
   const repaired = repairStatus(node);
+  const { heirs, alerts: heirsAlerts } = await heirsStandingOf(node);
   const { presence, alerts } = presenceStanding(node);
   const members = roster.members();
   const alive = new Set([...ports.network.connected(), ports.network.self]);
@@ -167,9 +170,16 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
     recoveryUses: recoveryUsesJson(node),
     scrub: scrubbed.scrub,
     ...repaired.standing,
+    ...(heirs === undefined ? {} : { heirs }),
     audit: auditStanding(node),
     ...(presence === undefined ? {} : { presence }),
-    alerts: [...alertsOf(node, standing, disputes), ...alerts, ...scrubbed.alerts, ...repaired.alerts],
+    alerts: [
+      ...alertsOf(node, standing, disputes),
+      ...alerts,
+      ...scrubbed.alerts,
+      ...repaired.alerts,
+      ...heirsAlerts,
+    ],
   };
 }
 

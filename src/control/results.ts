@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { pendingDecision, proposalInfo } from "./admin-api.ts";
+import { heirsStanding } from "./heirs-api.ts";
 import { shownPath } from "./paths-json.ts";
 import { liveness, presence } from "./presence-api.ts";
 import { repairStanding } from "./repair-api.ts";
@@ -126,6 +127,8 @@ export const statusResult = z.object({
       submits: count,
     }),
   ),
+  /** What this node does for owners whose own node is away. */
+  heirs: heirsStanding.optional(),
   /** The oldest byte held here that was not re-read since, once there is a scrub. */
   scrub: z
     .object({

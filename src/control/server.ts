@@ -122,7 +122,6 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("remove", COMMANDS.remove.request, handlers.remove);
   once("siteMove", COMMANDS.siteMove.request, handlers.siteMove);
   once("adminList", COMMANDS.adminList.request, handlers.adminList);
-  once("adminKey", COMMANDS.adminKey.request, handlers.adminKey);
   once("adminAdd", COMMANDS.adminAdd.request, handlers.adminAdd);
   once("adminRemove", COMMANDS.adminRemove.request, handlers.adminRemove);
   once("adminThreshold", COMMANDS.adminThreshold.request, handlers.adminThreshold);
@@ -136,6 +135,7 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("verify", COMMANDS.verify.request, handlers.verify);
   once("scrub", COMMANDS.scrub.request, handlers.scrub);
   once("maintenance", COMMANDS.maintenance.request, handlers.maintenance);
+  once("drain", COMMANDS.drain.request, handlers.drain);
   once("audit", COMMANDS.audit.request, handlers.audit);
   once("plan", COMMANDS.plan.request, handlers.plan);
   once("repair", COMMANDS.repair.request, handlers.repair);

@@ -50,6 +50,8 @@ export interface HolderComponents {
   readonly clock: Clock;
   readonly signer: Signer;
   readonly log: Log;
+  /** It is about to leave the swarm: nothing new comes in. @default never */
+  readonly isLeaving?: () => boolean;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -168,6 +170,8 @@ export class Holder {
   ): Promise<NetMessage> {
     const descriptor = readDescriptor(descriptorBytes, this.#swarm);
     requireShardIndex(descriptor, index);
+    const isNew = this.#c.shards.stat({ ...descriptor.segment, index }) === undefined;
+    if (isNew && this.#c.isLeaving?.() === true) throw notAllowed("this node is leaving");
     if (descriptor.segment.owner !== owner) throw notAllowed("the descriptor is of another owner");
     this.#requireUnfenced(owner, descriptor.segment.incarnation);
     const id: ShardId = { ...descriptor.segment, index };

@@ -1,11 +1,12 @@
 import type { Incarnation, OwnerId, SwarmId } from "../base/ids.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { Fence, Holder, KeptRecords, OwnerRegistry } from "../exchange/index.ts";
-import type { Roster } from "../membership/index.ts";
+import type { RecordStore, Roster } from "../membership/index.ts";
 import { classFromData, EMPTY_MAP, type PlacementMap, withClass } from "../placement/index.ts";
 import { prefixed } from "../ports/index.ts";
 import type { Presence } from "../presence/index.ts";
 import {
+  Drainer,
   Heirs,
   Rebuilder,
   RepairBook,
@@ -18,12 +19,15 @@ import {
 } from "../repair/index.ts";
 import { REPAIR_RULES, type UpkeepSettings } from "../upkeep/index.ts";
 import { mapBody } from "../wire/head.ts";
+import { nodeStatusCodec } from "../wire/membership.ts";
+import { encodeSigned } from "../wire/signed.ts";
 import { NAMESPACE, type NodePorts } from "./ports.ts";
 import type { Repository } from "./repository.ts";
 import type { RosterView } from "./swarm-view.ts";
 
 export interface HeirshipComponents extends NodePorts {
   readonly roster: Roster;
+  readonly records: RecordStore;
   readonly view: RosterView;
   readonly kept: KeptRecords;
   readonly holder: Holder;
@@ -42,6 +46,7 @@ export class Heirship {
   readonly book: RepairBook;
   readonly door: RepairDoor;
   readonly heirs: Heirs;
+  readonly drainer: Drainer;
   readonly rebuilder: Rebuilder;
   readonly #maps: KeptMaps;
 
@@ -78,14 +83,32 @@ export class Heirship {
     this.door = new RepairDoor({ ...c, book, judge, self, ownOwner }, { swarm });
     const spread = new RepairSpread({ ...c, book, peers });
     const { door } = this;
-    this.heirs = new Heirs({ ...c, self, ownOwner, book, judge, door, rows, spread }, { swarm, settings });
+    const leavingStatement = (): Uint8Array | undefined => {
+      const status = c.records.get({ type: "status", signer: c.signer.publicKey });
+      const isSaid = status !== undefined && nodeStatusCodec.decode(status.body).draining === true;
+      return isSaid ? encodeSigned(status) : undefined;
+    };
+    const { own } = c.presence;
+    const { pace } = c.repository.repair;
+    this.drainer = new Drainer(
+      { ...c, self, book, rows, spread, own, leavingStatement, pace },
+      { everyMs: settings.assessEveryMs },
+    );
+    const adoptOwn = (signal: AbortSignal): Promise<void> =>
+      c.repository.adoptRepairs((life, signed) => book.changes(ownOwner, life, signed), signal);
+    this.heirs = new Heirs(
+      { ...c, self, ownOwner, book, judge, door, rows, spread, adoptOwn },
+      { swarm, settings },
+    );
   }
 
   start(): void {
     this.heirs.start();
+    this.drainer.start();
   }
 
   async stop(): Promise<void> {
+    await this.drainer.stop();
     await this.heirs.stop();
   }
 }

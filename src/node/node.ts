@@ -168,7 +168,7 @@ export class Node {
     const proposals = new Proposals({ ...ports, ...parts });
     this.proposals = proposals;
     this.administrators = new Administrators(
-      { ...ports, ...parts, proposals, isGuest: this.isGuest },
+      { ...ports, ...parts, proposals },
       this.isGuest ? [] : [...own, init.keys.administrator],
     );
     const { administrators } = this;
@@ -269,7 +269,11 @@ export class Node {
     const registry = ownerRegistry(roster, records);
     const watch = new StoreWatch(ports);
     const holder = new Holder(
-      { ...ports, disk: watch, records: kept, registry, clock, signer: init.signer },
+      {
+        ...ports,
+        ...{ disk: watch, records: kept, registry, clock, signer: init.signer },
+        isLeaving: () => presence.own.draining,
+      },
       { swarm },
     );
     const book = await AuditBook.open(prefixed(meta, NAMESPACE.audit), clock.wallMs());

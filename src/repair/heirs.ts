@@ -24,7 +24,7 @@ import { causeOf } from "./causes.ts";
 import type { RepairDoor } from "./door.ts";
 import type { RepairedMap, RepairJudge, Whereabouts } from "./judge.ts";
 import { openRepair } from "./records.ts";
-import { type RowRepair, type SlotMove, slotsOfGeneration, versionOf } from "./row-repair.ts";
+import { type RowRepair, rowName, type SlotMove, slotsOfGeneration, versionOf } from "./row-repair.ts";
 import type { RepairSpread } from "./spread.ts";
 
 export interface HeirsComponents {
@@ -39,6 +39,8 @@ export interface HeirsComponents {
   readonly presence: Whereabouts;
   readonly view: Pick<SwarmView, "nodes">;
   readonly roster: { member(peer: PeerId): unknown };
+  /** Of this node's own owner: what others repaired becomes its word. */
+  readonly adoptOwn: (signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -109,6 +111,7 @@ export class Heirs {
   #waiting: "cut-off" | "frozen" | undefined;
   #wake: (() => void) | undefined;
   #isDirty = false;
+  #isOwnNews = false;
   #loop: Promise<void> | undefined;
 
   constructor(components: HeirsComponents, init: { swarm: SwarmId; settings: UpkeepSettings }) {
@@ -120,7 +123,10 @@ export class Heirs {
   start(): void {
     this.#unsubscribe = [
       this.#c.presence.onChange(() => this.wake()),
-      this.#c.book.onChange(() => this.wake()),
+      this.#c.book.onChange((owner) => {
+        this.#isOwnNews ||= owner === this.#c.ownOwner;
+        this.wake();
+      }),
     ];
     this.#loop = this.#run();
   }
@@ -135,6 +141,11 @@ export class Heirs {
   wake(): void {
     this.#isDirty = true;
     this.#wake?.();
+  }
+
+  /** Rows with something due. */
+  get queued(): number {
+    return this.#items.length;
   }
 
   status(): HeirsStatus {
@@ -162,8 +173,13 @@ export class Heirs {
           sharedMs = this.#c.clock.monotonicMs();
           await this.#c.spread.round(this.#c.ownOwner, signal);
           await this.#c.book.retry();
+          await this.#c.adoptOwn(signal);
         }
         this.#isDirty = false;
+        if (this.#isOwnNews) {
+          this.#isOwnNews = false;
+          await this.#c.adoptOwn(signal);
+        }
         const next = await this.#once(signal);
         await this.#sleep(next, signal);
       } catch (error) {
@@ -370,8 +386,4 @@ export class Heirs {
 /** The holder mends what it lost, and a leaving one moves what it has, by itself. */
 function isOurs({ why }: SlotWork): boolean {
   return why !== "draining" && why !== "overfull" && why !== "not-vouched" && why !== "shard-lost";
-}
-
-function rowName({ incarnation }: RepairedMap, { classId, partition, fromSegment }: GenerationAt): string {
-  return `${incarnation.slice(0, 8)}/${classId}/${partition}/${fromSegment}`;
 }

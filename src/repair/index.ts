@@ -7,10 +7,12 @@
  * It does not decide what is repaired, by whom or when: upkeep does.
  */
 
+export * from "./adopt.ts";
 export * from "./book.ts";
 export * from "./causes.ts";
 export * from "./claims.ts";
 export * from "./door.ts";
+export * from "./drainer.ts";
 export * from "./heirs.ts";
 export * from "./judge.ts";
 export * from "./own-census.ts";

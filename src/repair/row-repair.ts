@@ -214,6 +214,7 @@ export class RowRepair {
     const link = new ClaimedLink(this.#c, job, chosen, this.#swarm);
     let placed: Placed | undefined = known === undefined ? undefined : this.#opened(known);
     let [segments, bytesIn, bytesOut, unmade] = [0, 0, 0, 0];
+    // Read from the index as it goes: what the owner puts meanwhile has a higher number, and comes along.
     for await (const held of segmentsOfRow(this.#c.shards, map, at, known?.upTo)) {
       signal.throwIfAborted();
       const descriptor = readDescriptor(held.envelope, this.#swarm);
@@ -368,6 +369,14 @@ class ClaimedLink {
         must(links.get(shard.index), "slot that moves").put(peer, shard, descriptor, body, signal),
     };
   }
+}
+
+/** For people and logs. */
+export function rowName(
+  { incarnation }: RepairedMap,
+  { classId, partition, fromSegment }: GenerationAt,
+): string {
+  return `${incarnation.slice(0, 8)}/${classId}/${partition}/${fromSegment}`;
 }
 
 /** What names a slot in claims and records. */

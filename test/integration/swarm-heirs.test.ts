@@ -5,6 +5,8 @@ import type { PeerId, ShardId } from "../../src/base/ids.ts";
 import { HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
 import { generationsOf } from "../../src/placement/index.ts";
 import { parseUpkeep } from "../../src/upkeep/index.ts";
+import { recoverOnto } from "../support/recover.ts";
+import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree } from "../support/source-tree.ts";
 import { type Machine, NINE_AT_THREE, Swarm } from "../support/swarm.ts";
@@ -22,8 +24,9 @@ afterEach(() => swarm?.stop());
 async function begin(sites: readonly string[] = NINE_AT_THREE): Promise<void> {
   const upkeep = parseUpkeep({
     ...{ uplink: "10Gbit/s", budget: "100%", night: "100%" },
-    grace: ["1s", "10m", "20m", "30m"],
+    grace: ["1s", "5m", "10m", "15m"],
     backOff: { step: "2m", urgentStep: "1m" },
+    ...{ lostAfter: "2h", storm: { frozen: "10m" } },
   });
   swarm = await Swarm.create({ sites, upkeep });
   owner = swarm.member(0);
@@ -99,3 +102,74 @@ describe("heirs", () => {
     for (const machine of alive()) expect(machine.logged("repair-refused")).toEqual([]);
   });
 });
+
+const aHolder = async (): Promise<Machine> => {
+  for (const machine of swarm.members.slice(1)) if ((await heldBy(machine)).length > 0) return machine;
+  throw new Error("nobody holds anything");
+};
+
+async function heldBy(machine: Machine): Promise<ShardId[]> {
+  return (await machine.shardDisk.open().list(undefined, 100_000)).map(({ id }) => id);
+}
+
+const bytesHeldBy = async (machine: Machine): Promise<number> =>
+  (await machine.shardDisk.open().list(undefined, 100_000)).reduce((sum, { bytes }) => sum + bytes, 0);
+
+describe("a node that drains", () => {
+  it.each(["alive", "dead"])("moves what it holds, byte for byte, with the owner %s", async (owners) => {
+    await begin();
+    if (owners === "dead") {
+      owner.crash();
+      await swarm.clock.advance(HOUR_MS);
+    }
+    const leaving = await aHolder();
+    const bytes = await bytesHeldBy(leaving);
+    const { drainer } = leaving.node.heirship;
+    await drainer.begin();
+    await swarm.clock.advance(10 * MINUTE_MS);
+    expect(await drainer.status()).toMatchObject({
+      state: "done",
+      shardsLeft: 0,
+      bytesMoved: bytes,
+      stuck: [],
+    });
+    for (const machine of alive()) {
+      const slots = await slotsKnownTo(machine);
+      expect([...slots.values()]).not.toContain(leaving.peer);
+      expect(machine.logged("repair-refused")).toEqual([]);
+    }
+    if (owners === "alive") {
+      // What was moved is the owner's own word by now, and no record is needed to say it.
+      const { maps } = owner.node.repository;
+      expect(maps.holders()).not.toContain(leaving.peer);
+      const { book } = owner.node.heirship;
+      expect(await book.changes(ownerId(), owner.node.repository.catalog.incarnation, maps.map(0))).toEqual(
+        [],
+      );
+      for await (const [, record] of owner.node.repository.catalog.segments.all())
+        expect(record.slots.map((slot) => slot?.peer)).not.toContain(leaving.peer);
+    }
+    leaving.crash();
+    expect(await missingShards()).toEqual([]);
+  });
+});
+
+it("lose nothing while one node after the other dies, down to the last two: the 24 words bring everything back", async () => {
+  await begin();
+  owner.crash();
+  // The last two are at two sites.
+  for (const index of [4, 8, 1, 5, 7, 2]) {
+    await swarm.clock.advance(75 * MINUTE_MS);
+    const before = alive().length;
+    if (before > 4) expect({ before, missing: await missingShards() }).toEqual({ before, missing: [] });
+    swarm.member(index).crash();
+  }
+  expect(alive()).toHaveLength(2);
+  const fresh = swarm.newMachine("fresh", "a");
+  const via = must(alive()[0], "a survivor");
+  await swarm.clock.during(recoverOnto(fresh, owner, via));
+  const target = scratch();
+  const { report } = await swarm.clock.during(fresh.restore(target));
+  expect(report.problems).toEqual([]);
+  await expectSameTree(source, target + source);
+}, 400_000);

@@ -298,7 +298,6 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       number: 0,
       forks: [],
     }),
-    adminKey: async () => ({ key: "ab".repeat(32) }),
     adminAdd: async () => ({ key: "cd".repeat(32), outcome: "added", administrators: 2 }),
     adminRemove: async () => ({ key: "cd".repeat(32), outcome: "removed", administrators: 1 }),
     adminConfirm: async () => ({
@@ -363,6 +362,10 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       };
       return { shards: 1, bytes: 100 };
     },
+    drain: async ({ action }) => ({
+      ...{ shardsLeft: 0, bytesLeft: 0, bytesMoved: 0, shardsUnknown: 0, shardsSurplus: 0, stuck: [] },
+      state: action === "begin" ? "done" : "none",
+    }),
     maintenance: async (request) => ({
       ...(request.action === "begin" ? { until: TIME } : {}),
       connected: 8,

@@ -37,6 +37,8 @@ function statusText(status: StatusResult): string {
   ];
   if (status.scrub !== undefined) blocks.splice(5, 0, ["scrub", [scrubLine(status.scrub)]]);
   if (status.repair !== undefined) blocks.splice(5, 0, ["repair", standingLines(status.repair)]);
+  const heirs = heirsLines(status);
+  if (heirs.length > 0) blocks.splice(5, 0, ["heirs", heirs]);
   if (status.audit !== undefined && status.audit.holders > 0)
     blocks.splice(5, 0, ["audit", [auditLine(status.audit)]]);
   blocks.unshift(...standingBlock(status));
@@ -131,6 +133,19 @@ function storageLine({ storage }: StatusResult): string {
 function spoolLine({ spool }: StatusResult): string {
   if (spool.segments === 0) return "empty: everything has been placed";
   return `${counted(spool.segments, "segment")} still to be placed, ${formatBytes(spool.bytes)} of ${formatBytes(spool.maxBytes)}`;
+}
+
+/** Only where there is an owner to look after. */
+function heirsLines({ heirs }: StatusResult): string[] {
+  if (heirs === undefined || (heirs.owners.length === 0 && heirs.slotsMoved === 0)) return [];
+  const waiting = heirs.waiting === undefined ? "" : `, waiting: ${heirs.waiting}`;
+  const lines = [
+    `${counted(heirs.owners.length, "owner")} away; ${counted(heirs.queued, "row")} due, ${heirs.stuck.length} stuck${waiting}; ` +
+      `${counted(heirs.slotsMoved, "slot")} moved, ${formatBytes(heirs.bytesOut)} out, ${formatBytes(heirs.bytesIn)} in`,
+  ];
+  for (const { ownerId, row, margin, why } of heirs.stuck.slice(0, AWAY_SHOWN))
+    lines.push(`stuck: ${shortId(ownerId)} ${row}, margin ${margin}: ${why}`);
+  return lines;
 }
 
 function scrubLine(scrub: NonNullable<StatusResult["scrub"]>): string {
