@@ -2,11 +2,9 @@ import { equalBytes, toHex } from "../base/bytes.ts";
 import { Semaphore } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
-import { DAY_MS, MINUTE_MS } from "../base/units.ts";
+import { DAY_MS } from "../base/units.ts";
 import type { Signer } from "../crypto/sign.ts";
-import { NO_INCARNATION, type Signed, signStatement } from "../crypto/signed.ts";
 import {
-  type Approval,
   decisionOf,
   type Proposal,
   type ProposalStanding,
@@ -15,20 +13,13 @@ import {
   type RecordStore,
   type Roster,
   type RosterEntry,
-  readApproval,
   readProposal,
   signProposal,
   standingOf,
 } from "../membership/index.ts";
 import type { Clock } from "../ports/index.ts";
-import {
-  APPROVAL_SLOTS,
-  type ApprovalBody,
-  approvalBody,
-  PROPOSAL_SLOTS,
-  type ProposalBody,
-  proposalBody,
-} from "../wire/proposal.ts";
+import { type ApprovalBody, proposalBody } from "../wire/proposal.ts";
+import { ProposalRecords } from "./proposal-records.ts";
 
 export interface ProposalsComponents {
   readonly roster: Roster;
@@ -39,8 +30,6 @@ export interface ProposalsComponents {
 
 /** So long a proposal waits for signatures, unless what it proposes ends sooner. */
 export const PROPOSAL_EXPIRES_MS = 7 * DAY_MS;
-/** One that nobody could sign any more in time is not worth making. */
-const EXPIRES_MIN_MS = MINUTE_MS;
 
 /** What became of a decision that this node's administrator took. */
 export type Deciding =
@@ -56,6 +45,7 @@ export type Deciding =
  */
 export class Proposals {
   readonly #c: ProposalsComponents;
+  readonly #box: ProposalRecords;
   readonly #saying = new Semaphore(1);
   readonly #said = new Set<string>();
   #completing: Promise<void> = Promise.resolve();
@@ -63,6 +53,7 @@ export class Proposals {
 
   constructor(components: ProposalsComponents) {
     this.#c = components;
+    this.#box = new ProposalRecords(components);
   }
 
   /** Returns how to stop. */
@@ -90,8 +81,9 @@ export class Proposals {
   list(): ProposalStanding[] {
     const { roster, clock } = this.#c;
     const nowMs = clock.wallMs();
-    const approvals = this.#approvals();
-    return this.#proposals()
+    const approvals = this.#box.approvals();
+    return this.#box
+      .proposals()
       .flatMap((proposal) => standingOf(proposal, approvals, roster, nowMs) ?? [])
       .sort((a, b) => a.proposal.issuedMs - b.proposal.issuedMs || compareIds(a, b));
   }
@@ -124,7 +116,9 @@ export class Proposals {
     return this.#saying.run(async () => {
       const alike = this.#alike(entries);
       if (alike !== undefined) return this.#sign(alike, administrator);
-      await this.#propose(entries, administrator, expiresMs);
+      const latestMs = this.#c.clock.wallMs() + PROPOSAL_EXPIRES_MS;
+      const limits = { expiresMs: Math.min(latestMs, expiresMs), open: this.#openProposals() };
+      await this.#box.propose(entries, administrator, limits);
       return { outcome: "proposed", proposal: this.#standing(proposalId(entries)) };
     });
   }
@@ -137,7 +131,7 @@ export class Proposals {
   refuse({ proposal }: ProposalStanding, administrator: Signer): Promise<void> {
     return this.#saying.run(async () => {
       if (equalBytes(proposal.proposer, administrator.publicKey))
-        await this.#takeBack(proposal, administrator);
+        await this.#box.takeBack(proposal, administrator);
       else await this.#say(proposal, administrator, { verdict: "refused", endorsements: [] });
     });
   }
@@ -147,7 +141,7 @@ export class Proposals {
     const { proposal, signers, refusers } = standing;
     return this.#saying.run(async () => {
       if (equalBytes(proposal.proposer, administrator.publicKey)) {
-        await this.#takeBack(proposal, administrator);
+        await this.#box.takeBack(proposal, administrator);
       } else if ([...signers, ...refusers].some((key) => equalBytes(key, administrator.publicKey))) {
         await this.#say(proposal, administrator, { verdict: "none", endorsements: [] });
       } else {
@@ -185,102 +179,22 @@ export class Proposals {
     });
   }
 
-  async #propose(entries: readonly RosterEntry[], administrator: Signer, endsMs: number): Promise<void> {
-    const issuedMs = this.#c.clock.wallMs();
-    const expiresMs = Math.min(issuedMs + PROPOSAL_EXPIRES_MS, endsMs);
-    if (expiresMs < issuedMs + EXPIRES_MIN_MS) {
-      throw new Fault({ code: "USAGE", reason: "It would expire before anybody else could sign it." });
-    }
-    const open = new Set(
-      this.open()
-        .filter(({ proposal }) => equalBytes(proposal.proposer, administrator.publicKey))
-        .map(({ proposal }) => proposal.slot),
-    );
-    const slot = freeSlot(PROPOSAL_SLOTS, open);
-    if (slot === undefined) {
-      const reason = `${PROPOSAL_SLOTS} proposals of this administrator wait for signatures already; withdraw one`;
-      throw new Fault({ code: "NOT_ALLOWED", reason });
-    }
-    const before = this.#inSlot("proposal", administrator.publicKey, slot);
-    const keptMs = Math.max(expiresMs, before === undefined ? 0 : proposalBody.decode(before.body).keptMs);
-    const encoded = entries.map(({ bytes }) => bytes);
-    await this.#put(administrator, "proposal", { v: 1, slot, entries: encoded, issuedMs, expiresMs, keptMs });
-  }
-
-  async #takeBack({ slot, expiresMs }: Proposal, administrator: Signer): Promise<void> {
-    const before = this.#inSlot("proposal", administrator.publicKey, slot);
-    const keptMs = before === undefined ? expiresMs : proposalBody.decode(before.body).keptMs;
-    const issuedMs = this.#c.clock.wallMs();
-    await this.#put(administrator, "proposal", { v: 1, slot, entries: [], issuedMs, expiresMs, keptMs });
-  }
-
-  async #say(
-    { id, expiresMs }: Proposal,
+  #say(
+    proposal: Proposal,
     administrator: Signer,
     said: Pick<ApprovalBody, "verdict" | "endorsements" | "signature">,
   ): Promise<void> {
-    const open = new Set(this.open().map(({ proposal }) => toHex(proposal.id)));
-    const own = this.#approvals().filter(({ signer }) => equalBytes(signer, administrator.publicKey));
-    const taken = own.filter(({ proposal }) => open.has(toHex(proposal)));
-    const known = taken.find(({ proposal }) => equalBytes(proposal, id));
-    const slot = known?.slot ?? freeSlot(APPROVAL_SLOTS, new Set(taken.map((one) => one.slot)));
-    if (slot === undefined) {
-      const reason = `${APPROVAL_SLOTS} proposals that this administrator has signed wait already`;
-      throw new Fault({ code: "NOT_ALLOWED", reason });
-    }
-    const before = this.#inSlot("approval", administrator.publicKey, slot);
-    const keptMs = Math.max(expiresMs, before === undefined ? 0 : approvalBody.decode(before.body).keptMs);
-    const issuedMs = this.#c.clock.wallMs();
-    const body = { v: 1 as const, slot, proposal: id, ...said, issuedMs, expiresMs, keptMs };
-    await this.#put(administrator, "approval", body);
+    return this.#box.say(proposal, administrator, said, this.#openProposals());
   }
 
-  async #put(administrator: Signer, type: "proposal", body: ProposalBody): Promise<void>;
-  async #put(administrator: Signer, type: "approval", body: ApprovalBody): Promise<void>;
-  async #put(
-    administrator: Signer,
-    type: "proposal" | "approval",
-    body: ProposalBody | ApprovalBody,
-  ): Promise<void> {
-    const { records, roster, clock } = this.#c;
-    const key = { type, signer: administrator.publicKey, subkey: Uint8Array.of(body.slot) };
-    const bytes = "entries" in body ? proposalBody.encode(body) : approvalBody.encode(body);
-    const statement = {
-      type,
-      swarm: roster.swarm,
-      incarnation: NO_INCARNATION,
-      epoch: records.nextEpoch(key, clock.wallMs()),
-      body: bytes,
-    };
-    await records.put(signStatement(statement, administrator));
+  #openProposals(): Proposal[] {
+    return this.open().map(({ proposal }) => proposal);
   }
 
   #standing(id: Uint8Array): ProposalStanding {
     const found = this.list().find(({ proposal }) => equalBytes(proposal.id, id));
     if (found === undefined) throw new Fault({ code: "NOT_ALLOWED", reason: "it is no proposal any more" });
     return found;
-  }
-
-  #proposals(): Proposal[] {
-    return this.#read("proposal", readProposal);
-  }
-
-  #approvals(): Approval[] {
-    return this.#read("approval", readApproval);
-  }
-
-  /** Both statements of a fork: one key in two homes may have said two things at once, and neither is lost. */
-  #read<T>(type: "proposal" | "approval", read: (record: Signed) => T | undefined): T[] {
-    const { records } = this.#c;
-    return [...records.ofType(type)].flatMap(({ signer, body }) => {
-      const { slot } = type === "proposal" ? proposalBody.decode(body) : approvalBody.decode(body);
-      const versions = records.versions({ type, signer, subkey: Uint8Array.of(slot) });
-      return versions.flatMap((record) => read(record) ?? []);
-    });
-  }
-
-  #inSlot(type: "proposal" | "approval", signer: Uint8Array, slot: number): Signed | undefined {
-    return this.#c.records.get({ type, signer, subkey: Uint8Array.of(slot) });
   }
 
   #lookSoon(): void {
@@ -305,7 +219,7 @@ export class Proposals {
       const ready = this.list().find((one) => one.state === "complete" && !this.#said.has(failed(one)));
       if (ready === undefined) return;
       const id = toHex(ready.proposal.id);
-      for (const outcome of await roster.applyAll(decisionOf(ready, this.#approvals(), roster))) {
+      for (const outcome of await roster.applyAll(decisionOf(ready, this.#box.approvals(), roster))) {
         if (!(outcome instanceof Fault)) continue;
         // Tried again when the administrators or their signatures change; never in a circle.
         this.#remember(failed(ready));
@@ -342,11 +256,6 @@ const SAID_MAX = 4096;
 
 function failed({ proposal, signers }: ProposalStanding): string {
   return `failed/${toHex(proposal.id)}/${signers.map(toHex).sort().join("/")}`;
-}
-
-function freeSlot(slots: number, taken: ReadonlySet<number>): number | undefined {
-  for (let slot = 0; slot < slots; slot++) if (!taken.has(slot)) return slot;
-  return undefined;
 }
 
 function compareIds(a: ProposalStanding, b: ProposalStanding): number {

@@ -12,6 +12,7 @@ import * as data from "../../src/wire/data.ts";
 import * as descriptor from "../../src/wire/descriptor.ts";
 import * as head from "../../src/wire/head.ts";
 import * as membership from "../../src/wire/membership.ts";
+import * as proposal from "../../src/wire/proposal.ts";
 import * as recover from "../../src/wire/recover.ts";
 import * as sync from "../../src/wire/sync.ts";
 
@@ -32,6 +33,7 @@ const MODULES: readonly Readonly<Record<string, unknown>>[] = [
   descriptor,
   head,
   membership,
+  proposal,
   recover,
   sync,
 ];

@@ -70,3 +70,50 @@ it("an owner that does not keep to it is refused by its holders", async () => {
   expect(wanted).toBeGreaterThan(QUOTA * 1.4);
   await swarm.stop();
 });
+
+it("a quota that is changed counts for owner and holders from then on, and what is stored stays", async () => {
+  const swarm = await Swarm.create({ sites: NINE_AT_THREE, quotaBytes: QUOTA });
+  const [founder, owner] = [swarm.member(0), swarm.member(1)];
+  const source = join(scratch(), "src");
+  put(source, "first", swarm.rng.bytes(1500 * KIB));
+  const change = (bytes: number | undefined) => founder.node.administration.setQuota("node1", bytes);
+  const snapshot = () => swarm.clock.during(owner.snapshot([source]));
+  await expect(snapshot()).rejects.toMatchObject({ code: "QUOTA_EXCEEDED" });
+  expect(await change(QUOTA)).toMatchObject({ outcome: "known" });
+  expect(await change(5 * QUOTA)).toMatchObject({ outcome: "announced", pending: undefined });
+  await swarm.settle();
+  expect((await snapshot()).protection.state).toBe("full");
+  const held = await heldOf(swarm, owner);
+  expect(held).toBeGreaterThan(QUOTA);
+
+  await change(QUOTA);
+  await swarm.settle();
+  for (const { node } of swarm.members) expect(node.roster.member(owner.peer)?.quotaBytes).toBe(QUOTA);
+  put(source, "second", swarm.rng.bytes(100 * KIB));
+  await expect(snapshot()).rejects.toMatchObject({ code: "QUOTA_EXCEEDED" });
+  expect(await heldOf(swarm, owner)).toBe(held);
+  const target = join(scratch(), "target");
+  const { report } = await swarm.clock.during(owner.restore(target));
+  expect(report.problems).toEqual([]);
+
+  await change(undefined);
+  await swarm.settle();
+  expect((await snapshot()).protection.state).toBe("full");
+  // The member is otherwise who it was: a quota moves nothing.
+  expect(owner.node.roster.member(owner.peer)).toMatchObject({
+    holder: true,
+    site: "a",
+    quotaBytes: undefined,
+  });
+  await swarm.stop();
+});
+
+it("a quota does not take the place of a change of site that waits", async () => {
+  const swarm = await Swarm.create({ sites: NINE_AT_THREE });
+  const { administration } = swarm.member(0).node;
+  await administration.moveSite("node1", "d");
+  await expect(administration.setQuota("node1", QUOTA)).rejects.toMatchObject({ code: "NOT_ALLOWED" });
+  await administration.cancel("node1", "site-move");
+  expect(await administration.setQuota("node1", QUOTA)).toMatchObject({ outcome: "announced" });
+  await swarm.stop();
+});
