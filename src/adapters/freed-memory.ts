@@ -1,12 +1,24 @@
 import { createRequire } from "node:module";
+import { setFlagsFromString } from "node:v8";
 import type { Log } from "../base/log.ts";
-import { SECOND_MS } from "../base/units.ts";
+import { MIB, SECOND_MS } from "../base/units.ts";
 import { garbageCollector } from "./workers/collect-garbage.ts";
 
 /** Often enough that a second's work cannot leave much behind; one call takes some milliseconds in a busy daemon. */
 const EVERY_MS = SECOND_MS;
 /** Share of a processor below which the last period freed nothing to speak of. */
 const BUSY_SHARE = 0.2;
+/**
+ * So many periods without work in a row, and the job is over. One alone is a snapshot that waits for its holders:
+ * collecting there, again and again, is much of the daemon's work.
+ */
+const IDLE_PERIODS = 5;
+
+/**
+ * From here on the heap may grow by half between two collections, below it may double. Collecting is much of what a holder
+ * does when shards come in, and a holder stays below this; an owner in a snapshot or a restore does not.
+ */
+const MUCH_MEMORY_BYTES = 256 * MIB;
 
 /**
  * Has glibc return freed memory to the kernel while the daemon works. By itself it gives back only what lies at the end
@@ -22,14 +34,19 @@ export function returnFreedMemory(log: Log): () => void {
   }
   const collect = garbageCollector();
   let before = process.cpuUsage();
-  let wasBusy = false;
+  let idlePeriods = IDLE_PERIODS;
   const timer = setInterval(() => {
     const { user, system } = process.cpuUsage(before);
     before = process.cpuUsage();
     const isBusy = (user + system) / 1000 >= EVERY_MS * BUSY_SHARE;
-    if (wasBusy && !isBusy) collect();
-    if (wasBusy || isBusy) trim(0);
-    wasBusy = isBusy;
+    idlePeriods = isBusy ? 0 : idlePeriods + 1;
+    setFlagsFromString(
+      process.memoryUsage.rss() > MUCH_MEMORY_BYTES
+        ? "--heap-growing-percent=50"
+        : "--heap-growing-percent=100",
+    );
+    if (idlePeriods === IDLE_PERIODS) collect();
+    if (idlePeriods <= IDLE_PERIODS) trim(0);
   }, EVERY_MS);
   timer.unref();
   return () => clearInterval(timer);

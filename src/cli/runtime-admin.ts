@@ -3,6 +3,7 @@ import { openLevelMetaStore } from "../adapters/store/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
+import { peerIdOf } from "../base/ids.ts";
 import { SILENT_LOG } from "../base/log.ts";
 import {
   administratorSeedOf,
@@ -38,7 +39,7 @@ export async function importAdministratorKey(options: ImportKeyOptions): Promise
     const { swarm } = readSlot(keys.slot);
     const seed = importAdministrator(text, { swarm, passphrase });
     const { publicKey } = signerFromSeed(seed);
-    const administrators = await administratorsOf(home);
+    const administrators = await administratorsOf(home, keys.nodeSeed);
     const isAdministrator = (one: Uint8Array): boolean =>
       administrators.some((key) => equalBytes(key, signerFromSeed(one).publicKey));
     if (!isAdministrator(seed)) {
@@ -59,11 +60,17 @@ function seedsOf({ administratorSeed, root }: HomeKeys): Uint8Array[] {
   return [...(administratorSeed === undefined ? [] : [administratorSeed]), administratorSeedOf(root)];
 }
 
-async function administratorsOf(home: string): Promise<readonly Uint8Array[]> {
+/** Throws for a home whose node is no member any more: it would decide nothing with the key. */
+async function administratorsOf(home: string, nodeSeed: Uint8Array): Promise<readonly Uint8Array[]> {
   const meta = await openLevelMetaStore(homePaths(home).meta, SILENT_LOG);
   try {
     const roster = await Roster.open({ store: prefixed(meta, NAMESPACE.membership), clock: systemClock });
     if (roster === undefined) throw new Fault({ code: "HOME_MISSING", home });
+    if (roster.member(peerIdOf(signerFromSeed(nodeSeed).publicKey)) === undefined) {
+      const reason =
+        'this node was recovered elsewhere or removed, and decides nothing; "cairn adopt" makes it a member again';
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
     return roster.administrators().keys;
   } finally {
     await meta.close();

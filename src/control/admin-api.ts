@@ -121,6 +121,12 @@ export const adminChangeResult = z.object({
 });
 export type AdminChangeResult = z.infer<typeof adminChangeResult>;
 
+export const adminKeyResult = z.object({
+  /** Public key, hex, with which this node signs as an administrator. */
+  key: z.string(),
+});
+export type AdminKeyResult = z.infer<typeof adminKeyResult>;
+
 /** What administrators have decided and what has not come into effect yet. */
 export const pendingDecision = z.object({
   /** Of the entry of the roster that says so. */

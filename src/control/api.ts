@@ -42,6 +42,8 @@ export interface ControlHandlers {
   siteMove(request: admin.SiteMoveRequest, context: CommandContext): Promise<admin.DecisionResult>;
   adminConfirm(request: admin.ConfirmRequest, context: CommandContext): Promise<admin.ConfirmResult>;
   adminList(request: requests.EmptyRequest, context: CommandContext): Promise<admin.AdminListResult>;
+  /** Throws what any decision of this node's administrator would throw: where it has no key, or is fenced. */
+  adminKey(request: requests.EmptyRequest, context: CommandContext): Promise<admin.AdminKeyResult>;
   adminAdd(request: admin.AdminRequest, context: CommandContext): Promise<admin.AdminChangeResult>;
   adminRemove(request: admin.AdminRequest, context: CommandContext): Promise<admin.AdminChangeResult>;
   adminThreshold(request: admin.ThresholdRequest, context: CommandContext): Promise<admin.ThresholdResult>;
@@ -109,6 +111,7 @@ export const COMMANDS = {
   siteMove: { request: admin.siteMoveRequest, result: admin.decisionResult },
   adminConfirm: { request: admin.confirmRequest, result: admin.confirmResult },
   adminList: { request: requests.emptyRequest, result: admin.adminListResult },
+  adminKey: { request: requests.emptyRequest, result: admin.adminKeyResult },
   adminAdd: { request: admin.adminRequest, result: admin.adminChangeResult },
   adminRemove: { request: admin.adminRequest, result: admin.adminChangeResult },
   adminThreshold: { request: admin.thresholdRequest, result: admin.thresholdResult },

@@ -53,6 +53,7 @@ export function controlClient(home: string): ControlHandlers {
     siteMove: (request, context) => once("siteMove", COMMANDS.siteMove, request, context),
     adminConfirm: (request, context) => once("adminConfirm", COMMANDS.adminConfirm, request, context),
     adminList: (request, context) => once("adminList", COMMANDS.adminList, request, context),
+    adminKey: (request, context) => once("adminKey", COMMANDS.adminKey, request, context),
     adminAdd: (request, context) => once("adminAdd", COMMANDS.adminAdd, request, context),
     adminRemove: (request, context) => once("adminRemove", COMMANDS.adminRemove, request, context),
     adminThreshold: (request, context) => once("adminThreshold", COMMANDS.adminThreshold, request, context),

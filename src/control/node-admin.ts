@@ -22,6 +22,7 @@ type AdminHandlers = Pick<
   | "quota"
   | "adminConfirm"
   | "adminList"
+  | "adminKey"
   | "adminAdd"
   | "adminRemove"
   | "adminThreshold"
@@ -70,6 +71,7 @@ export function adminHandlers(node: Node): AdminHandlers {
       number: administrators.set.number,
       forks: node.roster.administratorForks().map(forkJson),
     }),
+    adminKey: async () => ({ key: toHex(administrators.key().publicKey) }),
     adminAdd: async ({ peer }) => changedJson(node, await administrators.add(peer)),
     adminRemove: async ({ peer }) => changedJson(node, await administrators.remove(peer)),
   };

@@ -122,6 +122,7 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("remove", COMMANDS.remove.request, handlers.remove);
   once("siteMove", COMMANDS.siteMove.request, handlers.siteMove);
   once("adminList", COMMANDS.adminList.request, handlers.adminList);
+  once("adminKey", COMMANDS.adminKey.request, handlers.adminKey);
   once("adminAdd", COMMANDS.adminAdd.request, handlers.adminAdd);
   once("adminRemove", COMMANDS.adminRemove.request, handlers.adminRemove);
   once("adminThreshold", COMMANDS.adminThreshold.request, handlers.adminThreshold);

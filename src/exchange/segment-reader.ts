@@ -47,7 +47,7 @@ const WHOLE_FROM = 0.5;
 /** So much asked for at once is data on its way to files: nobody comes back for it, and the cache is for trees and index. */
 const BULK_FROM_BYTES = MIB;
 /** Two segments: the one with the trees and the one with the index, say. */
-const CACHE_BYTES_MAX = 32 * MIB;
+const CACHE_BYTES_MAX = 16 * MIB;
 
 /**
  * Reads sealed segments back from their holders: only the data shards that a span lies in, in ranges aligned to

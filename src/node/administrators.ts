@@ -21,6 +21,8 @@ export interface AdministratorsComponents {
   readonly fence: Pick<Fence, "check">;
   readonly proposals: Pick<Proposals, "decide">;
   readonly clock: Pick<Clock, "wallMs">;
+  /** Made to look and restore only: no member, whatever keys it was made from. */
+  readonly isGuest: boolean;
 }
 
 export interface AdministratorStanding {
@@ -70,6 +72,10 @@ export class Administrators {
   /** To sign with. Throws `NOT_ALLOWED` where this node has no administrator's key. */
   key(): Signer {
     this.#c.fence.check();
+    if (this.#c.isGuest) {
+      const reason = "this home was made with recover --read-only: it looks and restores, and signs nothing";
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
     const key = this.#findOwn();
     if (key !== undefined) return key;
     throw new Fault({ code: "NOT_ALLOWED", reason: "this node has no administrator's key" });

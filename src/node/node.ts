@@ -168,7 +168,7 @@ export class Node {
     const proposals = new Proposals({ ...ports, ...parts });
     this.proposals = proposals;
     this.administrators = new Administrators(
-      { ...ports, ...parts, proposals },
+      { ...ports, ...parts, proposals, isGuest: this.isGuest },
       this.isGuest ? [] : [...own, init.keys.administrator],
     );
     const { administrators } = this;

@@ -34,7 +34,7 @@ interface Pending {
 const BATCH_FILES = 128;
 const BATCH_CHUNKS = 4;
 /** Batches and large files under way; each holds its chunks in memory until they are stored. */
-const UNDER_WAY = 3;
+const UNDER_WAY = 2;
 /** A file that changed while it was read is read again so often before it is taken as it comes. */
 const READS_MAX = 3;
 

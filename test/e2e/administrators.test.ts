@@ -132,6 +132,14 @@ it("two administrators remove a node at once, which one alone could take back", 
     swarm.nodes.find(({ name }) => name === "n4"),
     "n4",
   );
+  await eventually("it knows", async () => (await gone.status()).standing.state === "removed");
+  expect(errorOf(await gone.cli("invite", "--site", "x", "--json"))).toMatchObject({
+    status: 6,
+    code: "REMOVED",
+  });
+  expect(errorOf(await gone.cli("admin", "export", "--json"))).toMatchObject({ status: 6, code: "REMOVED" });
+  const shown = (await recovered.peers()).find(({ name }) => name === "n4");
+  expect(shown).toMatchObject({ state: "removed", removedAt: expect.stringMatching(/^20/) });
   await gone.stop();
   swarm.nodes.splice(swarm.nodes.indexOf(gone), 1);
 });
@@ -148,6 +156,11 @@ it("exports its key under a passphrase, and another member's home takes it", asy
     other.cli("admin", "import", must(key, "path"), "--passphrase-file", must(file, "path"), "--json");
   expect(errorOf(await take(passphrase))).toMatchObject({ code: "HOME_LOCKED" });
   await other.stop();
+  const removed = join(swarm.directory, "n4");
+  const there = ["--home", removed, "admin", "import", must(key, "path")];
+  expect(
+    errorOf(await cairn([...there, "--passphrase-file", must(passphrase, "path"), "--json"])),
+  ).toMatchObject({ status: 6, message: expect.stringContaining("cairn adopt") });
   expect((await take(wrong)).status).toBe(12);
   expect((await take(passphrase)).status).toBe(0);
   await other.start();

@@ -298,6 +298,7 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       number: 0,
       forks: [],
     }),
+    adminKey: async () => ({ key: "ab".repeat(32) }),
     adminAdd: async () => ({ key: "cd".repeat(32), outcome: "added", administrators: 2 }),
     adminRemove: async () => ({ key: "cd".repeat(32), outcome: "removed", administrators: 1 }),
     adminConfirm: async () => ({

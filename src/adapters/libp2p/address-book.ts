@@ -28,10 +28,9 @@ export class AddressBook {
     this.#log = log;
   }
 
-  static async open(database: Level<string, Uint8Array>, log: Log): Promise<AddressBook> {
-    const store = openStore(database);
+  static async open(store: AddressStore, log: Log): Promise<AddressBook> {
     const book = new AddressBook(store, log);
-    for await (const [key, value] of store.iterator()) {
+    for await (const [key, value] of store.entries()) {
       const peer = parsePeerId(key);
       if (peer !== undefined) book.#known.set(peer, parseKnown(value));
     }
@@ -79,9 +78,21 @@ export class AddressBook {
   }
 }
 
-type AddressStore = ReturnType<typeof openStore>;
-const openStore = (database: Level<string, Uint8Array>) =>
-  database.sublevel<string, string>("addresses", { valueEncoding: "utf8" });
+/** Texts by peer id. */
+export interface AddressStore {
+  entries(): AsyncIterable<[peer: string, text: string]>;
+  put(peer: string, text: string): Promise<void>;
+}
+
+export function levelAddresses(database: Level<string, Uint8Array>): AddressStore {
+  const store = database.sublevel<string, string>("addresses", { valueEncoding: "utf8" });
+  return { entries: () => store.iterator(), put: (peer, text) => store.put(peer, text) };
+}
+
+/** Keeps nothing: the book itself has all of it in memory. */
+export function memoryAddresses(): AddressStore {
+  return { entries: async function* () {}, put: async () => {} };
+}
 
 /** Half of the room is for addresses that worked: a flood of hearsay must not push them out, nor they a new one. */
 function keepBest(entries: readonly KnownAddress[]): KnownAddress[] {

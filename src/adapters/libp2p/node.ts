@@ -1,25 +1,23 @@
-import { join } from "node:path";
 import { type Identify, type IdentifyPush, identify, identifyPush } from "@libp2p/identify";
 import type { Connection, Libp2p, Listener } from "@libp2p/interface";
 import { type KadDHT, kadDHT, passthroughMapper } from "@libp2p/kad-dht";
 import { noise } from "@libp2p/noise";
 import { type Ping, ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
-import { LevelDatastore } from "datastore-level";
-import { Level } from "level";
+import type { LevelDatastore } from "datastore-level";
 import { createLibp2p } from "libp2p";
 import { must } from "../../base/assert.ts";
 import { calmLog } from "../../base/calm-log.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { PeerId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
-import { KIB, MIB } from "../../base/units.ts";
 import type { Directory } from "../../ports/directory.ts";
 import type { Network } from "../../ports/network.ts";
 import { AddressBook } from "./address-book.ts";
 import { reachable, withBoundPort } from "./addresses.ts";
 import { RequestClient } from "./client.ts";
 import { ConnectionBook } from "./connections.ts";
+import { openPeerStorage } from "./datastore.ts";
 import { Dialer } from "./dialer.ts";
 import { Libp2pDirectory } from "./directory.ts";
 import { forMembersOnly, gaterFor, type RoleOf } from "./gate.ts";
@@ -92,32 +90,16 @@ type NodeLibp2p = Libp2p<Services>;
  */
 export async function createLibp2pNode(init: Libp2pNodeInit): Promise<Libp2pNode> {
   const limits: Libp2pLimits = { ...DEFAULT_LIMITS, ...init.limits };
-  const database = new Level<string, Uint8Array>(join(init.datastoreDirectory, "libp2p.level"), {
-    keyEncoding: "utf8",
-    valueEncoding: "view",
-    // Addresses and provider records, a few hundred bytes each and seldom read: the defaults, 8 and 4 MiB, are for more.
-    cacheSize: MIB,
-    writeBufferSize: 256 * KIB,
-  });
-  // libp2p neither opens nor closes it.
-  const datastore = new LevelDatastore(database);
+  const storage = await openPeerStorage(init.datastoreDirectory, init.log);
   try {
-    await datastore.open();
-  } catch (error) {
-    const errno =
-      error instanceof Error && error.cause instanceof Error ? error.cause.message : messageOf(error);
-    throw new Fault({ code: "DISK_FAILED", where: init.datastoreDirectory, errno }, { cause: error });
-  }
-  try {
-    const addressBook = await AddressBook.open(database, init.log);
+    const addressBook = await AddressBook.open(storage.addresses, init.log);
     // Strangers and members decide how often most of it happens.
     const log = calmLog(init.log, () => performance.now());
     const handshakes = new Handshakes({ max: limits.pendingInboundMax, log });
-    const libp2p = await assemble({ ...init, log }, limits, datastore, handshakes);
-    const close = () => datastore.close();
-    return await connectParts({ ...init, log }, limits, libp2p, addressBook, handshakes, close);
+    const libp2p = await assemble({ ...init, log }, limits, storage.datastore, handshakes);
+    return await connectParts({ ...init, log }, limits, libp2p, addressBook, handshakes, storage.close);
   } catch (error) {
-    await datastore.close();
+    await storage.close();
     throw error;
   }
 }
@@ -125,14 +107,14 @@ export async function createLibp2pNode(init: Libp2pNodeInit): Promise<Libp2pNode
 async function assemble(
   init: Libp2pNodeInit,
   limits: Libp2pLimits,
-  datastore: LevelDatastore,
+  datastore: LevelDatastore | undefined,
   handshakes: Handshakes,
 ): Promise<NodeLibp2p> {
   const { roleOf, log } = init;
   return await createLibp2p<Services>({
     start: false,
     privateKey: await privateKeyOf(init.seed),
-    datastore,
+    ...(datastore === undefined ? {} : { datastore }),
     // The default tells the versions of libp2p and Node; only members ever ask, and need to know neither.
     nodeInfo: { name: "cairn", version: "1", userAgent: "cairn/1" },
     addresses: {

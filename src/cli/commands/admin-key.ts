@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { must } from "../../base/assert.ts";
-import { Fault } from "../../base/fault.ts";
 import { EXIT } from "../exit-codes.ts";
 import { readPassphrase, readSecretFile } from "../passphrase.ts";
 import { createSecretFile } from "../recovery-key.ts";
@@ -17,10 +16,7 @@ export function addExport(group: Command, bind: Bind): void {
     .option("--out <file>", "a new file for it; else it is printed")
     .option("--passphrase-file <file>", "the passphrase is its first line; else it is asked for");
   bind(command, exportOptions, [0, 1, 2, 5, 6, 10], async (session, { out, passphraseFile }) => {
-    const { administrators } = await session.daemon.adminList({}, session.context);
-    const own = administrators.find(({ self }) => self);
-    if (own === undefined)
-      throw new Fault({ code: "NOT_ALLOWED", reason: "this node has no administrator's key" });
+    const own = await session.daemon.adminKey({}, session.context);
     await using file = out === undefined ? undefined : await createSecretFile(out, session.world);
     const passphrase = await readPassphrase(passphraseFile, session.world, { again: true });
     const { exportAdministratorKey } = await session.world.localOperations();

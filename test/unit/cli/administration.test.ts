@@ -263,7 +263,11 @@ describe("admin", () => {
     expect((await runCairn(["admin", "import", out, "--passphrase-file", secret], { local })).status).toBe(0);
     expect(imported).toEqual([{ home: "/h", text: "cairn-administrator1-x\n", passphrase: "a b c" }]);
     expect((await runCairn(["admin", "export"], { local })).stderr).toContain("--passphrase-file");
-    const nobody = { adminList: async () => ({ administrators: [], threshold: 1, number: 0, forks: [] }) };
+    const nobody = {
+      adminKey: async (): Promise<never> => {
+        throw new Fault({ code: "NOT_ALLOWED", reason: "this node has no administrator's key" });
+      },
+    };
     expect((await runCairn(argv, { local, handlers: nobody })).status).toBe(6);
     await rm(folder, { recursive: true });
   });
