@@ -18,6 +18,8 @@ step what must hold. The same seed gives the same run on every machine with the 
   --nodes N --sites N  swarms of that shape, instead of 3 to 12 nodes at up to 5 sites
   --beyond             with more faults than the profile promises to survive: losing data is allowed then,
                        wrong data and wrong words are not
+  --faults KIND,KIND   these kinds of fault only
+  --keep-going         go on after a violation
   --shrink             leave out of a failing plan what its violation does not need (a minute at most)
   --check-determinism  run every seed twice and compare
   --twice-every N      every Nth seed twice
@@ -59,6 +61,8 @@ function optionsOf(argv: readonly string[]) {
       nodes: { type: "string" },
       sites: { type: "string" },
       beyond: { type: "boolean" },
+      faults: { type: "string" },
+      "keep-going": { type: "boolean" },
       shrink: { type: "boolean" },
       "check-determinism": { type: "boolean" },
       "twice-every": { type: "string" },

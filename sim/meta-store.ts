@@ -52,6 +52,11 @@ export class SimMetaDisk implements DiskTenant {
     this.#unsynced = [];
   }
 
+  /** Whether the power could take something of this namespace, named by its first byte. */
+  hasUnsynced(namespace: number): boolean {
+    return this.#unsynced.some((undo) => undo.some(([key]) => key.charCodeAt(0) === namespace));
+  }
+
   image(): () => void {
     // Values are never written into: a copy of the map is a copy of all.
     const entries = [...this.#entries];

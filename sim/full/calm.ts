@@ -1,6 +1,6 @@
 import { messageOf } from "../../src/base/fault.ts";
 import { segmentKey } from "../../src/base/ids.ts";
-import { HOUR_MS } from "../../src/base/units.ts";
+import { HOUR_MS, MIB } from "../../src/base/units.ts";
 import type { SimMachine } from "./machine.ts";
 import type { TrueSnapshot } from "./truth.ts";
 import type { Workload } from "./workload.ts";
@@ -26,6 +26,7 @@ export class Calm {
     for (const machine of world.living()) world.startAgain(machine);
     await world.scheduler.sleep(world.plan.world.settleMs);
     this.#checkNothingHangs();
+    await this.#checkConverged();
     for (const machine of world.living()) if (machine.isOn) await this.#restoreAll(machine);
     await this.#snapshotAll();
     await this.#recoverAll();
@@ -43,6 +44,23 @@ export class Calm {
         );
     for (const machine of world.living())
       if (!machine.isOn) world.violate("nothing-hangs", "it is not running though nothing keeps it", machine);
+  }
+
+  /** Where nothing was lost and there is room, what waited to be placed is placed by now. */
+  async #checkConverged(): Promise<void> {
+    const world = this.#world;
+    const isWhole = world.truth.damaged.size === 0 && world.machines.every(isUntouched);
+    if (!isWhole || world.plan.world.quotaBytes !== undefined) return;
+    for (const machine of world.machines) {
+      const { repository } = machine.node;
+      if (repository.spool.segments > 0)
+        world.violate("converges", `${repository.spool.segments} segments wait to be placed`, machine);
+      const newest = (await repository.snapshots()).at(-1);
+      if (newest === undefined) continue;
+      const { state } = await repository.protectionOf(newest);
+      world.label(`after the storm: ${state}`);
+      if (state === "pending") world.violate("converges", "its newest snapshot is still pending", machine);
+    }
   }
 
   async #restoreAll(machine: SimMachine): Promise<void> {
@@ -144,6 +162,17 @@ export class Calm {
     const { owner } = machine.identity.keys;
     return this.#world.truth.snapshots.filter((snapshot) => snapshot.owner === owner);
   }
+}
+
+const ROOM_BYTES = 64 * MIB;
+
+function isUntouched(machine: SimMachine): boolean {
+  return (
+    machine.isOn &&
+    machine.isHonest &&
+    !machine.wasRolledBack &&
+    machine.init.plan.capacityBytes >= ROOM_BYTES
+  );
 }
 
 /** What a swarm that lost machines for good may rightly say. */

@@ -13,6 +13,8 @@ export interface CampaignInit {
   /** Each so manieth seed runs twice, and must leave the same trace; 0: none. */
   readonly twiceEvery: number;
   readonly shrinkForMs: number;
+  /** Go on after a violation; the first one is what is reported. */
+  readonly keepGoing: boolean;
   readonly onRun: (run: RunResult, cpuMs: number) => void;
 }
 
@@ -23,6 +25,7 @@ export interface Failure {
 
 export interface CampaignTotals {
   seeds: number;
+  failed: number;
   twice: number;
   cpuMs: number;
   events: number;
@@ -31,14 +34,15 @@ export interface CampaignTotals {
   readonly labels: Map<string, number>;
 }
 
-/** Runs one plan after the other until one breaks a rule, which is then shrunk. */
+/** Runs one plan after the other; the first that breaks a rule is shrunk. */
 export async function runCampaign(
   init: CampaignInit,
 ): Promise<{ totals: CampaignTotals; failure: Failure | undefined }> {
   const totals: CampaignTotals = {
-    ...{ seeds: 0, twice: 0, cpuMs: 0, events: 0, virtualMs: 0, nodeMs: 0 },
+    ...{ seeds: 0, failed: 0, twice: 0, cpuMs: 0, events: 0, virtualMs: 0, nodeMs: 0 },
     labels: new Map(),
   };
+  let failure: Failure | undefined;
   for (const plan of init.plans) {
     if (totals.seeds > 0 && !init.mayGoOn()) break;
     const startedMs = cpuMs();
@@ -46,9 +50,12 @@ export async function runCampaign(
     const spentMs = cpuMs() - startedMs;
     count(totals, result, spentMs);
     init.onRun(result, spentMs);
-    if (result.violations.length > 0) return { totals, failure: await failureOf(init, result) };
+    if (result.violations.length === 0) continue;
+    totals.failed++;
+    failure ??= await failureOf(init, result);
+    if (!init.keepGoing) break;
   }
-  return { totals, failure: undefined };
+  return { totals, failure };
 }
 
 async function runOnce(init: CampaignInit, plan: Plan, totals: CampaignTotals): Promise<RunResult> {

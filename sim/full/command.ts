@@ -11,7 +11,7 @@ import { createWasmCodec } from "../../src/erasure/index.ts";
 import { SIM_EXIT, type SimExit, type SimOptions } from "../command.ts";
 import { type CampaignTotals, cpuMs, type Failure, plansOf, runCampaign } from "./campaign.ts";
 import type { Wishes } from "./generate.ts";
-import { type Plan, readPlan, writePlan } from "./plan.ts";
+import { FAULT_KINDS, type FaultKind, type Plan, readPlan, writePlan } from "./plan.ts";
 import type { RunResult } from "./run.ts";
 
 const SHRINK_MS = MINUTE_MS;
@@ -25,6 +25,7 @@ export async function runFull(options: SimOptions): Promise<SimExit> {
     nodes: numberOf(options.nodes),
     sites: numberOf(options.sites),
     beyond: options.beyond,
+    kinds: options.faults?.split(",").map(kindOf),
   };
   const seed = options.seed ?? String(randomInt(1, 2 ** 40));
   const plans =
@@ -37,6 +38,7 @@ export async function runFull(options: SimOptions): Promise<SimExit> {
     plans,
     mayGoOn: () => cpuMs() - startedMs < timeMs,
     twiceEvery: options["check-determinism"] === true ? 1 : (numberOf(options["twice-every"]) ?? 0),
+    keepGoing: options["keep-going"] === true,
     shrinkForMs: options.shrink === true ? SHRINK_MS : 0,
     onRun: (result, spentMs) => {
       last = result;
@@ -72,6 +74,12 @@ function durationOf(text: string): number {
   return ms;
 }
 
+function kindOf(text: string): FaultKind {
+  const kind = FAULT_KINDS.find((one) => one === text);
+  if (kind === undefined) throw new Error(`"${text}" is no fault; there are ${FAULT_KINDS.join(", ")}`);
+  return kind;
+}
+
 function planIn(file: string): Plan {
   return readPlan(readFileSync(file, "utf8"));
 }
@@ -99,6 +107,7 @@ function reportOf({ result, shrunk }: Failure, wishes: Wishes): Report {
     ...(wishes.nodes === undefined ? [] : [`--nodes ${wishes.nodes}`]),
     ...(wishes.sites === undefined ? [] : [`--sites ${wishes.sites}`]),
     ...(wishes.beyond === true ? ["--beyond"] : []),
+    ...(wishes.kinds === undefined ? [] : [`--faults ${wishes.kinds.join(",")}`]),
   ];
   return {
     commit: commitNow(),
@@ -155,7 +164,8 @@ function textOf(
   const cpuS = Math.max(0.001, totals.cpuMs / SECOND_MS);
   const years = nodeMs / DAY_MS / 365.25;
   const speed = `${Math.round(events / cpuS)} events, ${((seeds / cpuS) * 60).toFixed(1)} seeds a minute, ${(years / cpuS).toFixed(5)} node-years a second`;
-  const sum = `${seeds} seeds, ${events} events, ${cpuS.toFixed(1)} s of processor time (a second: ${speed})\n`;
+  const failed = totals.failed === 0 ? "" : ` (${totals.failed} FAILED)`;
+  const sum = `${seeds} seeds${failed}, ${events} events, ${cpuS.toFixed(1)} s of processor time (a second: ${speed})\n`;
   const lacking = missing.length === 0 ? "" : `never came up: ${missing.join(", ")}\n`;
   if (failure === undefined || report === undefined)
     return `${sum}${lacking}${missing.length === 0 ? "all rules held\n" : ""}`;

@@ -54,8 +54,15 @@ export class Faults {
       if (!this.#lasting.delete(end)) return;
       world.note(undefined, `ended ${fault.kind}`);
       undo();
+      const machine = "node" in fault ? world.machines[fault.node] : undefined;
+      if (machine !== undefined)
+        machine.troubledUntilMs = Math.max(machine.troubledUntilMs, world.scheduler.nowMs);
     };
     this.#lasting.add(end);
+    // While it lasts nobody has to find anything.
+    const hit = "node" in fault ? world.machines[fault.node] : undefined;
+    if (hit !== undefined)
+      hit.troubledUntilMs = Math.max(hit.troubledUntilMs, world.scheduler.nowMs + fault.forMs);
     world.scheduler.after(fault.forMs, end);
   }
 

@@ -7,6 +7,8 @@ export interface Wishes {
   readonly sites?: number | undefined;
   /** @default one in eight */
   readonly beyond?: boolean | undefined;
+  /** @default up to six of all */
+  readonly kinds?: readonly FaultKind[] | undefined;
 }
 
 /** The plan of a seed. Every seed leaves out most kinds of fault: what happens all the time hides the rest. */
@@ -30,10 +32,10 @@ export function planOf(seed: string, wishes: Wishes = {}): Plan {
       // The daemon's half a minute costs most of a run; news goes round at once either way.
       syncEveryMs: shape.pick([MINUTE_MS / 2, 5 * MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS]),
       beyond,
-      ...(shape.chance(0.15) ? { quotaBytes: 256 * MIB } : {}),
+      ...(shape.chance(0.15) ? { quotaBytes: shape.pick([1, 2, 256]) * MIB } : {}),
     },
     workload: workloadOf(rng.fork("workload"), nodes.length, stormMs),
-    faults: faultsOf(rng.fork("faults"), nodes, stormMs),
+    faults: faultsOf(rng.fork("faults"), nodes, stormMs, wishes.kinds),
   };
 }
 
@@ -78,8 +80,13 @@ function workloadOf(rng: SeededRng, nodes: number, stormMs: number): Step[] {
   return steps.sort((a, b) => a.atMs - b.atMs);
 }
 
-function faultsOf(rng: SeededRng, nodes: readonly NodePlan[], stormMs: number): FaultPlan[] {
-  const kinds = rng.shuffled(FAULT_KINDS).slice(0, 1 + rng.below(6));
+function faultsOf(
+  rng: SeededRng,
+  nodes: readonly NodePlan[],
+  stormMs: number,
+  wished: readonly FaultKind[] | undefined,
+): FaultPlan[] {
+  const kinds = wished ?? rng.shuffled(FAULT_KINDS).slice(0, 1 + rng.below(6));
   const faults: FaultPlan[] = [];
   for (const kind of kinds)
     for (let left = 1 + rng.below(isFinal(kind) ? 2 : 6); left > 0; left--)

@@ -17,6 +17,9 @@ export interface LinkEnd {
   losesAnswers: number;
 }
 
+/** What is sent later than that has found its connection dead before. */
+const QUEUE_MAX_MS = 30 * SECOND_MS;
+const SLOWNESS_MAX = 200;
 /** Within one building. */
 const LOCAL_MS = 0.3;
 /** A connection in which nothing arrives any more is given up after about so long. */
@@ -99,8 +102,9 @@ export class Links {
   async #carry(from: PeerId, to: PeerId, bytes: number): Promise<void> {
     const nowMs = this.#scheduler.nowMs;
     const [sender, receiver] = [this.#ends.get(from), this.#ends.get(to)];
-    const slowness = (sender?.slowness ?? 1) * (receiver?.slowness ?? 1);
-    const freeAtMs = Math.max(nowMs, this.#busyUntilMs.get(from) ?? 0);
+    const slowness = Math.min(SLOWNESS_MAX, (sender?.slowness ?? 1) * (receiver?.slowness ?? 1));
+    const busyUntilMs = Math.min(this.#busyUntilMs.get(from) ?? 0, nowMs + QUEUE_MAX_MS);
+    const freeAtMs = Math.max(nowMs, busyUntilMs);
     const sentAtMs = freeAtMs + (bytes / (sender?.bytesPerSecond ?? 1e9)) * SECOND_MS * slowness;
     this.#busyUntilMs.set(from, sentAtMs);
     const baseMs = sender?.site === receiver?.site ? LOCAL_MS : this.#latencyMs;

@@ -100,6 +100,9 @@ export class SimMachine {
   isStarting = false;
   /** Whether its program should be running, as whoever is in charge of the machine sees it. */
   isWanted = true;
+  /** When its program started, and when its disk was last in trouble. */
+  onSinceMs = 0;
+  troubledUntilMs = 0;
   /** Its owner lives on another machine now. */
   isReplaced = false;
   #process = new SimProcess();
@@ -253,6 +256,7 @@ export class SimMachine {
       },
     );
     this.#node = node;
+    this.onSinceMs = scheduler.nowMs;
     await node.start();
     networks.refresh();
   }

@@ -13,11 +13,14 @@ import {
 import type { BytePath } from "../../src/base/paths.ts";
 import type { SnapshotEntry } from "../../src/catalog/index.ts";
 import { SegmentSet } from "../../src/catalog/index.ts";
-import type { Node } from "../../src/node/index.ts";
+import { NAMESPACE, type Node } from "../../src/node/index.ts";
 import { type DataRequest, dataAnswer, dataRequest } from "../../src/wire/data.ts";
 import { descriptorCodec } from "../../src/wire/descriptor.ts";
 import { decodeSigned } from "../../src/wire/signed.ts";
 import type { Answered, SimMachine } from "./machine.ts";
+
+/** Of the records that a node keeps for others, in its database. */
+const KEPT_NAMESPACE = must(NAMESPACE.kept[0], "namespace");
 
 /** A segment as its owner put it. */
 export interface TrueSegment {
@@ -43,6 +46,12 @@ export interface Holding {
   readonly index: number;
 }
 
+export interface Damage {
+  readonly machine: SimMachine;
+  readonly shard: ShardId;
+  readonly atMs: number;
+}
+
 /** A promise that somebody gave: this shard is on its disk, synced. */
 export interface TrueReceipt {
   readonly machine: SimMachine;
@@ -60,13 +69,23 @@ export class Truth {
   /** By holder and shard. */
   readonly receipts = new Map<string, TrueReceipt>();
   /** Shards that an injected fault took or spoilt, by holder and shard: of these nobody can be blamed. */
-  readonly damaged = new Set<string>();
+  readonly damaged = new Map<string, Damage>();
+  /** The world's time, for when damage was done. */
+  readonly #nowMs: () => number;
   /** By content, as long as nobody wrote into it; damage goes through `damage`, which forgets it. */
   #hashes = new WeakMap<Uint8Array, string>();
 
-  /** A shard was put and the holder says that it has it. Returns what is wrong with that. */
-  received({ machine, request, answer }: Answered, atMs: number): string | undefined {
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** A shard was put and the holder says that it has it. Returns which rule that breaks, and how. */
+  received({ machine, request, answer }: Answered): { oracle: string; message: string } | undefined {
     const asked = dataRequest.decode(request.head);
+    if (asked.t === "keep" && dataAnswer.decode(answer.head).t === "kept")
+      return machine.metaDisk.hasUnsynced(KEPT_NAMESPACE)
+        ? { oracle: "receipt-durable", message: `${machine.name} acknowledged records that are not synced` }
+        : undefined;
     if (asked.t !== "put" || dataAnswer.decode(answer.head).t !== "receipt") return undefined;
     const { shard, k, n } = shardOf(asked);
     const sha = sha256Hex(request.body);
@@ -76,13 +95,13 @@ export class Truth {
     const known = segment.shards.get(shard.index);
     segment.shards.set(shard.index, known ?? sha);
     const holding = holdingKey(machine.peer, shard);
-    this.receipts.set(holding, { machine, shard, atMs });
+    this.receipts.set(holding, { machine, shard, atMs: this.#nowMs() });
     this.damaged.delete(holding);
+    const name = shardKey(shard);
     if (known !== undefined && known !== sha)
-      return `two different shards were acknowledged as ${shardKey(shard)}`;
-    return this.isIntact(machine, shard)
-      ? undefined
-      : `${machine.name} gave a receipt for ${shardKey(shard)} and does not have it on its disk`;
+      return { oracle: "one-name-one-shard", message: `two different shards were acknowledged as ${name}` };
+    if (this.isIntact(machine, shard)) return undefined;
+    return { oracle: "receipt-durable", message: `a receipt for ${name}, which is not on the disk` };
   }
 
   /** Whether the bytes on this machine's disk are those that the owner put. */
@@ -94,7 +113,7 @@ export class Truth {
 
   /** An injected fault is about to spoil this shard, or has taken it. */
   damage(machine: SimMachine, shard: ShardId): void {
-    this.damaged.add(holdingKey(machine.peer, shard));
+    this.damaged.set(holdingKey(machine.peer, shard), { machine, shard, atMs: this.#nowMs() });
     const contents = machine.shardDisk.get(shard)?.contents;
     if (contents !== undefined) this.#hashes.delete(contents);
   }

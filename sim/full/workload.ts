@@ -3,7 +3,7 @@ import { type BytePath, bytePathOf, joinPath } from "../../src/base/paths.ts";
 import type { SnapshotResult } from "../../src/node/index.ts";
 import { SeededRng } from "../rng.ts";
 import type { SimMachine } from "./machine.ts";
-import { checkAcknowledged } from "./oracles/honest.ts";
+import { checkAcknowledged, checkPlacement } from "./oracles/honest.ts";
 import { compareFiles } from "./oracles/identical.ts";
 import type { Step } from "./plan.ts";
 import { recoverOwner } from "./recovering.ts";
@@ -73,6 +73,7 @@ export class Workload {
     if (report.unreadable.count > 0 || report.changed.count > 0)
       this.#world.violate("identical", "files that nobody touched were unreadable or changed", machine);
     checkAcknowledged(this.#world, machine, kept, result.protection);
+    checkPlacement(this.#world, machine, kept);
   }
 
   /** Restores one of the acknowledged snapshots, and compares every byte. */

@@ -50,7 +50,7 @@ export class World {
   readonly networks: SimNetworks;
   readonly links: Links;
   readonly rng: SeededRng;
-  readonly truth = new Truth();
+  readonly truth: Truth;
   readonly machines: SimMachine[] = [];
   readonly violations: Violation[] = [];
   readonly tasks: Task[] = [];
@@ -64,6 +64,7 @@ export class World {
     this.plan = plan;
     this.scheduler = scheduler;
     this.#codec = codec;
+    this.truth = new Truth(() => scheduler.nowMs);
     this.rng = new SeededRng(plan.seed);
     this.#nodeRngs = this.rng.fork("nodes");
     // Its timers are of nobody's process: a clock that goes right.
@@ -254,8 +255,8 @@ export class World {
   #answered(answered: Answered): NetMessage {
     const { machine, protocol } = answered;
     if (protocol === "data") {
-      const wrong = this.truth.received(answered, this.scheduler.nowMs);
-      if (wrong !== undefined) this.violate("receipt-durable", wrong, machine);
+      const wrong = this.truth.received(answered);
+      if (wrong !== undefined) this.violate(wrong.oracle, wrong.message, machine);
     }
     return cheatOn(this, answered);
   }

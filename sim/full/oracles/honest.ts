@@ -79,3 +79,29 @@ function losable(copies: readonly Copy[], k: number, groupOf: (copy: Copy) => st
   }
   return least;
 }
+
+/** No site has more shards of a segment than its class allows, and nobody keeps its own. */
+export function checkPlacement(world: World, machine: SimMachine, snapshot: TrueSnapshot): void {
+  const { catalog, maps } = machine.node.repository;
+  for (const id of snapshot.segments) {
+    const incarnation = catalog.state.incarnations.indexOf(id.incarnation);
+    const record = catalog.segments.get({ incarnation, number: id.number });
+    if (record === undefined) continue;
+    const { cap } = maps.class(incarnation, record.class);
+    const atSite = new Map<string, number>();
+    for (const slot of record.slots) {
+      const holder = slot === null ? undefined : world.byPeer(slot.peer);
+      if (holder === undefined) continue;
+      atSite.set(holder.site, (atSite.get(holder.site) ?? 0) + 1);
+      if (holder === machine)
+        world.violate("site-rule", `${segmentKey(id)}: the owner keeps a shard of its own`, machine);
+    }
+    const most = Math.max(0, ...atSite.values());
+    if (most > cap)
+      world.violate(
+        "site-rule",
+        `${segmentKey(id)}: ${most} shards at one site, and ${cap} are allowed`,
+        machine,
+      );
+  }
+}

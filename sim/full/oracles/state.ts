@@ -8,6 +8,8 @@ export function checkState(world: World): void {
     if (machine.isDead) continue;
     checkPromises(world, machine);
     checkRoom(world, machine);
+    checkQuotas(world, machine);
+    checkScrub(world, machine);
     if (machine.isOn) checkSuspicions(world, machine);
   }
 }
@@ -30,6 +32,37 @@ function checkRoom(world: World, machine: SimMachine): void {
     world.violate("capacity", `${usedBytes} bytes are kept, and there is room for ${capacityBytes}`, machine);
 }
 
+/** An owner has no more on a holder's disk than its certificate says of the whole swarm. */
+function checkQuotas(world: World, machine: SimMachine): void {
+  const { quotaBytes } = world.plan.world;
+  if (quotaBytes === undefined) return;
+  const used = new Map<string, number>();
+  for (const { id, bytes } of machine.shardDisk.sorted())
+    used.set(id.owner, (used.get(id.owner) ?? 0) + bytes);
+  // Whoever founds a swarm has no bound.
+  const founder = world.machines[0]?.identity.keys.owner;
+  for (const [owner, bytes] of used)
+    if (owner !== founder && bytes > quotaBytes)
+      world.violate("quota", `an owner has ${bytes} bytes here, and may have ${quotaBytes}`, machine);
+}
+
+/** Of the time in which a bad shard has to be found: the scrub has one period, and the machine its other work. */
+const SCRUB_SLACK = 1.3;
+
+/** What rotted in a store that was read all the time is out of service one period later. */
+function checkScrub(world: World, machine: SimMachine): void {
+  const { truth, plan, scheduler } = world;
+  const sinceMs = Math.max(machine.onSinceMs, machine.troubledUntilMs);
+  if (!machine.isOn || !machine.isHonest || machine.process.isPaused) return;
+  for (const { machine: holder, shard, atMs } of truth.damaged.values()) {
+    const knownMs = scheduler.nowMs - Math.max(atMs, sinceMs);
+    const isInService = machine.shardDisk.get(shard) !== undefined;
+    if (holder !== machine || !isInService || knownMs < plan.world.scrubPeriodMs * SCRUB_SLACK) continue;
+    if (truth.isIntact(machine, shard)) continue;
+    world.violate("scrub-finds", `${shardKey(shard)} is bad since ${Math.round(atMs / 1000)} s`, machine);
+  }
+}
+
 /** Nobody holds anything against a machine that was always honest and that no fault took anything from. */
 function checkSuspicions(world: World, machine: SimMachine): void {
   const { audits } = machine.node;
@@ -37,7 +70,7 @@ function checkSuspicions(world: World, machine: SimMachine): void {
     const suspect = world.byPeer(peer);
     const why = audits.book.suspicion(peer);
     if (why === undefined || suspect === undefined || !suspect.isHonest || suspect.wasRolledBack) continue;
-    if ([...world.truth.damaged].some((key) => key.startsWith(`${peer} `))) continue;
+    if ([...world.truth.damaged.values()].some(({ machine: hit }) => hit === suspect)) continue;
     world.violate(
       "no-false-blame",
       `${suspect.name} is suspect and did nothing: ${JSON.stringify(why)}`,
