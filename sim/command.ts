@@ -1,12 +1,14 @@
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/base/fault.ts";
 import { runFull } from "./full/command.ts";
+import { mutationsNamed, tryMutation } from "./mutations/run.ts";
 
 /** What scripts may rely on. */
 export const SIM_EXIT = { held: 0, violated: 1, failed: 2, labelMissing: 3 } as const;
 export type SimExit = (typeof SIM_EXIT)[keyof typeof SIM_EXIT];
 
 const HELP = `Usage: cairn sim run [SCENARIO.json] [options]
+       cairn sim bugs [NAME] [--seed SEED]     are the rules able to fail? each bug of a table must break its rule
 
 Runs whole swarms of the real program in virtual time, through faults drawn from a seed, and checks after each
 step what must hold. The same seed gives the same run on every machine with the same version.
@@ -15,6 +17,7 @@ step what must hold. The same seed gives the same run on every machine with the 
   --seed SEED          the first seed; a number, or any word [drawn]
   --count N            so many seeds, one after the other [1]
   --time 180s          seeds until so much processor time is used; with --count, whichever ends first
+  --nodes-max N        no larger swarms than that
   --nodes N --sites N  swarms of that shape, instead of 3 to 12 nodes at up to 5 sites
   --beyond             with more faults than the profile promises to survive: losing data is allowed then,
                        wrong data and wrong words are not
@@ -37,6 +40,7 @@ See docs/simulator.md.
 export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
   try {
     const [command, ...rest] = argv;
+    if (command === "bugs") return await runBugs(rest);
     if (command !== "run" || rest.includes("--help")) {
       process.stdout.write(HELP);
       return command === undefined || command === "help" || argv.includes("--help")
@@ -50,6 +54,27 @@ export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
   }
 }
 
+/** Puts bugs into the core, one after the other, and looks whether the rule that is named for each is broken. */
+async function runBugs(argv: readonly string[]): Promise<SimExit> {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: { seed: { type: "string", default: "1" } },
+  });
+  let missed = 0;
+  for (const mutation of mutationsNamed(positionals[0] ?? "all")) {
+    const { isCaught, by, seeds, cpuMs } = await tryMutation(mutation, values.seed);
+    if (!isCaught) missed++;
+    const verdict = isCaught
+      ? `caught by ${mutation.oracle}`
+      : `MISSED by ${mutation.oracle} (${by ?? "nothing"})`;
+    process.stdout.write(
+      `${mutation.name}: ${verdict}, seed ${seeds} of ${mutation.withinSeeds}, ${(cpuMs / 1000).toFixed(0)} s\n`,
+    );
+  }
+  return missed === 0 ? SIM_EXIT.held : SIM_EXIT.violated;
+}
+
 function optionsOf(argv: readonly string[]) {
   const { values, positionals } = parseArgs({
     args: [...argv],
@@ -59,6 +84,7 @@ function optionsOf(argv: readonly string[]) {
       count: { type: "string" },
       time: { type: "string" },
       nodes: { type: "string" },
+      "nodes-max": { type: "string" },
       sites: { type: "string" },
       beyond: { type: "boolean" },
       faults: { type: "string" },

@@ -23,6 +23,7 @@ const SEEDS_MAX = 1e9;
 export async function runFull(options: SimOptions): Promise<SimExit> {
   const wishes = {
     nodes: numberOf(options.nodes),
+    nodesMax: numberOf(options["nodes-max"]),
     sites: numberOf(options.sites),
     beyond: options.beyond,
     kinds: options.faults?.split(",").map(kindOf),
@@ -106,6 +107,7 @@ function reportOf({ result, shrunk }: Failure, wishes: Wishes): Report {
   const shape = [
     ...(wishes.nodes === undefined ? [] : [`--nodes ${wishes.nodes}`]),
     ...(wishes.sites === undefined ? [] : [`--sites ${wishes.sites}`]),
+    ...(wishes.nodesMax === undefined ? [] : [`--nodes-max ${wishes.nodesMax}`]),
     ...(wishes.beyond === true ? ["--beyond"] : []),
     ...(wishes.kinds === undefined ? [] : [`--faults ${wishes.kinds.join(",")}`]),
   ];

@@ -4,6 +4,7 @@ import { FAULT_KINDS, type FaultKind, type FaultPlan, type NodePlan, type Plan, 
 
 export interface Wishes {
   readonly nodes?: number | undefined;
+  readonly nodesMax?: number | undefined;
   readonly sites?: number | undefined;
   /** @default one in eight */
   readonly beyond?: boolean | undefined;
@@ -41,7 +42,8 @@ export function planOf(seed: string, wishes: Wishes = {}): Plan {
 
 /** Mostly small swarms: that is where rules break. */
 function nodesOf(rng: SeededRng, wishes: Wishes): NodePlan[] {
-  const count = wishes.nodes ?? rng.pick([3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 12]);
+  const drawn = rng.pick([3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 7, 8, 9, 12]);
+  const count = wishes.nodes ?? Math.min(drawn, wishes.nodesMax ?? drawn);
   const sites = Math.min(count, wishes.sites ?? 1 + rng.below(Math.min(count, 5)));
   const hasSkew = rng.chance(0.3);
   const small = rng.chance(0.15);

@@ -1,4 +1,4 @@
-import { shardKey } from "../../../src/base/ids.ts";
+import { segmentKey, shardKey } from "../../../src/base/ids.ts";
 import type { SimMachine } from "../machine.ts";
 import type { World } from "../world.ts";
 
@@ -32,18 +32,22 @@ function checkRoom(world: World, machine: SimMachine): void {
     world.violate("capacity", `${usedBytes} bytes are kept, and there is room for ${capacityBytes}`, machine);
 }
 
-/** An owner has no more on a holder's disk than its certificate says of the whole swarm. */
+/** What an owner's shards here cost the swarm, whole segments counted, is no more than it may have there. */
 function checkQuotas(world: World, machine: SimMachine): void {
   const { quotaBytes } = world.plan.world;
   if (quotaBytes === undefined) return;
-  const used = new Map<string, number>();
-  for (const { id, bytes } of machine.shardDisk.sorted())
-    used.set(id.owner, (used.get(id.owner) ?? 0) + bytes);
+  const segments = new Map<string, { owner: string; bytes: number }>();
+  for (const { id, bytes } of machine.shardDisk.sorted()) {
+    const n = world.truth.segments.get(segmentKey(id))?.n ?? 1;
+    segments.set(segmentKey(id), { owner: id.owner, bytes: bytes * n });
+  }
   // Whoever founds a swarm has no bound.
   const founder = world.machines[0]?.identity.keys.owner;
-  for (const [owner, bytes] of used)
-    if (owner !== founder && bytes > quotaBytes)
-      world.violate("quota", `an owner has ${bytes} bytes here, and may have ${quotaBytes}`, machine);
+  for (const [owner, of] of Map.groupBy(segments.values(), (segment) => segment.owner)) {
+    const used = of.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (owner !== founder && used > quotaBytes)
+      world.violate("quota", `an owner has ${used} bytes here, and may have ${quotaBytes}`, machine);
+  }
 }
 
 /** Of the time in which a bad shard has to be found: the scrub has one period, and the machine its other work. */

@@ -1,0 +1,254 @@
+import type { FaultKind } from "../full/plan.ts";
+
+export interface Edit {
+  /** From the root of the repository. */
+  readonly file: string;
+  /** There once in the file, word for word. */
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A bug that somebody could make. The rule that is named must be broken by one of the first seeds. */
+export interface Mutation {
+  readonly name: string;
+  readonly oracle: string;
+  readonly withinSeeds: number;
+  /** What the bug needs to show; all kinds unless told. */
+  readonly faults?: readonly FaultKind[];
+  readonly edits: readonly Edit[];
+}
+
+const one = (file: string, from: string, to: string): readonly Edit[] => [{ file, from, to }];
+
+/** Beyond all: with it no seed may pass. */
+export const CANARY: Mutation = {
+  name: "canary",
+  oracle: "nothing-broken",
+  withinSeeds: 1,
+  edits: one(
+    "src/exchange/holder.ts",
+    "const descriptor = readDescriptor(descriptorBytes, this.#swarm);\n    requireShardIndex",
+    'if (body.length > 0) throw new RangeError("canary");\n    const descriptor = readDescriptor(descriptorBytes, this.#swarm);\n    requireShardIndex',
+  ),
+};
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: "receipt before the shard is stored",
+    oracle: "receipt-durable",
+    withinSeeds: 2,
+    edits: one(
+      "src/exchange/holder.ts",
+      "await this.#puts.run(shardKey(id), () => this.#store(id, descriptor, descriptorBytes, body));",
+      "void this.#puts.run(shardKey(id), () => this.#store(id, descriptor, descriptorBytes, body)).catch(() => {});",
+    ),
+  },
+  {
+    name: "head acknowledged before it is synced",
+    oracle: "receipt-durable",
+    withinSeeds: 2,
+    edits: one(
+      "src/exchange/kept-records.ts",
+      "if (ops.length > 0) await this.#store.write(ops, { sync: true });",
+      "if (ops.length > 0) await this.#store.write(ops, { sync: false });",
+    ),
+  },
+  {
+    name: "a failed put counts as placed",
+    oracle: "honest-status",
+    withinSeeds: 10,
+    faults: ["cut", "lose-requests", "read-only-disk"],
+    edits: one(
+      "src/exchange/placer.ts",
+      'return { kind: "excluded", reason: this.#reasonOf(error, peer, shard) };',
+      'return this.#reasonOf(error, peer, shard) === "full" ? { kind: "excluded", reason: "full" } : { kind: "placed", slot: { peer, timeMs: 0 } };',
+    ),
+  },
+  {
+    name: "survives one more than it does",
+    oracle: "honest-status",
+    withinSeeds: 2,
+    edits: one(
+      "src/placement/survives.ts",
+      "return spare < 0 ? 0 : minGroupsToLose(grouped, spare + 1) - 1;",
+      "return spare < 0 ? 0 : minGroupsToLose(grouped, spare + 1);",
+    ),
+  },
+  {
+    name: "the site cap is ignored",
+    oracle: "site-rule",
+    withinSeeds: 20,
+    edits: one(
+      "src/placement/row.ts",
+      "return (this.#atSite.get(node.site) ?? 0) >= this.#cap;",
+      "return (this.#atSite.get(node.site) ?? 0) >= 99;",
+    ),
+  },
+  {
+    name: "a changed file of the same size is not read again",
+    oracle: "identical",
+    withinSeeds: 10,
+    edits: one(
+      "src/snapshot/fingerprint.ts",
+      "before.mtimeNs === now.mtimeNs &&\n    before.ctimeNs === now.ctimeNs &&",
+      "",
+    ),
+  },
+  {
+    name: "the list of snapshots is cut",
+    oracle: "snapshot-listed",
+    withinSeeds: 10,
+    edits: one(
+      "src/node/repository.ts",
+      "return this.catalog.snapshots();",
+      "return (await this.catalog.snapshots()).slice(-1);",
+    ),
+  },
+  {
+    name: "a service does not stop",
+    oracle: "nothing-leaked",
+    withinSeeds: 2,
+    edits: one(
+      "src/node/status-beat.ts",
+      "this.#stopping.abort();\n    this.#unsubscribe?.();\n    await this.#loop;",
+      "this.#unsubscribe?.();",
+    ),
+  },
+  {
+    name: "randomness past the ports",
+    oracle: "determinism",
+    withinSeeds: 2,
+    edits: one("src/exchange/spool-keeper.ts", "this.#c.rng.float()", "Math.random()"),
+  },
+  {
+    name: "more is released than was acquired",
+    oracle: "nothing-broken",
+    withinSeeds: 3,
+    edits: one("src/base/concurrency.ts", "this.#used -= bytes;", "this.#used -= bytes + 1;"),
+  },
+  {
+    name: "the scrub compares nothing",
+    oracle: "scrub-finds",
+    withinSeeds: 30,
+    faults: ["rot"],
+    edits: one(
+      "src/scrub/check-shard.ts",
+      "if (root === undefined || !equalBytes(root, note.root))",
+      "if (root === undefined)",
+    ),
+  },
+  {
+    name: "the scrub condemns what is good",
+    oracle: "acknowledged-kept",
+    withinSeeds: 10,
+    edits: one(
+      "src/scrub/check-shard.ts",
+      "if (!(await components.shards.isSound(id)))",
+      "if (await components.shards.isSound(id))",
+    ),
+  },
+  {
+    name: "a right answer to an audit counts as wrong",
+    oracle: "no-false-blame",
+    withinSeeds: 5,
+    edits: one(
+      "src/audit/judge.ts",
+      'return isRight ? { is: "proven" } : { is: "wrong", leaf: bytes, proof };',
+      'return isRight ? { is: "wrong", leaf: bytes, proof } : { is: "proven" };',
+    ),
+  },
+  {
+    name: "what was spooled is never tried again",
+    oracle: "converges",
+    withinSeeds: 20,
+    faults: ["cut", "crash", "hang"],
+    edits: one(
+      "src/exchange/spool-keeper.ts",
+      "const placed = await this.retry(signal);",
+      "const placed = 0;",
+    ),
+  },
+  {
+    name: "only data shards are asked for",
+    oracle: "restorable",
+    withinSeeds: 30,
+    faults: ["lose-shards", "die", "rot"],
+    edits: one(
+      "src/exchange/gather.ts",
+      "while (have.size + running.size < job.need && untried[0] !== undefined) start(untried[0]);",
+      'while (have.size + running.size < job.need && (untried[0] ?? 99) < job.need) start(must(untried[0], "shard"));',
+    ),
+  },
+  {
+    name: "what a holder serves is not checked",
+    oracle: "restorable",
+    withinSeeds: 40,
+    faults: ["rot", "cheat"],
+    edits: one(
+      "src/exchange/peer-client.ts",
+      "verifyRange({\n          root,",
+      "1 > 0 || verifyRange({\n          root,",
+    ),
+  },
+  {
+    name: "a rolled-back owner goes on as if nothing were",
+    oracle: "one-name-one-shard",
+    withinSeeds: 60,
+    faults: ["roll-back"],
+    edits: one(
+      "src/exchange/head-keeper.ts",
+      "if (ahead > 0) throw new Fault",
+      "if (ahead > 999) throw new Fault",
+    ),
+  },
+  {
+    name: "a request waits for ever",
+    oracle: "nothing-hangs",
+    withinSeeds: 40,
+    faults: ["silence"],
+    edits: one(
+      "src/exchange/peer-client.ts",
+      "export const IDLE_TIMEOUT_MS = 20_000;",
+      "export const IDLE_TIMEOUT_MS = 2_000_000_000;",
+    ),
+  },
+  {
+    name: "everybody has to answer before anything is saved",
+    oracle: "can-save",
+    withinSeeds: 40,
+    faults: ["die"],
+    edits: one(
+      "src/exchange/head-keeper.ts",
+      "if (pool.length > 0 && answered * 2 <= pool.length) {",
+      "if (this.pool().length > answered) {",
+    ),
+  },
+  {
+    name: "the slot that the recovery key opens is not published",
+    oracle: "recoverable",
+    withinSeeds: 40,
+    faults: ["die"],
+    edits: one(
+      "src/node/node.ts",
+      "if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);",
+      "",
+    ),
+  },
+  {
+    name: "nobody counts quotas",
+    oracle: "quota",
+    withinSeeds: 60,
+    edits: [
+      {
+        file: "src/exchange/own-quota.ts",
+        from: "if (this.#usedBytes + bytes > this.#quotaBytes) {",
+        to: "if (this.#usedBytes + bytes > 1e15) {",
+      },
+      {
+        file: "src/exchange/quota-ledger.ts",
+        from: "account.usedBytes += cost;\n    try",
+        to: "account.usedBytes += 0;\n    try",
+      },
+    ],
+  },
+];
