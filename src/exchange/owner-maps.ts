@@ -3,6 +3,7 @@ import { Semaphore } from "../base/concurrency.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { Catalog, SegmentRef } from "../catalog/index.ts";
 import {
+  adoptRepairs,
   type ClassRows,
   classFromData,
   classToData,
@@ -21,8 +22,10 @@ import {
   peersOfMap,
   rowOf,
   type Slot,
+  type SlotChange,
   slotsOf,
   withClass,
+  withRepairs,
 } from "../placement/index.ts";
 import type { MetaOp } from "../ports/index.ts";
 import { type MapBody, mapBody } from "../wire/head.ts";
@@ -133,6 +136,22 @@ export class OwnerMaps {
       for (const [slot, peer] of holders) changed = moveSlot(changed, at, slot, peer);
     }
     await this.#change(changed, classId, commit);
+  }
+
+  /**
+   * Others' repairs of a life's rows: the owner's own word from now on, synced; of an earlier life, which is signed no
+   * more, for as long as this runs.
+   */
+  async adopt(incarnation: number, changes: readonly SlotChange[]): Promise<void> {
+    if (incarnation !== this.#catalog.currentIncarnation) {
+      this.#maps[incarnation] = withRepairs(this.map(incarnation), changes);
+      return;
+    }
+    for (const [classId, ofClass] of Map.groupBy(changes, (change) => change.classId)) {
+      await this.#change(adoptRepairs(this.#current(), ofClass), classId, (op) =>
+        this.#catalog.store.write([op], { sync: true }),
+      );
+    }
   }
 
   /** Whether a later segment of the row was placed, or is about to be, by what the row says now. */

@@ -82,6 +82,11 @@ export class Heirship {
     const { book } = this;
     this.door = new RepairDoor({ ...c, book, judge, self, ownOwner }, { swarm });
     const spread = new RepairSpread({ ...c, book, peers });
+    c.repository.repair.follow({
+      changes: (life, map) => book.changes(ownOwner, life, map),
+      ask: (signal) => spread.ask(ownOwner, signal),
+      onChange: (listener) => book.onChange((owner) => (owner === ownOwner ? listener() : undefined)),
+    });
     const { door } = this;
     const leavingStatement = (): Uint8Array | undefined => {
       const status = c.records.get({ type: "status", signer: c.signer.publicKey });

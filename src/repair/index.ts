@@ -15,6 +15,7 @@ export * from "./door.ts";
 export * from "./drainer.ts";
 export * from "./heirs.ts";
 export * from "./judge.ts";
+export * from "./own-adoption.ts";
 export * from "./own-census.ts";
 export * from "./own-facts.ts";
 export * from "./own-plan.ts";

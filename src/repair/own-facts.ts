@@ -56,7 +56,7 @@ export function ownSegment(
 }
 
 /** By position of the life, class, row and first segment. */
-function generationKey(ref: SegmentRef, record: SegmentRecord, maps: OwnerMaps): string {
+export function generationKey(ref: SegmentRef, record: SegmentRecord, maps: OwnerMaps): string {
   const generation = generationOf(maps.map(ref.incarnation), record.class, ref.number);
   if (generation === undefined) return `${ref.incarnation}/${record.class}`;
   const partition = maps.partitionIn(ref.incarnation, record.class, ref.number);

@@ -214,7 +214,7 @@ export class OwnPlanner {
   ): PlannedStep | StuckSlot {
     const { slot, why, from } = work;
     if (segment.ref.incarnation !== this.#c.currentIncarnation)
-      return { slot, why, because: "it was made before the repository was recovered" };
+      return { slot, why, because: "it is older than the recovery of the repository: its holders see to it" };
     const mapped = segment.facts.slots[slot];
     const isMended = work.how === "mend" || (mapped !== undefined && mapped !== from);
     if (isMended && mapped !== undefined && this.#maySend(mapped)) {

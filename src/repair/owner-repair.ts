@@ -7,6 +7,7 @@ import type { PeerClient, SwarmView } from "../exchange/index.ts";
 import type { Clock, Rng } from "../ports/index.ts";
 import { type GraceRules, type Holder, isPresent, type Schedule, type Weather } from "../upkeep/index.ts";
 import { askWhatIsHeld, type Claims } from "./claims.ts";
+import { OwnAdoption, type OwnRepairs } from "./own-adoption.ts";
 import { type Census, type CensusResult, refOf, takeCensus } from "./own-census.ts";
 import type { ShardEvidence } from "./own-facts.ts";
 import { OwnPlanner } from "./own-plan.ts";
@@ -116,6 +117,8 @@ export class OwnerRepair {
   readonly #deferred = new Map<string, { readonly untilMs: number; readonly times: number }>();
   #loop: Promise<void> | undefined;
   #unsubscribe: (() => void) | undefined;
+  #unfollow: (() => void) | undefined;
+  #adoption: OwnAdoption | undefined;
   #wake: (() => void) | undefined;
   #isWoken = false;
   /** Counts what plans depend on and may have changed. */
@@ -145,6 +148,13 @@ export class OwnerRepair {
     };
   }
 
+  /** Others' repairs of this owner's rows are taken over from here. */
+  follow(repairs: OwnRepairs): void {
+    this.#adoption = new OwnAdoption(this.#c, repairs);
+    this.#unfollow?.();
+    this.#unfollow = repairs.onChange(() => this.wake());
+  }
+
   start(): void {
     this.#unsubscribe ??= this.#c.health.onChange(() => this.wake());
     this.#loop ??= this.#run(this.#stopping.signal);
@@ -153,6 +163,7 @@ export class OwnerRepair {
   async stop(): Promise<void> {
     this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
     this.#unsubscribe?.();
+    this.#unfollow?.();
     this.wake();
     await this.#loop;
   }
@@ -279,7 +290,9 @@ export class OwnerRepair {
   /** One look and the work that follows from it. */
   async #turn(options: TurnOptions): Promise<{ acted: number; missing: number; held: RepairRound["held"] }> {
     const { grace, signal } = options;
+    const isTold = await this.#adopt(signal);
     const result = await this.#look(grace, signal);
+    if (!isTold) return { acted: 0, missing: 0, held: undefined };
     const { items } = result.queue;
     let acted = 0;
     let held: { segments: number; why: "cut-off" | "frozen" } | undefined;
@@ -306,6 +319,15 @@ export class OwnerRepair {
     const { reasons } = result.census;
     const missing = (reasons.get("shard-lost") ?? 0) + (reasons.get("not-vouched") ?? 0);
     return { acted, missing, held };
+  }
+
+  /** Whether this node knows what others have repaired. */
+  async #adopt(signal: AbortSignal): Promise<boolean> {
+    if (this.#adoption === undefined) return true;
+    if (this.#c.health.weather().kind === "cut-off") this.#adoption.wasAway();
+    const isTold = await this.#adoption.isTold(signal);
+    if ((await this.#adoption.run(signal)) > 0) this.#c.onMoved();
+    return isTold;
   }
 
   async #repair(

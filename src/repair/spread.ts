@@ -74,6 +74,15 @@ export class RepairSpread {
     }
   }
 
+  /** What everybody who is connected knows of one owner. Returns how many told it. */
+  async ask(owner: OwnerId, signal: AbortSignal): Promise<number> {
+    const pool = (await this.#poolOf(owner)).slice(0, PUSH_MAX);
+    const told = await mapLimit(pool, PUSH_AT_ONCE, (peer) =>
+      this.#tried(peer, () => this.#pull(peer, owner, signal), signal),
+    );
+    return told.filter(Boolean).length;
+  }
+
   async #pull(peer: PeerId, owner: OwnerId, signal: AbortSignal): Promise<void> {
     const digest = await this.#c.book.digest(owner);
     let after: Uint8Array | undefined;
