@@ -21,7 +21,7 @@ export function administratorAlerts(node: Node): results.Alert[] {
     });
   }
   const own = administrators.list().filter(({ isOwn }) => isOwn);
-  const unsigned = node.proposals.open().filter(({ state, signers, refusers }) => {
+  const unsigned = node.proposals.open({ quick: true }).filter(({ state, signers, refusers }) => {
     const said = [...signers, ...refusers];
     return state === "open" && !said.some((key) => own.some((one) => equalBytes(one.key, key)));
   });

@@ -33,20 +33,30 @@ type Kind = "proposal" | "approval";
 /** One that nobody could sign any more in time is not worth making. */
 const EXPIRES_MIN_MS = MINUTE_MS;
 
-/** Proposals and approvals as the records that they are: which slot each has, and what is in it. */
+/**
+ * Proposals and approvals as the records that they are: which slot each has, and what is in it. Read once, when they come
+ * in: a proposal may have 256 entries, and all are looked at whenever the roster changes.
+ */
 export class ProposalRecords {
   readonly #c: ProposalRecordsComponents;
+  /** By the hex of the signer and the slot. Bounded by the slots of those who are or were administrators. */
+  readonly #proposals = new Map<string, readonly Proposal[]>();
+  readonly #approvals = new Map<string, readonly Approval[]>();
 
   constructor(components: ProposalRecordsComponents) {
     this.#c = components;
+    const { records } = components;
+    for (const record of records.ofType("proposal")) this.#note(record);
+    for (const record of records.ofType("approval")) this.#note(record);
+    records.onChange(({ record }) => this.#note(record));
   }
 
   proposals(): Proposal[] {
-    return this.#read("proposal", readProposal);
+    return [...this.#proposals.values()].flat();
   }
 
   approvals(): Approval[] {
-    return this.#read("approval", readApproval);
+    return [...this.#approvals.values()].flat();
   }
 
   /** `open`: what waits already, the slots of which are taken. */
@@ -115,13 +125,17 @@ export class ProposalRecords {
   }
 
   /** Both statements of a fork: one key in two homes may have said two things at once, and neither is lost. */
-  #read<T>(type: Kind, read: (record: Signed) => T | undefined): T[] {
-    const { records } = this.#c;
-    return [...records.ofType(type)].flatMap(({ signer, body }) => {
-      const { slot } = decoded(type, body);
-      const versions = records.versions({ type, signer, subkey: Uint8Array.of(slot) });
-      return versions.flatMap((record) => read(record) ?? []);
-    });
+  #note({ type, signer, body }: Signed): void {
+    if (type !== "proposal" && type !== "approval") return;
+    const { slot } = decoded(type, body);
+    const versions = this.#c.records.versions({ type, signer, subkey: Uint8Array.of(slot) });
+    const name = `${toHex(signer)}/${slot}`;
+    if (type === "approval") this.#approvals.set(name, versions.map(readApproval));
+    else
+      this.#proposals.set(
+        name,
+        versions.flatMap((record) => readProposal(record) ?? []),
+      );
   }
 
   /** So long what is in a slot is kept; 0 where nothing is. */

@@ -78,19 +78,19 @@ export class Proposals {
   }
 
   /** All that are known, the oldest first; those that are done, too late or out of date included. */
-  list(): ProposalStanding[] {
+  list({ quick = false }: { readonly quick?: boolean } = {}): ProposalStanding[] {
     const { roster, clock } = this.#c;
     const nowMs = clock.wallMs();
     const approvals = this.#box.approvals();
     return this.#box
       .proposals()
-      .flatMap((proposal) => standingOf(proposal, approvals, roster, nowMs) ?? [])
+      .flatMap((proposal) => standingOf(proposal, approvals, roster, nowMs, { quick }) ?? [])
       .sort((a, b) => a.proposal.issuedMs - b.proposal.issuedMs || compareIds(a, b));
   }
 
   /** What waits for signatures, or lost its purpose while it did. */
-  open(): ProposalStanding[] {
-    return this.list().filter(
+  open(depth: { readonly quick?: boolean } = {}): ProposalStanding[] {
+    return this.list(depth).filter(
       ({ state }) => state === "open" || state === "complete" || state === "outdated",
     );
   }
@@ -188,7 +188,7 @@ export class Proposals {
   }
 
   #openProposals(): Proposal[] {
-    return this.open().map(({ proposal }) => proposal);
+    return this.open({ quick: true }).map(({ proposal }) => proposal);
   }
 
   #standing(id: Uint8Array): ProposalStanding {
@@ -216,7 +216,9 @@ export class Proposals {
     const { roster, log } = this.#c;
     // One at a time: each may make others out of date.
     for (;;) {
-      const ready = this.list().find((one) => one.state === "complete" && !this.#said.has(failed(one)));
+      const ready = this.list({ quick: true }).find(
+        (one) => one.state === "complete" && !this.#said.has(failed(one)),
+      );
       if (ready === undefined) return;
       const id = toHex(ready.proposal.id);
       for (const outcome of await roster.applyAll(decisionOf(ready, this.#box.approvals(), roster))) {
@@ -235,7 +237,7 @@ export class Proposals {
 
   /** Every node says once what administrators propose: a thief's proposal is seen before it could be signed. */
   #tell(): void {
-    for (const { proposal, missing } of this.open()) {
+    for (const { proposal, missing } of this.open({ quick: true })) {
       const id = toHex(proposal.id);
       if (this.#said.has(id)) continue;
       this.#remember(id);

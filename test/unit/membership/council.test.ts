@@ -4,7 +4,7 @@ import { SILENT_LOG } from "../../../src/base/log.ts";
 import { DAY_MS, HOUR_MS } from "../../../src/base/units.ts";
 import type { Signer } from "../../../src/crypto/sign.ts";
 import { NO_INCARNATION, signStatement } from "../../../src/crypto/signed.ts";
-import { endorse, invite, removeMember } from "../../../src/membership/administer.ts";
+import { certifyAnew, endorse, invite, removeMember, withdraw } from "../../../src/membership/administer.ts";
 import {
   decisionOf,
   type ProposalStanding,
@@ -201,6 +201,41 @@ describe("a thief of one key", () => {
     const shown = standing(swarm, propose(swarm, c, [list, change]));
     expect(shown).toMatchObject({ state: "outdated" });
     expect(shown.why).toContain("not known here");
+  });
+
+  it("gets nothing into the roster alone, whatever it signs and however often", async () => {
+    const swarm = await swarmOfThree();
+    const { member, roster } = swarm;
+    const [administrators, before] = [[c], roster.digest()];
+    const invited = invite(swarm, { administrators, site: "evil", expiresInMs: HOUR_MS, addresses: [] });
+    const { change } = changeAdministrators(swarm, { administrators, keys: [c.publicKey], threshold: 1 });
+    const lowered = changeAdministrators(swarm, {
+      administrators,
+      keys: [a, b, c].map(({ publicKey }) => publicKey),
+      threshold: 1,
+    });
+    const entries = [
+      ...invited.delegations,
+      removal(swarm, c),
+      certifyAnew(swarm, { administrators, member, changes: { site: "evil" } }),
+      certifyAnew(swarm, { administrators, member, changes: { quotaBytes: 1 } }),
+      withdraw(swarm, { administrators, entry: member.certificateHash }),
+      change,
+      lowered.change,
+    ];
+    for (const entry of entries) {
+      const fault = await faultFrom(() => roster.apply(entry));
+      expect({ type: entry.type, code: fault.code }).toEqual({ type: entry.type, code: "NOT_ALLOWED" });
+    }
+    expect(roster.digest()).toEqual(before);
+    // Its own endorsement is its own signature a second time.
+    for (let again = 0; again < 2; again++) {
+      await swarm.clock.advance(1);
+      await roster.apply(endorse(swarm, { administrator: c, entries }));
+    }
+    for (const outcome of await roster.applyAll(entries)) expect(outcome).toBeInstanceOf(Error);
+    expect(roster.member(member.peer)).toEqual(member);
+    expect(roster.administrators().number).toBe(0);
   });
 
   it("fills no roster with its word", async () => {
