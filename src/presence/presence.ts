@@ -67,6 +67,8 @@ export interface PresenceComponents {
 
 /** What was heard is on disk at least so often; whose state has changed is at once. */
 const SAVE_EVERY_MS = 10 * MINUTE_MS;
+/** Who checks a repair record refuses witnesses that are dated later than it; this much earlier than they would be. */
+const WITNESS_AHEAD_MS = 15 * MINUTE_MS;
 /** A clock that goes back by more than this was set. */
 const SET_BACK_MS = MINUTE_MS;
 
@@ -177,7 +179,8 @@ export class Presence implements PresenceView {
       const { silent, timeMs: atMs } = silenceBody.decode(record.body);
       const silentSinceMs = silent.find(({ peer }) => peer === target)?.sinceMs;
       if (silentSinceMs === undefined || atMs - silentSinceMs < unreachableAfterMs) return [];
-      if (clock.wallMs() - atMs > reportValidMs) return [];
+      const ageMs = clock.wallMs() - atMs;
+      if (ageMs > reportValidMs || ageMs < -WITNESS_AHEAD_MS) return [];
       return [{ witness: { observer, target, silentSinceMs, atMs }, envelope: encodeSigned(record) }];
     });
   }
