@@ -280,6 +280,10 @@ class SimShardStore implements ShardStore {
       .map(({ id, bytes, note, reason, sinceMs }) => ({ id, bytes, note: note.slice(), reason, sinceMs }));
   }
 
+  isSetAside(id: ShardId): boolean {
+    return this.#data.aside.has(shardKey(id));
+  }
+
   async dropQuarantined(id: ShardId): Promise<void> {
     this.#checkOpen();
     await this.#disk.writing(0, true, () => this.#data.aside.delete(shardKey(id)));

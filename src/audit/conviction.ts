@@ -24,6 +24,10 @@ export interface Conviction {
   readonly leaf: number;
   /** By the holder's own clock. */
   readonly timeMs: number;
+  /** Of the shards that the statement is about, those that it denies without having said so before. */
+  readonly deniedShare: number;
+  /** SHA-256 of the statement, hex. */
+  readonly statement: string;
 }
 
 type Item = AuditStatement["items"][number];
@@ -52,7 +56,17 @@ export function checkConviction(bytes: Uint8Array, swarm: SwarmId): Conviction {
     shard,
     leaf,
     timeMs: statement.timeMs,
+    deniedShare: deniedShareOf(statement.items),
+    statement: toHex(sha256(record.statement)),
   };
+}
+
+/** Each shard once, however many of its leaves were asked for. */
+export function deniedShareOf(items: readonly Pick<Item, "asked" | "found" | "told">[]): number {
+  const place = ({ asked: { incarnation, number, index } }: Pick<Item, "asked">): string =>
+    `${incarnation}/${number}/${index}`;
+  const denied = items.filter(({ found, told }) => found === null && told !== true);
+  return new Set(denied.map(place)).size / Math.max(1, new Set(items.map(place)).size);
 }
 
 export function encodeConviction(record: Omit<ConvictionRecord, "v">): Uint8Array {
@@ -81,6 +95,7 @@ function requireReceipt(
 ): void {
   const { swarm, signer, statement, shard, item } = against;
   if (item.found !== null) throw proves("the holder did not say that it has not got the shard");
+  if (item.told === true) throw proves("the holder had said itself that it lost the shard");
   const receipt = readReceipt(bytes, swarm, peerIdOf(signer), shard, item.asked.root);
   if (receipt === undefined) throw proves("the receipt is for another shard");
   // Both times are the holder's own: what it said before it had the shard is no contradiction.

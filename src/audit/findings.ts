@@ -9,6 +9,7 @@ import type { Clock, MetaOp } from "../ports/index.ts";
 import type { AuditChallenge, ConvictionRecord } from "../wire/audit.ts";
 import { receiptBody } from "../wire/data.ts";
 import { encodeSigned } from "../wire/signed.ts";
+import { CONVICTING_SHARE } from "../wire/trust.ts";
 import { type AuditBook, EVIDENCE_MAX, suspicionAfter, withDenials } from "./book.ts";
 import { type Conviction, checkConviction, encodeConviction } from "./conviction.ts";
 import type { Verdict } from "./judge.ts";
@@ -61,8 +62,7 @@ export async function recordFindings(
   });
   const evidence = await keepEvidence(components, answered, contradictions);
   const count = (is: Verdict["is"]): number => findings.filter(({ verdict }) => verdict.is === is).length;
-  const deniedShards = shardsOf(findings, "denied").length;
-  const deniedMs = withDenials(before, deniedShards, nowMs);
+  const deniedMs = withDenials(before, countedDenials(findings), nowMs);
   const [wrong, garbled, denied] = [count("wrong"), count("garbled"), count("denied")];
   const suspicion = suspicionAfter(before.suspicion, { wrong, garbled, deniedMs }, nowMs, evidence.firstId);
   const { pending: _, problem: __, ...kept } = before;
@@ -90,6 +90,15 @@ function shardsOf(findings: readonly Finding[], is: Verdict["is"]): ProvenShard[
     shards.set(`${ref.incarnation}/${ref.number}/${challenge.index}`, { ref, index: challenge.index });
   }
   return [...shards.values()];
+}
+
+/** What a holder had not said itself, and only when it is more than a bad spot on its disk. */
+function countedDenials(findings: readonly Finding[]): number {
+  const fresh = findings.filter(({ verdict }) => verdict.is === "denied" && verdict.told !== true);
+  const place = ({ challenge: { incarnation, number, index } }: Finding): string =>
+    `${incarnation}/${number}/${index}`;
+  const share = new Set(fresh.map(place)).size / Math.max(1, new Set(findings.map(place)).size);
+  return share < CONVICTING_SHARE ? 0 : shardsOf(fresh, "denied").length;
 }
 
 async function loseShards(
@@ -154,7 +163,8 @@ function proofOf(
 ): ConvictionRecord["proof"] | undefined {
   if (verdict.is === "wrong") return { t: "wrong", leaf: verdict.leaf, proof: verdict.proof };
   const receipt = slot === undefined ? undefined : receiptOf(slot, challenge, of);
-  return verdict.is === "denied" && receipt !== undefined ? { t: "denied", receipt } : undefined;
+  const isFresh = verdict.is === "denied" && verdict.told !== true;
+  return isFresh && receipt !== undefined ? { t: "denied", receipt } : undefined;
 }
 
 /** The record that the holder signed; the catalog keeps only what does not follow from the rest. */

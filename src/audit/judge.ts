@@ -18,7 +18,10 @@ import { decodeSigned } from "../wire/signed.ts";
 export type Verdict =
   | { readonly is: "proven" }
   /** Signed: it does not have the shard, or not whole. */
-  | { readonly is: "denied" }
+  | {
+      readonly is: "denied" /** It had said so by itself, and nobody holds that against it. */;
+      readonly told?: true;
+    }
   /** Signed, and not what the root says. */
   | { readonly is: "wrong"; readonly leaf: Uint8Array; readonly proof: Uint8Array[] }
   /** Not even what it signed: it convinces whoever got it over an authenticated connection, and nobody else. */
@@ -55,8 +58,8 @@ export function judgeAnswer(
   if (!isMeant) throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "an answer to another audit" });
   let at = 0;
   let offset = 0;
-  const verdicts = statement.items.map(({ asked, found }): Verdict => {
-    if (found === null) return { is: "denied" };
+  const verdicts = statement.items.map(({ asked, found, told }): Verdict => {
+    if (found === null) return { is: "denied", ...(told === true ? { told } : {}) };
     const proof = proofs[at++] ?? [];
     const leaf = reply.body.slice(offset, offset + leafLength(found, asked.leaf));
     offset += leaf.length;

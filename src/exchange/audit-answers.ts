@@ -37,7 +37,8 @@ interface OpenShard {
  * the disk is not there it says nothing at all.
  */
 export class AuditAnswers {
-  readonly #shards: Pick<ShardStore, "stat" | "read">;
+  readonly #shards: Pick<ShardStore, "stat" | "read" | "isSetAside">;
+  readonly #onBad: (shard: ShardId) => void;
   readonly #disk: DiskPresence;
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #signer: Signer;
@@ -46,14 +47,17 @@ export class AuditAnswers {
 
   constructor(
     components: {
-      shards: Pick<ShardStore, "stat" | "read">;
+      shards: Pick<ShardStore, "stat" | "read" | "isSetAside">;
       disk: DiskPresence;
       clock: Pick<Clock, "wallMs">;
       signer: Signer;
+      /** Called with what is listed and is not as it should be. */
+      onBad?: (shard: ShardId) => void;
     },
     init: { swarm: SwarmId },
   ) {
     this.#shards = components.shards;
+    this.#onBad = components.onBad ?? (() => {});
     this.#disk = components.disk;
     this.#clock = components.clock;
     this.#signer = components.signer;
@@ -78,7 +82,7 @@ export class AuditAnswers {
       // Auditors ask for the leaves of one shard one after the other.
       if (last?.key !== key) last = { key, shard: await this.#open(id, asked.root) };
       if (last.shard === undefined) {
-        items.push({ asked, found: null });
+        items.push({ asked, found: null, ...(this.#shards.isSetAside(id) ? { told: true as const } : {}) });
         continue;
       }
       const { found, leaf, proof } = prove(last.shard, asked.leaf);
@@ -104,9 +108,10 @@ export class AuditAnswers {
     if (!equalBytes(note.root, root)) return undefined;
     const { shardBytes, leafBytes } = readDescriptor(note.descriptor, this.#swarm);
     const bytes = await this.#shards.read(id, 0, shardBytes);
-    if (bytes === undefined || bytes.length !== shardBytes) return undefined;
-    const tree = buildTree(bytes, id.index, leafBytes);
-    return equalBytes(tree.root, root) ? { bytes, tree } : undefined;
+    const tree = bytes?.length === shardBytes ? buildTree(bytes, id.index, leafBytes) : undefined;
+    if (bytes !== undefined && tree !== undefined && equalBytes(tree.root, root)) return { bytes, tree };
+    this.#onBad(id);
+    return undefined;
   }
 
   #sign(statement: AuditStatement): Uint8Array {

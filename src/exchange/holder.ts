@@ -49,6 +49,8 @@ export interface HolderComponents {
   readonly compute: Pick<Compute, "roots">;
   readonly clock: Clock;
   readonly signer: Signer;
+  /** Called with a shard that is listed and is not as it should be. */
+  readonly onBad?: (shard: ShardId) => void;
   readonly log: Log;
   /** It is about to leave the swarm: nothing new comes in. @default never */
   readonly isLeaving?: () => boolean;

@@ -2,7 +2,7 @@ import { AuditBook } from "../audit/index.ts";
 import { toHex } from "../base/bytes.ts";
 import { calmLog } from "../base/calm-log.ts";
 import { Fault } from "../base/fault.ts";
-import type { Incarnation, OwnerId, PeerId } from "../base/ids.ts";
+import type { Incarnation, OwnerId, PeerId, ShardId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { Catalog } from "../catalog/index.ts";
 import type { OwnerKeys, Signer } from "../crypto/index.ts";
@@ -145,6 +145,7 @@ export class Node {
       watch: StoreWatch;
       audits: Audits;
       losses: Losses;
+      onBad: { call: (shard: ShardId) => void };
       presence: Presence;
       ticks: TickBook;
     },
@@ -201,6 +202,7 @@ export class Node {
       { ...ports, store: scrubStore, watch: parts.watch, onSetAside: () => parts.losses.teller.wake() },
       init.scrub,
     );
+    parts.onBad.call = (shard) => this.scrub.suspect(shard);
     this.#beat = new StatusBeat(
       {
         ...ports,
@@ -268,11 +270,14 @@ export class Node {
     const kept = new KeptRecords({ store: prefixed(meta, NAMESPACE.kept), log, clock }, { swarm });
     const registry = ownerRegistry(roster, records);
     const watch = new StoreWatch(ports);
+    // The scrub that looks into it is made later.
+    const onBad: { call: (shard: ShardId) => void } = { call: () => {} };
     const holder = new Holder(
       {
         ...ports,
         ...{ disk: watch, records: kept, registry, clock, signer: init.signer },
         isLeaving: () => presence.own.draining,
+        onBad: (shard) => onBad.call(shard),
       },
       { swarm },
     );
@@ -313,7 +318,7 @@ export class Node {
       { ...parts, ...losses, book, trust, records, roster, repository, signer },
       { swarm },
     );
-    const watched = { holder, kept, fence, watch, audits, losses, presence, ticks };
+    const watched = { holder, onBad, kept, fence, watch, audits, losses, presence, ticks };
     return new Node(ports, init, { roster, records, repository, view, ...watched });
   }
 

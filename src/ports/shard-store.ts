@@ -70,6 +70,8 @@ export interface ShardStore {
   ): Promise<boolean>;
   /** In byte order of the id. */
   quarantined(after: ShardId | undefined, limit: number): Promise<QuarantinedShard[]>;
+  /** Whether a writing of this id is kept aside; from the index alone. */
+  isSetAside(id: ShardId): boolean;
   /** Deletes what was kept aside of this id. */
   dropQuarantined(id: ShardId): Promise<void>;
   /** Of what is held, not of what is kept aside. */

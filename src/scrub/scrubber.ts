@@ -1,5 +1,6 @@
 import { Semaphore } from "../base/concurrency.ts";
 import { isFault, messageOf } from "../base/fault.ts";
+import { type ShardId, shardKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { MINUTE_MS } from "../base/units.ts";
 import type { Clock, Compute, MetaStore, Rng, ShardStore, StoredShard } from "../ports/index.ts";
@@ -65,6 +66,8 @@ const SAVE_EVERY_MS = MINUTE_MS;
 /** Shards looked up ahead. */
 const PAGE = 32;
 const RETRY_MS = MINUTE_MS;
+/** Waiting to be looked at because somebody else found them bad; the round comes to the rest. */
+const SUSPECTS_MAX = 1024;
 
 /** Reads the shards of this node again, round after round. One shard at a time is in memory. */
 export class Scrubber {
@@ -81,6 +84,8 @@ export class Scrubber {
   #opening: Promise<ScrubState> | undefined;
   #wasUnclean = false;
   #loop: Promise<void> | undefined;
+  readonly #suspects = new Map<string, ShardId>();
+  #checking: Promise<void> | undefined;
 
   constructor(components: ScrubComponents, init: ScrubInit = {}) {
     this.#c = components;
@@ -97,6 +102,7 @@ export class Scrubber {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#loop;
+    await this.#checking;
     if (this.#state !== undefined) await this.#save({ ...this.#state, running: false });
   }
 
@@ -146,6 +152,29 @@ export class Scrubber {
         onProgress({ scanned: round.scanned, bytes: round.bytes, bytesTotal: await this.#bytesTotal() });
       }
     });
+  }
+
+  /** Something else than a round found this shard not as it should be: it is looked at next. */
+  suspect(id: ShardId): void {
+    if (this.#suspects.size < SUSPECTS_MAX) this.#suspects.set(shardKey(id), id);
+    this.#checking ??= this.#checkSuspects().finally(() => {
+      this.#checking = undefined;
+    });
+  }
+
+  async #checkSuspects(): Promise<void> {
+    for (const [key, id] of this.#suspects) {
+      this.#suspects.delete(key);
+      if (this.#stopping.signal.aborted) return;
+      const shard = this.#c.shards.stat(id);
+      if (shard === undefined) continue;
+      try {
+        await this.#turn.run(() => this.#judge.judge(shard));
+      } catch (error) {
+        if (!isFault(error)) throw error;
+        this.#c.log.warn("scrub-delayed", { reason: messageOf(error) });
+      }
+    }
   }
 
   async #run(): Promise<void> {

@@ -1,10 +1,9 @@
 import { type Conviction, checkConviction } from "../audit/index.ts";
 import { Fault } from "../base/fault.ts";
 import { type PeerId, type SwarmId, shardKey } from "../base/ids.ts";
-import { DAY_MS } from "../base/units.ts";
 import type { Signed } from "../crypto/signed.ts";
 import { DEFAULT_RECORD_RULES, type RecordRule, type RecordType } from "../membership/index.ts";
-import { CONVICTING_DENIALS, convictionBody } from "../wire/trust.ts";
+import { CONVICTING_DENIALS, CONVICTING_SHARE, convictionBody } from "../wire/trust.ts";
 
 /** What a `conviction` proves, whoever shows it. */
 export interface Proven {
@@ -26,7 +25,7 @@ export const TRUST_RECORD_RULES: Readonly<Partial<Record<RecordType, Partial<Rec
 };
 
 /**
- * One answer that is wrong convicts; of shards denied it takes several within a day: one or two are a bad spot on a disk.
+ * One answer that is wrong convicts; of shards denied it takes several in one statement: one or two are a bad spot on a disk.
  * Throws `FORMAT_INVALID` or `SIGNATURE_INVALID` where the evidence does not prove that.
  */
 export function provenBy(target: PeerId, evidence: readonly Uint8Array[], swarm: SwarmId): Proven {
@@ -41,15 +40,17 @@ export function provenBy(target: PeerId, evidence: readonly Uint8Array[], swarm:
   return { target, kind: "denied", saidMs };
 }
 
-/** Of different shards, and within a day by the target's own clock. */
+/**
+ * Of different shards and in one statement, of which they are no small part: whoever asks cannot gather a conviction from the bad
+ * spots of an honest disk, since a shard that was found to be bad once is admitted from then on.
+ */
 export function areConvictingDenials(convictions: readonly Conviction[]): boolean {
   const shards = new Set(convictions.map(({ shard }) => shardKey(shard)));
-  const times = convictions.map(({ timeMs }) => timeMs);
   return (
     convictions.length === CONVICTING_DENIALS &&
     shards.size === CONVICTING_DENIALS &&
-    convictions.every(({ kind }) => kind === "denied") &&
-    Math.max(...times) - Math.min(...times) < DAY_MS
+    new Set(convictions.map(({ statement }) => statement)).size === 1 &&
+    convictions.every(({ kind, deniedShare }) => kind === "denied" && deniedShare >= CONVICTING_SHARE)
   );
 }
 

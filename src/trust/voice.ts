@@ -148,8 +148,8 @@ export class TrustVoice {
       .sort((a, b) => a.bytes.length - b.bytes.length)[0];
     if (wrong !== undefined) return [wrong.bytes];
     const denied = uniqueShards(found.filter(({ conviction }) => conviction.kind === "denied"));
-    for (let at = denied.length - CONVICTING_DENIALS; at >= 0; at--) {
-      const few = denied.slice(at, at + CONVICTING_DENIALS);
+    for (const ofOne of Map.groupBy(denied, ({ conviction }) => conviction.statement).values()) {
+      const few = ofOne.slice(0, CONVICTING_DENIALS);
       if (areConvictingDenials(few.map(({ conviction }) => conviction))) return few.map(({ bytes }) => bytes);
     }
     return undefined;

@@ -82,6 +82,8 @@ export const auditStatement = codec(
               asked: auditChallenge,
               /** `null`: it has no shard of this id whose bytes have this root. */
               found: found.nullable(),
+              /** With `null`: it has set the shard aside and says so to everybody concerned. An admission contradicts no receipt. */
+              told: z.literal(true).exactOptional(),
             })
             .strict(),
         )

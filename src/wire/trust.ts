@@ -2,8 +2,10 @@ import { z } from "zod";
 import { DAY_MS, HOUR_MS, KIB, MINUTE_MS } from "../base/units.ts";
 import { bytesUpTo, codec, count, peerId, textUpTo } from "./codec.ts";
 
-/** Denials of so many different shards within a day of each other convict; one wrong answer does by itself. */
+/** So many different shards denied in one statement convict; one wrong answer does by itself. */
 export const CONVICTING_DENIALS = 3;
+/** Of the shards that a statement is about, so many have to be denied: a few are a bad spot on a disk, whoever picks them. */
+export const CONVICTING_SHARE = 0.25;
 export const TRUST_REASON_CHARACTERS_MAX = 200;
 
 /** Epochs are times in these units: nobody says something new of the same member more often. */

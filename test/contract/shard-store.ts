@@ -198,6 +198,7 @@ export function shardStoreContract(name: string, make: () => Promise<ShardStoreC
         expect(current.locate(shardId(2))).toBeUndefined();
         expect(await current.read(shardId(2), 0, 10)).toBeUndefined();
         expect((await current.list(undefined, 10)).map(({ id }) => id.number)).toEqual([1, 3]);
+        expect([2, 1].map((number) => current.isSetAside(shardId(number)))).toEqual([true, false]);
         const aside = await current.quarantined(undefined, 10);
         expect(aside.map((one) => ({ ...one, note: hex(one.note) }))).toEqual([
           {

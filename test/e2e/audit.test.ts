@@ -65,7 +65,7 @@ it("finds and names a holder whose disk lost and altered shards, which gets noth
 
   const peer = (await owner.peers()).find(({ peerId }) => peerId === bad.peerId);
   expect(peer).toMatchObject({ state: "suspected" });
-  expect((await owner.cli("peers")).stdout).toContain("given no new data");
+  expect((await owner.cli("peers")).stdout).toContain("gets no new data");
   const status = await owner.status();
   expect(status.audit?.suspects).toBe(1);
   expect(status.alerts.map(({ code }) => code)).toContain("holders-suspected");

@@ -32,6 +32,7 @@ it("convictions, doubts and clearances are the pinned bytes", () => {
   };
   const hex = Object.fromEntries(Object.entries(encodings).map(([name, bytes]) => [name, toHex(bytes)]));
   expect(hex).toEqual(goldenJson("v1/membership/trust.json", hex));
-  expect(provenBy(guilt.peer, convictionBody.decode(conviction.body).evidence, swarm).kind).toBe("denied");
+  expect(convictionBody.decode(conviction.body).evidence).toEqual(denials);
+  expect(provenBy(guilt.peer, guilt.denials([1, 2, 3]), swarm).kind).toBe("denied");
   expect(doubtBody.decode(doubtRecord(swarm, node, said).body).stands).toBe(true);
 });

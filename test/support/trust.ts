@@ -44,6 +44,25 @@ export class Guilt {
     });
   }
 
+  /** Of one statement about these segments and `others`, which the holder has. */
+  denials(numbers: readonly number[], init: { others?: number; told?: boolean } = {}): Uint8Array[] {
+    const { story } = this;
+    const [challenge] = story.request([0]).challenges;
+    const of = (number: number) => ({ ...must(challenge, "challenge"), number });
+    const others = Array.from({ length: init.others ?? 0 }, (_, i) => of(10_000 + i));
+    const told = init.told === true ? { told: true as const } : {};
+    const found = { shardBytes: 100, leafBytes: 64, hash: new Uint8Array(32) };
+    const items = [
+      ...numbers.map((number) => ({ asked: of(number), found: null, ...told })),
+      ...others.map((asked) => ({ asked, found })),
+    ];
+    const request = { ...story.request([]), challenges: items.map(({ asked }) => asked) };
+    const statement = story.statement(request, { items });
+    return numbers.map((number, position) =>
+      encodeConviction({ statement, position, proof: { t: "denied", receipt: story.receipt({ number }) } }),
+    );
+  }
+
   denied(number: number, timeMs = 2000): Uint8Array {
     const { story } = this;
     const [challenge] = story.request([0]).challenges;

@@ -370,6 +370,10 @@ class IndexedShardFiles implements FileShardStore {
     return this.#quarantine.list(after, limit);
   }
 
+  isSetAside(id: ShardId): boolean {
+    return quarantineOf(this.#index, id) !== undefined;
+  }
+
   dropQuarantined(id: ShardId): Promise<void> {
     return this.#run(async () => {
       await this.#settled();

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { checkConviction, judgeAnswer } from "../../../src/audit/index.ts";
 import { must } from "../../../src/base/assert.ts";
 import { Fault } from "../../../src/base/fault.ts";
+import { shardKey } from "../../../src/base/ids.ts";
 import { MIB } from "../../../src/base/units.ts";
 import { signerFromSeed } from "../../../src/crypto/sign.ts";
 import { signStatement } from "../../../src/crypto/signed.ts";
@@ -20,9 +21,12 @@ let onDisk: Uint8Array | undefined;
 let isListed: boolean;
 let reads: number;
 let isUnplugged: boolean;
+let isAside: boolean;
+let found: string[];
 
 const shards = {
   stat: () => (isListed ? { id: id(), bytes: story.bytes.length, note: note(), version: "1" } : undefined),
+  isSetAside: () => isAside,
   read: async () => {
     reads++;
     return onDisk;
@@ -34,7 +38,10 @@ const disk = {
   },
 };
 const holder = new AuditAnswers(
-  { shards, disk, clock: { wallMs: () => 2000 }, signer: story.holder },
+  {
+    ...{ shards, disk, clock: { wallMs: () => 2000 }, signer: story.holder },
+    onBad: (shard) => found.push(shardKey(shard)),
+  },
   { swarm: story.swarm },
 );
 
@@ -43,6 +50,8 @@ beforeEach(() => {
   isListed = true;
   reads = 0;
   isUnplugged = false;
+  isAside = false;
+  found = [];
 });
 
 function id() {
@@ -89,6 +98,23 @@ describe("a holder that is audited", () => {
     expect(await verdictsOf(request)).toEqual(["denied"]);
     onDisk = story.bytes.map((byte, at) => (at === 900 ? byte ^ 1 : byte));
     expect(await verdictsOf(request)).toEqual(["denied"]);
+  });
+
+  it("has what is listed and bad looked at, and says so itself from then on: an admission convicts nobody", async () => {
+    const request = story.request([0]);
+    onDisk = undefined;
+    expect(await verdictsOf(request)).toEqual(["denied"]);
+    expect(found).toEqual([shardKey(id())]);
+    isListed = false;
+    isAside = true;
+    const { answer, body } = await audit(request);
+    expect(judgeAnswer(story.peer, story.swarm, request, { answer, body }).verdicts).toEqual([
+      { is: "denied", told: true },
+    ]);
+    const proof = { t: "denied", receipt: story.receipt() } as const;
+    const evidence = convictionCodec.encode({ v: 1, statement: answer.statement, position: 0, proof });
+    expect(() => checkConviction(evidence, story.swarm)).toThrow("said itself");
+    expect(found).toHaveLength(1);
   });
 
   it("signs nothing while its disk is unplugged", async () => {

@@ -23,16 +23,19 @@ async function open() {
 const someone = (name: string): PeerId => peerIdOf(signer(name).publicKey);
 
 describe("a conviction record", () => {
-  it("is taken from any member for one wrong answer, or for three shards denied within a day", async () => {
+  it("is taken from any member for one wrong answer, or for three shards denied in one statement", async () => {
     const { records, swarm, keys, guilt, nowMs, clock } = await open();
     const convict = (evidence: Uint8Array[], timeMs = clock.wallMs()) =>
       records.put(convictionRecord(swarm, keys.node, { target: guilt.peer, timeMs, evidence }));
-    const denials = [1, 2, 3].map((number) => guilt.denied(number));
+    const denials = guilt.denials([1, 2, 3], { others: 9 });
     for (const tooLittle of [
       denials.slice(0, 2),
-      [guilt.denied(1), guilt.denied(1), guilt.denied(2)],
-      [...denials.slice(0, 2), guilt.denied(3, 2000 + DAY_MS)],
+      [1, 2, 3].map((number) => guilt.denied(number)),
+      [denials[0], denials[0], denials[1]].flatMap((one) => one ?? []),
       [...denials.slice(0, 2), guilt.wrong()],
+      // A few bad spots among what it has, and what it had said by itself.
+      guilt.denials([1, 2, 3], { others: 10 }),
+      guilt.denials([1, 2, 3], { told: true }),
     ])
       expect((await faultFrom(() => convict(tooLittle))).code).toBe("FORMAT_INVALID");
     expect(await convict(denials, nowMs)).toBe("added");
