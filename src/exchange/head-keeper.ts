@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { equalBytes } from "../base/bytes.ts";
-import { KeyedMutex, mapLimit } from "../base/concurrency.ts";
+import { KeyedMutex } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
 import { idBytes } from "../base/ids.ts";
@@ -15,6 +15,7 @@ import type { Clock, MetaOp, Rng } from "../ports/index.ts";
 import { bytesOf, codec, count, peerId } from "../wire/codec.ts";
 import { headBody, headPayload, type Locator } from "../wire/head.ts";
 import { encodeSigned } from "../wire/signed.ts";
+import { askAll } from "./ask-all.ts";
 import type { Fence } from "./fence.ts";
 import type { SwarmView } from "./field.ts";
 import type { OwnerMaps } from "./owner-maps.ts";
@@ -59,8 +60,11 @@ export function isHeadKept(catalog: Catalog): boolean {
   return epoch === catalog.state.headEpoch && peers.length > 0;
 }
 
-/** Peers that are handed the head at the same time. */
-const PUBLISH_LIMIT = 8;
+interface Acknowledged {
+  readonly epoch: number;
+  readonly mapEpoch: number;
+  readonly peers: Set<PeerId>;
+}
 
 /**
  * Signs the owner's heads, one after another, each naming its parent, and sees that the newest one lies with the
@@ -71,7 +75,9 @@ export class HeadKeeper {
   readonly #swarm: SwarmId;
   readonly #keys: OwnerKeys;
   readonly #one = new KeyedMutex();
-  #acknowledged: { epoch: number; mapEpoch: number; peers: Set<PeerId> };
+  #acknowledged: Acknowledged;
+  /** Are being handed the head, or hang. */
+  readonly #underWay = new Set<PeerId>();
 
   constructor(components: HeadKeeperComponents, init: { swarm: SwarmId; keys: OwnerKeys }) {
     this.#c = components;
@@ -109,12 +115,14 @@ export class HeadKeeper {
     const pool = this.pool().filter((peer) => this.#isReachable(peer));
     let answered = 0;
     let ahead = 0;
-    await mapLimit(pool, PUBLISH_LIMIT, async (peer) => {
+    const ask = async (peer: PeerId): Promise<boolean> => {
       const records = await this.#records(peer, signal);
-      if (records === undefined) return;
+      if (records === undefined) return false;
       answered++;
       if (records.some((record) => this.#isAhead(record))) ahead++;
-    });
+      return true;
+    };
+    await askAll(pool, ask, this.#waiting(signal));
     if (ahead > 0) throw new Fault({ code: "HOME_BEHIND", peers: ahead });
     if (pool.length > 0 && answered * 2 <= pool.length) {
       const reason = `only ${answered} of the ${pool.length} peers that are up said what they know of this repository; try again`;
@@ -167,7 +175,10 @@ export class HeadKeeper {
     await this.commit(headPayload.decode(opened).root, {}, []);
   }
 
-  /** Hands the newest head and the maps to everybody in the pool who can be reached and has not got them. */
+  /**
+   * Hands the newest head and the maps to everybody in the pool who can be reached and has not got them. One that hangs is
+   * not waited for: what it acknowledges later counts from then on.
+   */
   async publish(signal?: AbortSignal): Promise<void> {
     await this.#one.run("publish", async () => {
       const head = this.#c.catalog.head;
@@ -177,22 +188,54 @@ export class HeadKeeper {
       if (this.#acknowledged.epoch !== headEpoch || this.#acknowledged.mapEpoch !== mapEpoch) {
         this.#acknowledged = { epoch: headEpoch, mapEpoch, peers: new Set() };
       }
-      const { peers } = this.#acknowledged;
-      const due = this.pool().filter((peer) => !peers.has(peer) && this.#isReachable(peer));
+      const acknowledged = this.#acknowledged;
+      const isDue = (peer: PeerId): boolean => !acknowledged.peers.has(peer) && !this.#underWay.has(peer);
+      const due = this.pool().filter((peer) => isDue(peer) && this.#isReachable(peer));
       if (due.length === 0) return;
       const records = [head, ...maps].map(encodeSigned);
-      await mapLimit(due, PUBLISH_LIMIT, async (peer) => {
-        try {
-          await this.#c.client.keep(peer, this.#c.catalog.owner, records, signal);
-          peers.add(peer);
-        } catch (error) {
-          signal?.throwIfAborted();
-          if (!isFault(error)) throw error;
-          this.#c.log.warn("head-not-kept", { peer, epoch: headEpoch, why: messageOf(error) });
-        }
-      });
-      await this.#c.catalog.store.write([acknowledgementOp(headEpoch, mapEpoch, [...peers])], { sync: true });
+      let isOver = false;
+      const hand = async (peer: PeerId): Promise<boolean> => {
+        if (!(await this.#hand(peer, records, headEpoch, signal))) return false;
+        acknowledged.peers.add(peer);
+        signal?.throwIfAborted();
+        if (isOver) await this.#keepAcknowledged(acknowledged);
+        return true;
+      };
+      await askAll(due, hand, this.#waiting(signal));
+      isOver = true;
+      await this.#keepAcknowledged(acknowledged);
     });
+  }
+
+  async #hand(
+    peer: PeerId,
+    records: readonly Uint8Array[],
+    epoch: number,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    this.#underWay.add(peer);
+    try {
+      await this.#c.client.keep(peer, this.#c.catalog.owner, records, signal);
+      return true;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isFault(error)) throw error;
+      this.#c.log.warn("head-not-kept", { peer, epoch, why: messageOf(error) });
+      return false;
+    } finally {
+      this.#underWay.delete(peer);
+    }
+  }
+
+  async #keepAcknowledged(acknowledged: Acknowledged): Promise<void> {
+    // A newer head has its own.
+    if (acknowledged !== this.#acknowledged) return;
+    const { epoch, mapEpoch, peers } = acknowledged;
+    await this.#c.catalog.store.write([acknowledgementOp(epoch, mapEpoch, [...peers])], { sync: true });
+  }
+
+  #waiting(signal: AbortSignal | undefined) {
+    return { clock: this.#c.clock, ...(signal === undefined ? {} : { signal }) };
   }
 
   /** The maps as they are now, under the next epoch if they are not what was signed last. */

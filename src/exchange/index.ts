@@ -6,6 +6,7 @@
  * acknowledged to a peer before it is synced. What is in a segment is not known here.
  */
 
+export * from "./ask-all.ts";
 export * from "./audit-answers.ts";
 export * from "./class-chooser.ts";
 export * from "./fence.ts";

@@ -24,6 +24,8 @@ export interface SpoolComponents {
   readonly log: Log;
   /** Shards found holders: what the pool knows of the maps may be out of date. */
   readonly onPlaced: () => void;
+  /** Whether this home may hand out anything: not while it does not know whether its pool has seen a newer state of it. */
+  readonly mayPlace: () => boolean;
   /** Whether what is placed of a segment survives the loss of any one site and f further nodes: q - max >= k + f. */
   readonly isEnough: (ref: SegmentRef, record: SegmentRecord) => boolean;
 }
@@ -107,6 +109,7 @@ export class SpoolKeeper {
       let placed = 0;
       for (const [name, { ref }] of [...this.#waiting]) {
         signal?.throwIfAborted();
+        if (!this.#c.mayPlace()) break;
         placed += await this.#retryOne(name, ref, signal);
       }
       if (placed > 0) this.#c.onPlaced();

@@ -3,10 +3,10 @@ import type { PeerId } from "../base/ids.ts";
 import { type Catalog, refKey, type SegmentRecord, type SegmentRef } from "../catalog/index.ts";
 import type { OwnerMaps } from "../exchange/index.ts";
 import type { Clock } from "../ports/index.ts";
-import { askHolders, type ReachabilityComponents } from "../restore/index.ts";
+import { askPrompt, type ReachabilityComponents } from "../restore/index.ts";
 
 export interface NoteHoldersComponents extends ReachabilityComponents {
-  readonly clock: Pick<Clock, "wallMs">;
+  readonly clock: Pick<Clock, "wallMs" | "monotonicMs" | "sleep">;
   /** Whose word counts. @default everybody's */
   readonly isBelieved?: (peer: PeerId) => boolean;
 }
@@ -22,7 +22,7 @@ export async function noteHolders(
   onSegment: (done: number) => void = () => {},
 ): Promise<{ filled: number; silent: ReadonlySet<PeerId> }> {
   const { catalog, maps, clock } = components;
-  const { claimed, silent } = await askHolders(components, refs, signal);
+  const { claimed, silent, late } = await askPrompt(components, refs, signal);
   const isBelieved = components.isBelieved ?? (() => true);
   let filled = 0;
   for (const [done, ref] of refs.entries()) {
@@ -38,7 +38,7 @@ export async function noteHolders(
     });
     await catalog.segments.put(ref, { ...record, slots }, { sync: false });
   }
-  return { filled, silent };
+  return { filled, silent: new Set([...silent, ...late]) };
 }
 
 /**

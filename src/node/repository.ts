@@ -204,7 +204,7 @@ export class Repository {
           },
         },
         needed: (signal) => this.#needed.read(signal),
-        mayAct: () => fence.why === undefined && !catalog.state.readOnly,
+        mayAct: () => fence.why === undefined && !catalog.state.readOnly && this.isCurrent,
         onLost: (peer, ref, index) => proven.forget(peer, { ref, index }),
         onMoved: () => this.#wakePublisher?.(),
       },
@@ -220,9 +220,10 @@ export class Repository {
     const onPlaced = (): void => {
       if (repository !== undefined) repository.#wakePublisher?.();
     };
+    const mayPlace = (): boolean => repository?.isCurrent === true;
     const isEnough: SpoolComponents["isEnough"] = (ref, record) =>
       new ProtectionCensus({ ...c, maps }).isEnough(ref, record);
-    const spool = await SpoolKeeper.open({ ...c, placer, onPlaced, isEnough }, spoolInit);
+    const spool = await SpoolKeeper.open({ ...c, placer, onPlaced, mayPlace, isEnough }, spoolInit);
     repository = new Repository(c, init, maps, placer, spool);
     return repository;
   }
@@ -284,6 +285,11 @@ export class Repository {
   }
 
   #behind = 0;
+
+  /** Whether more than half of the pool said that it has seen no newer state: before that nothing is handed to anybody. */
+  get isCurrent(): boolean {
+    return this.#isCompared && this.#behind === 0;
+  }
   #isCompared = false;
 
   /** Too few that answer are no reason to keep the newest head from those who do. */
@@ -298,12 +304,16 @@ export class Repository {
   async #compare(signal: AbortSignal): Promise<void> {
     try {
       const { asked } = await this.heads.compareWithPool(signal);
+      const wasCurrent = this.isCurrent;
       this.#behind = 0;
       this.#isCompared = asked > 0;
+      if (this.isCurrent && !wasCurrent) this.spool.wake();
     } catch (error) {
       if (isFault(error, "HOME_BEHIND")) {
         if (this.#behind === 0) this.#c.log.error("home-behind", { peers: error.detail.peers });
         this.#behind = error.detail.peers;
+        // From now on it is asked every minute whether they still say so.
+        this.#isCompared = false;
       }
       throw error;
     }

@@ -8,6 +8,7 @@ export * from "./browse.ts";
 export * from "./chunk-reader.ts";
 export {
   askHolders,
+  askPrompt,
   askUntilEnough,
   type Reachability,
   type ReachabilityComponents,

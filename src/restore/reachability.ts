@@ -3,7 +3,7 @@ import { mapLimit } from "../base/concurrency.ts";
 import { isFault, type SegmentShortage } from "../base/fault.ts";
 import type { Incarnation, PeerId } from "../base/ids.ts";
 import { type Catalog, refKey, type SegmentRef } from "../catalog/index.ts";
-import type { OwnerMaps, PeerClient } from "../exchange/index.ts";
+import { askAll, type OwnerMaps, type PeerClient } from "../exchange/index.ts";
 import type { Clock } from "../ports/index.ts";
 import { HAVE_SHARDS_MAX } from "../wire/data.ts";
 
@@ -73,6 +73,21 @@ export async function askUntilEnough(
   return survey.result();
 }
 
+/**
+ * The same, but whoever has not answered some time after more than half have counts as silent: for what is asked again
+ * later anyhow.
+ */
+export async function askPrompt(
+  components: ReachabilityComponents & { readonly clock: Pick<Clock, "monotonicMs" | "sleep"> },
+  segments: Iterable<SegmentRef>,
+  signal: AbortSignal,
+): Promise<Reachability> {
+  const survey = new Survey(components, [...segments]);
+  await survey.askPrompt(components.clock, signal);
+  survey.stop();
+  return survey.result();
+}
+
 /** One round of questions to the holders of some segments. */
 class Survey {
   readonly #c: ReachabilityComponents;
@@ -108,6 +123,16 @@ class Survey {
     const holders = [...questionsByPeer(this.#c, this.#refs)];
     holders.sort(([a], [b]) => Number(silent.has(a)) - Number(silent.has(b)));
     await mapLimit(holders, ASK_LIMIT, ([peer, asked]) => this.#ask(peer, asked, signal));
+  }
+
+  /** All at once, and not for longer than those who answer take, within reason. */
+  async askPrompt(clock: Pick<Clock, "monotonicMs" | "sleep">, signal: AbortSignal): Promise<void> {
+    const holders = questionsByPeer(this.#c, this.#refs);
+    const ask = async (peer: PeerId): Promise<boolean> => {
+      await this.#ask(peer, holders.get(peer) ?? [], signal);
+      return !this.#silent.has(peer);
+    };
+    await askAll([...holders.keys()], ask, { clock, signal });
   }
 
   stop(): void {

@@ -30,7 +30,7 @@ export async function campaign(
   count: number,
   codes: readonly FaultCode[],
   make: (rng: SeededRng, index: number) => Uint8Array,
-  take: (message: Uint8Array, rng: SeededRng) => unknown,
+  take: (message: Uint8Array, rng: SeededRng, index: number) => unknown,
 ): Promise<Tally> {
   const rng = new SeededRng(`${SEED}/${name}`);
   const tally: Tally = { accepted: 0, refused: new Map(), slowestMs: 0 };
@@ -38,7 +38,7 @@ export async function campaign(
     const message = make(rng, index);
     const startMs = performance.now();
     try {
-      const taken = take(message, rng);
+      const taken = take(message, rng, index);
       if (taken instanceof Promise) await taken;
       tally.accepted++;
     } catch (error) {

@@ -18,6 +18,7 @@ import { descriptorCodec } from "../../src/wire/descriptor.ts";
 import { headBody, mapBody } from "../../src/wire/head.ts";
 import { type CertificateBody, nodeStatusCodec } from "../../src/wire/membership.ts";
 import { encodeSigned } from "../../src/wire/signed.ts";
+import { recoverOnto } from "../support/recover.ts";
 import { type Machine, Swarm } from "../support/swarm.ts";
 import { mutated, withBytesChanged } from "./hostile-cbor.ts";
 import { drawerOf, type Ingredients } from "./schema-values.ts";
@@ -30,13 +31,14 @@ export interface Shard {
 }
 
 /**
- * A swarm of three with an honest node that hears, a member that has gone bad, a guest with a good token, and the bad member's
- * recovery identity; and what each of them can sign.
+ * A swarm with an honest node that hears, a member that has gone bad, a former one whose owner was recovered elsewhere, a guest
+ * with a good token, and the bad member's recovery identity; and what each of them can sign.
  */
 export class Protagonists {
   readonly swarm: Swarm;
   readonly honest: Machine;
   readonly bad: Machine;
+  readonly former: Machine;
   readonly token: TokenContent;
   readonly guest: Signer;
   readonly lives: readonly Incarnation[];
@@ -46,13 +48,18 @@ export class Protagonists {
     this.swarm = swarm;
     this.honest = swarm.member(0);
     this.bad = swarm.member(1);
+    this.former = swarm.member(3);
     this.token = token;
     this.guest = guestSigner(token, 0);
     this.lives = [1, 2, 3].map((byte) => incarnationOf(new Uint8Array(16).fill(byte)));
   }
 
   static async meet(seed: string): Promise<Protagonists> {
-    const swarm = await Swarm.create({ sites: ["a", "b", "c"], seed });
+    const swarm = await Swarm.create({ sites: ["a", "b", "c", "c"], seed });
+    const former = swarm.member(3);
+    await swarm.clock.during(former.snapshot([import.meta.filename]));
+    const successor = swarm.newMachine("successor", "c");
+    await swarm.clock.during(recoverOnto(successor, former, swarm.member(2)));
     const { token } = await swarm.member(0).node.invite({ site: "shop", expiresMs: 3_600_000, uses: 4 });
     await swarm.settle();
     return new Protagonists(swarm, parseToken(token));

@@ -167,6 +167,8 @@ export class Machine {
   wrapTree: (tree: FileTree) => FileTree = (tree) => tree;
   /** Answers in place of the node, which says what it would have said when `honest` is called; `undefined` ends it. */
   lie: Lie | undefined;
+  /** What the node answers, for tests that ask it without a network in between. */
+  readonly handlers = new Map<Protocol, Parameters<Network["handle"]>[1]>();
   identity: Identity;
   /** By how much its clock is wrong, from its next start on. */
   clockOffsetMs = 0;
@@ -365,11 +367,13 @@ export class Machine {
   }
 
   #lying(network: Network): Network {
-    const handle: Network["handle"] = (protocol, handler) =>
-      network.handle(protocol, async (from, message) => {
+    const handle: Network["handle"] = (protocol, handler) => {
+      this.handlers.set(protocol, handler);
+      return network.handle(protocol, async (from, message) => {
         const honest = async (): Promise<NetMessage> => handler(from, message);
         return this.lie === undefined ? honest() : this.lie({ protocol, from, message, honest });
       });
+    };
     return { ...network, handle };
   }
 
