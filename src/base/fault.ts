@@ -45,8 +45,11 @@ export type FaultDetail =
   | { code: "TARGET_UNSAFE"; path: string; reason: string }
   | { code: "TARGET_FAILED"; path: string; errno: string }
   // who may
-  /** `displacedBy`: the node for which the same use of a token was taken, and which counts. */
-  | { code: "NOT_A_MEMBER"; peer?: PeerId; displacedBy?: PeerId }
+  /**
+   * `displacedBy`: the node for which the same use of a token was taken, and which counts. `token`: the members that a
+   * token names admit nobody by it.
+   */
+  | { code: "NOT_A_MEMBER"; peer?: PeerId; displacedBy?: PeerId; token?: "unknown" }
   | { code: "NOT_ALLOWED"; reason: string }
   | { code: "ADMINISTRATORS_FORKED"; number: number }
   | { code: "TOKEN_INVALID"; reason: string }
@@ -166,6 +169,8 @@ export function describeFault(detail: FaultDetail): string {
     case "NOT_A_MEMBER":
       if (detail.displacedBy !== undefined)
         return `This node is not a member of the swarm: its token was also used for ${detail.displacedBy}, which counts. "cairn adopt TOKEN" takes a new token.`;
+      if (detail.token !== undefined)
+        return 'The members that this token names do not know it: it has expired, still waits for signatures ("cairn admin pending"), or has not reached them yet. Try again in a minute, or ask for a new one ("cairn invite").';
       return detail.peer === undefined
         ? "This node is not a member of the swarm."
         : `${detail.peer} is not a member of this swarm.`;

@@ -26,7 +26,7 @@ import {
   stageAdoption,
   stagedAdoption,
 } from "./runtime-adoption.ts";
-import { addressesOf, dialAny } from "./runtime-dial.ts";
+import { dialByToken } from "./runtime-dial.ts";
 import {
   type HomeSettings,
   homePaths,
@@ -107,7 +107,7 @@ async function enterAgain(
 ): Promise<Founded> {
   const guest = await createGuest({ seed: guestSeed(token, 0), log: SILENT_LOG });
   try {
-    const via = await dialAny(guest, addressesOf(token));
+    const via = await dialByToken(guest, token);
     if (isFirst) await stageAdoption(home, { root: identity.root, entropy: identity.entropy });
     const { name, host, capacityBytes } = settings;
     const founded = await joinAgain(

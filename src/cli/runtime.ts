@@ -26,7 +26,7 @@ import type {
   RecoverOptions,
   RecoverReport,
 } from "./local-operations.ts";
-import { addressesOf, dialAny } from "./runtime-dial.ts";
+import { addressesOf, dialByToken } from "./runtime-dial.ts";
 import {
   clearLeftovers,
   defaultCapacity,
@@ -77,7 +77,7 @@ export async function joinHome(options: JoinOptions): Promise<JoinReport> {
     const guest = await createGuest({ seed: guestSeed(token, 0), log: SILENT_LOG });
     const staged = stagedJoin(home);
     try {
-      const via = await dialAny(guest, addressesOf(token));
+      const via = await dialByToken(guest, token);
       const identity = staged === undefined ? newIdentity(systemRng) : identityOf(staged);
       if (staged === undefined) await stageJoin(home, identity);
       const { name, host, capacityBytes } = settings;

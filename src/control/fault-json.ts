@@ -95,7 +95,11 @@ const details = [
   fault("SOURCE_UNREADABLE", { path: text, errno: text }),
   fault("TARGET_UNSAFE", { path: text, reason: text }),
   fault("TARGET_FAILED", { path: text, errno: text }),
-  fault("NOT_A_MEMBER", { peer: z.exactOptional(peer), displacedBy: z.exactOptional(peer) }),
+  fault("NOT_A_MEMBER", {
+    peer: z.exactOptional(peer),
+    displacedBy: z.exactOptional(peer),
+    token: z.exactOptional(z.literal("unknown")),
+  }),
   fault("NOT_ALLOWED", { reason: text }),
   fault("ADMINISTRATORS_FORKED", { number }),
   fault("TOKEN_INVALID", { reason: text }),

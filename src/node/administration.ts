@@ -124,9 +124,9 @@ export class Administration {
     const member = findMember(this.#c.roster, asked);
     if (member.quotaBytes === quotaBytes) return { member, outcome: "known", pending: undefined };
     const deciding = await this.#certify(administrator, member, { quotaBytes: quotaBytes ?? "none" });
-    if (deciding.outcome !== "applied") return { member, outcome: "deciding", deciding, pending: undefined };
-    const after = must(this.#c.roster.memberOfOwner(member.owner), "member with a new quota");
-    return { member: after, outcome: "announced", pending: undefined };
+    const after = this.#c.roster.memberOfOwner(member.owner) ?? member;
+    if (deciding.outcome === "applied") return { member: after, outcome: "announced", pending: undefined };
+    return { member: after, outcome: "deciding", deciding, pending: undefined };
   }
 
   /** Lets a recovered node hold shards of others. */

@@ -133,6 +133,25 @@ describe("two of three administrators must sign", () => {
     expect(fourth.node.roster.members()).toHaveLength(5);
   });
 
+  it("a token from before the threshold was raised stays good", async () => {
+    const made = await Swarm.create({ sites: ["a", "b"], seed: "early token" });
+    swarm = made;
+    await made.clock.advance(MINUTE_MS);
+    const founder = made.member(0).node;
+    await founder.administrators.add("node1");
+    const { token, deciding } = await founder.invite({ site: "e", expiresMs: HOUR_MS, uses: 1 });
+    expect(deciding).toEqual({ outcome: "applied" });
+    await founder.administrators.setThreshold(2);
+    await made.settle();
+    const late = made.newMachine("late", "e");
+    await late.joinWith(token, made.member(1));
+    await made.settle();
+    for (const { node } of made.members) {
+      expect(node.administrators.set.threshold).toBe(2);
+      expect(node.roster.members()).toHaveLength(3);
+    }
+  });
+
   it("who joined while a change of the administrators waited is not lost by it", async () => {
     const { swarm, machines } = await council();
     const [first, second, third, fourth] = machines;
