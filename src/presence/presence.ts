@@ -1,7 +1,8 @@
+import { calmLog } from "../base/calm-log.ts";
 import { isFault, messageOf } from "../base/fault.ts";
 import { type PeerId, peerIdOf, publicKeyOfPeer } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { MINUTE_MS } from "../base/units.ts";
+import { MINUTE_MS, SECOND_MS } from "../base/units.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { Signed } from "../crypto/signed.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
@@ -69,6 +70,7 @@ export interface PresenceComponents {
 const SAVE_EVERY_MS = 10 * MINUTE_MS;
 /** Who checks a repair record refuses witnesses that are dated later than it; this much earlier than they would be. */
 const WITNESS_AHEAD_MS = 15 * MINUTE_MS;
+const AT_ONCE_EVERY_MS = SECOND_MS;
 /** A clock that goes back by more than this was set. */
 const SET_BACK_MS = MINUTE_MS;
 
@@ -105,7 +107,8 @@ export class Presence implements PresenceView {
     this.#settings = settings;
     this.#me = peerIdOf(signer.publicKey);
     this.own = new Intentions(store, clock, settings.liveness);
-    this.#journal = new Journal(log, (peer) => roster.member(peer)?.name);
+    const calm = calmLog(log, () => clock.monotonicMs());
+    this.#journal = new Journal(calm, (peer) => roster.member(peer)?.name);
     this.#reporter = new SilenceReporter(components, settings.liveness);
     this.#saved = known;
     this.#steppedMs = clock.wallMs();
@@ -227,8 +230,11 @@ export class Presence implements PresenceView {
 
   #recordChanged(record: Signed): void {
     if (record.type !== "status" && record.type !== "silence") return;
-    // What a node says of its own leaving is to be known at once, not a minute later.
-    if (this.#heard.record(record, this.#liveness)) this.#step();
+    const isLeaving = this.#heard.record(record, this.#liveness);
+    // What a node says of its own leaving is to be known at once, not a minute later; but one that says something else
+    // all the time does not make everybody judge everybody all the time.
+    const agoMs = Math.abs(this.#c.clock.wallMs() - this.#steppedMs);
+    if (isLeaving && agoMs >= AT_ONCE_EVERY_MS) this.#step();
   }
 
   #step(): void {

@@ -1,4 +1,5 @@
 import { concatBytes } from "../base/bytes.ts";
+import { calmLog } from "../base/calm-log.ts";
 import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -24,6 +25,8 @@ const ROTATE_EVERY = 120;
 const EXCHANGES_PER_BEAT = 10;
 const EXCHANGE_MAX_MS = 30 * SECOND_MS;
 const IDLE_TIMEOUT_MS = 30 * SECOND_MS;
+/** Members that began exchanges of whom is remembered what they have; a further one's place is the longest unused. */
+const SERVED_MAX = 32;
 
 /** Newest beat of each node that the other end of a link has for certain. */
 type Marks = Map<PeerId, number>;
@@ -34,11 +37,12 @@ type Marks = Map<PeerId, number>;
  */
 export class TickGossip {
   readonly #c: TickGossipComponents;
+  readonly #log: Log;
   readonly #everyMs: number;
   readonly #stopping = new AbortController();
   /** Begun here, the oldest first. */
   readonly #links = new Map<PeerId, Marks>();
-  /** Begun there. */
+  /** Begun there, the longest unused first. */
   readonly #served = new Map<PeerId, Marks>();
   readonly #exchanging = new Map<PeerId, Promise<void>>();
   #unsubscribe: (() => void) | undefined;
@@ -46,6 +50,7 @@ export class TickGossip {
 
   constructor(components: TickGossipComponents, init: { readonly beatEveryMs: number }) {
     this.#c = components;
+    this.#log = calmLog(components.log, () => components.clock.monotonicMs());
     this.#everyMs = Math.min(EXCHANGE_MAX_MS, init.beatEveryMs / EXCHANGES_PER_BEAT);
   }
 
@@ -69,7 +74,10 @@ export class TickGossip {
   answer(from: PeerId, fresh: boolean, packed: Uint8Array): Uint8Array {
     const known = fresh ? undefined : this.#served.get(from);
     const marks: Marks = known ?? new Map();
+    this.#served.delete(from);
     this.#served.set(from, marks);
+    const [unused] = this.#served.keys();
+    if (this.#served.size > SERVED_MAX && unused !== undefined) this.#served.delete(unused);
     this.#take(from, marks, packed);
     return this.#newsFor(marks);
   }
@@ -124,9 +132,8 @@ export class TickGossip {
   }
 
   #take(from: PeerId, marks: Marks, packed: Uint8Array): void {
-    const { book, log } = this.#c;
-    const { held, forged } = book.offer(packed);
-    if (forged > 0) log.warn("ticks-forged", { from, count: forged });
+    const { held, forged } = this.#c.book.offer(packed);
+    if (forged > 0) this.#log.warn("ticks-forged", { from, count: forged });
     for (const [peer, beat] of held) if ((marks.get(peer) ?? -1) < beat) marks.set(peer, beat);
   }
 
