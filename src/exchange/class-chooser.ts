@@ -10,11 +10,10 @@ import {
   leastCap,
   type Profile,
   type SwarmShape,
-  shapeOf,
   worthChanging,
 } from "../placement/index.ts";
 import type { Clock } from "../ports/index.ts";
-import type { SwarmView } from "./field.ts";
+import { type SwarmView, shapeOfView } from "./field.ts";
 import type { OwnerMaps } from "./owner-maps.ts";
 
 /** Where new segments of a snapshot go, by class ids of the current map. */
@@ -39,7 +38,7 @@ export async function chooseClasses(
   asked: Profile | undefined,
 ): Promise<ChosenClasses> {
   const { maps, view } = components;
-  const shape = shapeOf(view.nodes(), view.self);
+  const shape = shapeOfView(view);
   const choice = asked === undefined ? await chooseAuto(components, shape) : classFor(asked, shape);
   const holders = holdersOfShape(shape);
   const { k, m, cap } = choice.class;

@@ -6,6 +6,8 @@ import {
   type PlacementField,
   type PlacementNode,
   rowKey,
+  type SwarmShape,
+  shapeOf,
 } from "../placement/index.ts";
 
 /** The swarm as an owner sees it when it chooses holders and counts what they would survive. */
@@ -19,8 +21,21 @@ export interface SwarmView {
   apart(): Apart;
   /** Where a member is; `undefined` for one that is removed or was never known: it counts as lost. */
   placeOf(peer: PeerId): { readonly site: string; readonly host: string } | undefined;
+  /**
+   * Whose shards count for nothing, whatever it has acknowledged: gone for good, or convicted. Who is only away still
+   * counts, and is reported beside. @default nobody
+   */
+  isGone?(peer: PeerId): boolean;
   /** Shard bytes that this node's owner may have in the whole swarm. */
   ownQuotaBytes(): number | undefined;
+}
+
+/** The shape that profiles are chosen for: who is gone for good takes no part in it. */
+export function shapeOfView(view: Pick<SwarmView, "nodes" | "self" | "isGone">): SwarmShape {
+  return shapeOf(
+    view.nodes().filter(({ peer }) => view.isGone?.(peer) !== true),
+    view.self,
+  );
 }
 
 /** What `chooseRow` and `replacementFor` choose from, for one row of one owner. */

@@ -132,7 +132,10 @@ export class Holder {
     return this.#get(shard, 0, 0);
   }
 
-  /** As a `put` of the owner, from somebody whose right to hand it over was checked. */
+  /**
+   * As a `put` of the owner, from somebody whose right to hand it over was checked; of an earlier life, too: it is none of
+   * that life's new writings, and what a recovered owner saved before is to stay alive.
+   */
   async storeFor(
     owner: OwnerId,
     index: number,
@@ -140,7 +143,7 @@ export class Holder {
     body: Uint8Array,
   ): Promise<NetMessage> {
     this.#c.disk.requireServing();
-    return this.#put(owner, index, descriptor, body);
+    return this.#put(owner, index, descriptor, body, { ofAnyLife: true });
   }
 
   /** Proves leaves to somebody whose right to ask was checked. */
@@ -169,13 +172,14 @@ export class Holder {
     index: number,
     descriptorBytes: Uint8Array,
     body: Uint8Array,
+    { ofAnyLife } = { ofAnyLife: false },
   ): Promise<NetMessage> {
     const descriptor = readDescriptor(descriptorBytes, this.#swarm);
     requireShardIndex(descriptor, index);
     const isNew = this.#c.shards.stat({ ...descriptor.segment, index }) === undefined;
     if (isNew && this.#c.isLeaving?.() === true) throw notAllowed("this node is leaving");
     if (descriptor.segment.owner !== owner) throw notAllowed("the descriptor is of another owner");
-    this.#requireUnfenced(owner, descriptor.segment.incarnation);
+    if (!ofAnyLife) this.#requireUnfenced(owner, descriptor.segment.incarnation);
     const id: ShardId = { ...descriptor.segment, index };
     await this.#requireRoot(id, descriptor, body);
     await this.#puts.run(shardKey(id), () => this.#store(id, descriptor, descriptorBytes, body));

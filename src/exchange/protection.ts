@@ -13,11 +13,10 @@ import {
   type Survival,
   safePossible,
   segmentSurvival,
-  shapeOf,
   snapshotState,
   survivalKey,
 } from "../placement/index.ts";
-import type { SwarmView } from "./field.ts";
+import { type SwarmView, shapeOfView } from "./field.ts";
 import type { OwnerMaps } from "./owner-maps.ts";
 
 export interface ProtectionReport {
@@ -121,21 +120,23 @@ export class ProtectionCensus {
     const key = `${of.k}+${of.m}`;
     const known = this.#possible.get(key);
     if (known !== undefined) return known;
-    const possible = safePossible(of, shapeOf(this.#view.nodes(), this.#view.self));
+    const possible = safePossible(of, shapeOfView(this.#view));
     this.#possible.set(key, possible);
     return possible;
   }
 
   #placed(record: SegmentRecord): PlacedSegment {
     const shards = record.slots.flatMap((slot, index) => {
-      const place = slot === null ? undefined : this.#view.placeOf(slot.peer);
-      return slot === null || place === undefined ? [] : [{ index, peer: slot.peer, ...place }];
+      if (slot === null || this.#view.isGone?.(slot.peer) === true) return [];
+      const place = this.#view.placeOf(slot.peer);
+      return place === undefined ? [] : [{ index, peer: slot.peer, ...place }];
     });
     return { k: record.k, n: record.slots.length, shards };
   }
 
   #copies(keepers: readonly PeerId[]): RecordCopy[] {
     return keepers.flatMap((peer) => {
+      if (this.#view.isGone?.(peer) === true) return [];
       const place = this.#view.placeOf(peer);
       return place === undefined ? [] : [{ peer, ...place }];
     });

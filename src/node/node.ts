@@ -295,8 +295,9 @@ export class Node {
       },
       init.upkeep ?? UPKEEP_SETTINGS,
     );
+    const isBelieved = (peer: PeerId): boolean => trust.of(peer).kind !== "suspect";
     const view = new RosterView({
-      ...{ roster, records, network, clock, isSuspected, presence },
+      ...{ roster, records, network, clock, isSuspected, isBelieved, presence },
       ...(init.formats === undefined ? {} : { formats: init.formats }),
     });
     const catalog = Catalog.open(prefixed(meta, NAMESPACE.catalog));
@@ -305,7 +306,6 @@ export class Node {
     const fence = new Fence();
     const client = new PeerClient({ network, clock, fence }, { swarm, protocol });
     const proven = book.proven;
-    const isBelieved = (peer: PeerId): boolean => trust.of(peer).kind !== "suspect";
     const lostStore = prefixed(meta, NAMESPACE.lost);
     const lost = await KnownLost.open({ store: lostStore, log }, clock.wallMs());
     const health = healthOf(presence, trust, lost);

@@ -1,9 +1,9 @@
 import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
-import type { ProtectionReport } from "../exchange/index.ts";
+import { type ProtectionReport, shapeOfView } from "../exchange/index.ts";
 import type { FormatVersions, Member } from "../membership/index.ts";
-import { autoProfile, shapeOf } from "../placement/index.ts";
+import { autoProfile } from "../placement/index.ts";
 import type { NodeLiveness, Trust } from "../upkeep/index.ts";
 import { apartNotes, versionNotes } from "./apart-notes.ts";
 import type { Node } from "./node.ts";
@@ -154,7 +154,7 @@ function awayNotes(node: Node, pool: readonly PeerId[], unreachable: readonly Pe
 }
 
 function shapeNotes(node: Node): readonly string[] {
-  const shape = shapeOf(node.view.nodes(), node.view.self);
+  const shape = shapeOfView(node.view);
   if (shape.sites.length === 0)
     return ['No other node may be given data yet: invite one with "cairn invite".'];
   return autoProfile(shape).notes;

@@ -35,6 +35,7 @@ export class RosterView implements SwarmView {
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #formats: FormatVersions;
   readonly #isSuspected: (peer: PeerId) => boolean;
+  readonly #isBelieved: (peer: PeerId) => boolean;
   readonly #presence: Pick<PresenceView, "nodes"> | undefined;
 
   constructor(components: {
@@ -46,10 +47,13 @@ export class RosterView implements SwarmView {
     formats?: FormatVersions;
     /** Whom this node's own audits found wanting. @default nobody */
     isSuspected?: (peer: PeerId) => boolean;
+    /** Who is not convicted by its own words. @default everybody */
+    isBelieved?: (peer: PeerId) => boolean;
     /** @default whoever is connected is up */
     presence?: Pick<PresenceView, "nodes">;
   }) {
     this.#presence = components.presence;
+    this.#isBelieved = components.isBelieved ?? (() => true);
     this.#isSuspected = components.isSuspected ?? (() => false);
     this.#clock = components.clock;
     this.#formats = components.formats ?? FORMAT_VERSIONS;
@@ -114,6 +118,10 @@ export class RosterView implements SwarmView {
 
   placeOf(peer: PeerId): { site: string; host: string } | undefined {
     return this.#roster.member(peer);
+  }
+
+  isGone(peer: PeerId): boolean {
+    return this.#presence?.nodes().get(peer)?.state === "lost" || !this.#isBelieved(peer);
   }
 
   ownQuotaBytes(): number | undefined {

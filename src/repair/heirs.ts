@@ -234,9 +234,11 @@ export class Heirs {
     const due = new Map<string, RowItem>();
     let queue = emptyQueue();
     for (const owner of await kept.owners()) {
-      if (owner === ownOwner || !judge.isOwnerAway(owner)) continue;
-      const items = (await book.maps(owner)).flatMap((map) => this.#itemsOf(map));
-      orphans.push(owner);
+      if (owner === ownOwner) continue;
+      // What a recovered owner signs is of its new life: the rows of those before are its heirs' for good.
+      const maps = (await book.maps(owner)).filter((map) => judge.isLeftToHeirs(owner, map.incarnation));
+      const items = maps.flatMap((map) => this.#itemsOf(map));
+      if (judge.isOwnerAway(owner)) orphans.push(owner);
       for (const item of items) due.set(item.key, item);
       queue = queueWith(queue, items);
     }

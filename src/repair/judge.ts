@@ -1,4 +1,5 @@
 import type { Incarnation, OwnerId, PeerId } from "../base/ids.ts";
+import type { OwnerRegistry } from "../exchange/index.ts";
 import { type ClassRows, type GenerationAt, type PlacementMap, rowOf } from "../placement/index.ts";
 import type { Clock } from "../ports/index.ts";
 import {
@@ -42,6 +43,8 @@ export interface JudgeComponents {
   readonly roster: KnownRoster & { memberOfOwner(owner: OwnerId): { readonly peer: PeerId } | undefined };
   readonly presence: Pick<Whereabouts, "nodes" | "holders" | "hearings">;
   readonly clock: Pick<Clock, "wallMs">;
+  /** @default no owner was ever recovered */
+  readonly registry?: Pick<OwnerRegistry, "certifiedIncarnation">;
 }
 
 export type JudgedRepair =
@@ -106,9 +109,19 @@ export class RepairJudge {
     return state === "absent" || state === "lost";
   }
 
+  /**
+   * Its holders alone see to the shards of this life: the owner is away, or was recovered since, and what it signs now is
+   * of another life.
+   */
+  isLeftToHeirs(owner: OwnerId, life: Incarnation): boolean {
+    const certified = this.#c.registry?.certifiedIncarnation(owner);
+    return (certified !== undefined && certified !== life) || this.isOwnerAway(owner);
+  }
+
   #mend(claim: RepairClaim, context: RepairContext): JudgedClaim {
     if (claim.from !== claim.by) return refused("nobody mends another's shard", true);
-    if (!this.isOwnerAway(context.owner)) return refused("the owner is there to mend it", false);
+    if (!this.isLeftToHeirs(context.owner, claim.incarnation))
+      return refused("the owner is there to mend it", false);
     return HOLDS;
   }
 

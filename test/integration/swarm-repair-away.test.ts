@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import type { PeerId } from "../../src/base/ids.ts";
 import { HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
@@ -7,12 +7,16 @@ import type { SegmentRecord } from "../../src/catalog/index.ts";
 import { planRemovalOf } from "../../src/node/index.ts";
 import { GRACE_RULES, parseUpkeep } from "../../src/upkeep/index.ts";
 import { dataRequest } from "../../src/wire/data.ts";
+import { recoverOnto } from "../support/recover.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree } from "../support/source-tree.ts";
 import { type Machine, NINE_AT_THREE, Swarm } from "../support/swarm.ts";
 
 // Owners that die at any moment of a repair, or were away while others repaired for them; and what a removal takes.
+
+// Hours of a swarm of ten are some tens of seconds here, on a machine with other work minutes.
+vi.setConfig({ testTimeout: 300_000 });
 
 const scratch = scratchDirectories();
 const { signal } = new AbortController();
@@ -126,6 +130,33 @@ describe("an owner that was away while others repaired for it", () => {
     expect(await holding(dead.peer)).toBe(0);
     expect(owner.node.repository.maps.holders()).not.toContain(dead.peer);
     await expectFull();
+    await expectRestores();
+  });
+});
+
+describe("an owner that was recovered", () => {
+  it("has what it made in its earlier life repaired by those who hold it", async () => {
+    await begin();
+    const old = owner;
+    old.crash();
+    const fresh = swarm.newMachine("fresh", "own");
+    await swarm.clock.during(recoverOnto(fresh, old, swarm.member(1)));
+    swarm.members.push(fresh);
+    owner = fresh;
+    await swarm.settle();
+    await swarm.clock.advance(10 * MINUTE_MS);
+    const dead = await aHolder();
+    const shards = await holding(dead.peer);
+    dead.crash();
+    await swarm.clock.advance(3 * HOUR_MS);
+    expect(shards).toBeGreaterThan(0);
+    expect(await holding(dead.peer)).toBe(0);
+    await expectFull();
+    expect(moved()).toBe(0);
+    expect(owner.node.repository.repair.standing().census).toMatchObject({
+      belowPolicy: 0,
+      stuck: { shards: 0 },
+    });
     await expectRestores();
   });
 });

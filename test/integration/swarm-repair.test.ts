@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import type { PeerId } from "../../src/base/ids.ts";
 import { MINUTE_MS } from "../../src/base/units.ts";
@@ -12,6 +12,9 @@ import { buildPlainTree } from "../support/source-tree.ts";
 import { type Machine, NINE_AT_THREE, Swarm } from "../support/swarm.ts";
 
 // A living owner mends its own repository, over simulated networks and disks, with the policy's clocks set short.
+
+// Hours of a swarm of ten are some tens of seconds here, on a machine with other work minutes.
+vi.setConfig({ testTimeout: 300_000 });
 
 const scratch = scratchDirectories();
 let swarm: Swarm;
