@@ -54,6 +54,7 @@ export const heirsStanding = z.object({
     .max(ROWS_LISTED_MAX),
   stuck: z.array(z.object({ ...row, margin: z.int() })).max(ROWS_LISTED_MAX),
   waiting: z.enum(["cut-off", "frozen"]).optional(),
+  mended: count,
   slotsMoved: count,
   segments: count,
   bytesIn: count,

@@ -8,6 +8,7 @@ import type { Presence } from "../presence/index.ts";
 import {
   Drainer,
   Heirs,
+  Mender,
   Rebuilder,
   RepairBook,
   RepairDoor,
@@ -99,10 +100,12 @@ export class Heirship {
       { ...c, self, book, rows, spread, own, leavingStatement, pace },
       { everyMs: settings.assessEveryMs },
     );
-    const adoptOwn = (signal: AbortSignal): Promise<void> =>
-      c.repository.adoptRepairs((life, signed) => book.changes(ownOwner, life, signed), signal);
+    const mender = new Mender(
+      { ...c, self, book, judge, peers, rebuilder: this.rebuilder },
+      { swarm, retryMs: settings.assessEveryMs },
+    );
     this.heirs = new Heirs(
-      { ...c, self, ownOwner, book, judge, door, rows, spread, adoptOwn },
+      { ...c, self, ownOwner, book, judge, door, rows, spread, mender },
       { swarm, settings },
     );
   }

@@ -34,8 +34,6 @@ import type { KnownLost } from "../losses/index.ts";
 import type { Profile } from "../placement/index.ts";
 import type { FileTarget } from "../ports/index.ts";
 import {
-  adoptRepairs,
-  type ChangesOf,
   OwnerRepair,
   type OwnerRepairInit,
   Rebuilder,
@@ -226,14 +224,6 @@ export class Repository {
     const spool = await SpoolKeeper.open({ ...c, placer, onPlaced, mayPlace, isEnough }, spoolInit);
     repository = new Repository(c, init, maps, placer, spool);
     return repository;
-  }
-
-  /** Makes what others repaired this owner's own word, where it may write. */
-  async adoptRepairs(changesOf: ChangesOf, signal: AbortSignal): Promise<void> {
-    if (this.catalog.state.readOnly || this.#c.fence.why !== undefined) return;
-    const parts = { ...this.#c, maps: this.maps, placer: this.#placer };
-    const { slots } = await adoptRepairs(parts, changesOf, signal);
-    if (slots > 0) this.#wakePublisher?.();
   }
 
   /** Begins to place what is in the spool and to hand the head to those who lack it. */

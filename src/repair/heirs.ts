@@ -23,6 +23,7 @@ import { aboutRepair, type RepairBook } from "./book.ts";
 import { causeOf } from "./causes.ts";
 import type { RepairDoor } from "./door.ts";
 import type { RepairedMap, RepairJudge, Whereabouts } from "./judge.ts";
+import type { Mender } from "./mender.ts";
 import { openRepair } from "./records.ts";
 import { type RowRepair, rowName, type SlotMove, slotsOfGeneration, versionOf } from "./row-repair.ts";
 import type { RepairSpread } from "./spread.ts";
@@ -35,12 +36,11 @@ export interface HeirsComponents {
   readonly door: Pick<RepairDoor, "workedOnBy">;
   readonly rows: RowRepair;
   readonly spread: RepairSpread;
+  readonly mender: Pick<Mender, "round" | "mended">;
   readonly kept: Pick<KeptRecords, "owners">;
   readonly presence: Whereabouts;
   readonly view: Pick<SwarmView, "nodes">;
   readonly roster: { member(peer: PeerId): unknown };
-  /** Of this node's own owner: what others repaired becomes its word. */
-  readonly adoptOwn: (signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -76,6 +76,8 @@ export interface HeirsStatus {
   readonly waiting: "cut-off" | "frozen" | undefined;
   /** Since the start. */
   readonly counts: {
+    /** Shards of this node's own disk, put back where they were. */
+    readonly mended: number;
     readonly slotsMoved: number;
     readonly segments: number;
     readonly bytesIn: number;
@@ -111,7 +113,6 @@ export class Heirs {
   #waiting: "cut-off" | "frozen" | undefined;
   #wake: (() => void) | undefined;
   #isDirty = false;
-  #isOwnNews = false;
   #loop: Promise<void> | undefined;
 
   constructor(components: HeirsComponents, init: { swarm: SwarmId; settings: UpkeepSettings }) {
@@ -123,10 +124,7 @@ export class Heirs {
   start(): void {
     this.#unsubscribe = [
       this.#c.presence.onChange(() => this.wake()),
-      this.#c.book.onChange((owner) => {
-        this.#isOwnNews ||= owner === this.#c.ownOwner;
-        this.wake();
-      }),
+      this.#c.book.onChange(() => this.wake()),
     ];
     this.#loop = this.#run();
   }
@@ -160,7 +158,7 @@ export class Heirs {
       })),
       stuck: [...this.#stuck.values()].slice(0, SHOWN_MAX),
       waiting: this.#waiting,
-      counts: { ...this.#counts },
+      counts: { ...this.#counts, mended: this.#c.mender.mended },
     };
   }
 
@@ -173,13 +171,9 @@ export class Heirs {
           sharedMs = this.#c.clock.monotonicMs();
           await this.#c.spread.round(this.#c.ownOwner, signal);
           await this.#c.book.retry();
-          await this.#c.adoptOwn(signal);
+          await this.#c.mender.round(signal);
         }
         this.#isDirty = false;
-        if (this.#isOwnNews) {
-          this.#isOwnNews = false;
-          await this.#c.adoptOwn(signal);
-        }
         const next = await this.#once(signal);
         await this.#sleep(next, signal);
       } catch (error) {

@@ -7,7 +7,6 @@
  * It does not decide what is repaired, by whom or when: upkeep does.
  */
 
-export * from "./adopt.ts";
 export * from "./book.ts";
 export * from "./causes.ts";
 export * from "./claims.ts";
@@ -15,6 +14,7 @@ export * from "./door.ts";
 export * from "./drainer.ts";
 export * from "./heirs.ts";
 export * from "./judge.ts";
+export * from "./mender.ts";
 export * from "./own-adoption.ts";
 export * from "./own-census.ts";
 export * from "./own-facts.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import type { PeerId, ShardId } from "../../src/base/ids.ts";
 import { HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
@@ -12,6 +12,8 @@ import { buildPlainTree } from "../support/source-tree.ts";
 import { type Machine, NINE_AT_THREE, Swarm } from "../support/swarm.ts";
 
 // The data of an owner that is dead for good, kept alive by those who hold it.
+
+vi.setConfig({ testTimeout: 400_000 });
 
 const scratch = scratchDirectories();
 const PROFILE = { k: 2, m: 2 };
@@ -103,6 +105,24 @@ describe("heirs", () => {
   });
 });
 
+it("put back what went bad on their own disks", async () => {
+  await begin();
+  owner.crash();
+  await swarm.clock.advance(HOUR_MS);
+  const holder = await aHolder();
+  const [id] = await heldBy(holder);
+  const bad = must(id, "shard");
+  const before = await holder.shardDisk.open().read(bad, 0, 1e6);
+  expect(holder.shardDisk.flipBit(bad, swarm.rng)).toBe(true);
+  await swarm.clock.during(holder.node.scrub.now(new AbortController().signal, () => {}));
+  expect(holder.shardDisk.open().stat(bad)).toBeUndefined();
+  await swarm.clock.advance(30 * MINUTE_MS);
+  expect(await holder.shardDisk.open().read(bad, 0, 1e6)).toEqual(before);
+  expect(holder.node.heirship.heirs.status().counts.mended).toBe(1);
+  expect(await missingShards()).toEqual([]);
+  for (const machine of alive()) expect(machine.logged("repair-claim-refused")).toEqual([]);
+});
+
 const aHolder = async (): Promise<Machine> => {
   for (const machine of swarm.members.slice(1)) if ((await heldBy(machine)).length > 0) return machine;
   throw new Error("nobody holds anything");
@@ -172,4 +192,4 @@ it("lose nothing while one node after the other dies, down to the last two: the 
   const { report } = await swarm.clock.during(fresh.restore(target));
   expect(report.problems).toEqual([]);
   await expectSameTree(source, target + source);
-}, 400_000);
+});
