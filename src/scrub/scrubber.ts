@@ -98,12 +98,21 @@ export class Scrubber {
     this.#loop = this.#run();
   }
 
-  /** What was read is on disk when it resolves. */
+  /**
+   * What was read is on disk when it resolves. Where the disk takes nothing, the next start finds what it finds after a
+   * crash, and begins with a sample.
+   */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#loop;
     await this.#checking;
-    if (this.#state !== undefined) await this.#save({ ...this.#state, running: false });
+    if (this.#state === undefined) return;
+    try {
+      await this.#save({ ...this.#state, running: false });
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      this.#c.log.warn("scrub-delayed", { reason: messageOf(error) });
+    }
   }
 
   /** Shards that wait to be made anew: set aside and not held again. */

@@ -212,7 +212,10 @@ test("recover: what a recovery identity sends", { timeout: 600_000 }, async () =
   const reading = requestsOf(dataRequest, shardsOr);
   const make = withSegments((rng, index) => (index % 2 === 0 ? own : reading)(rng, index - (index % 2)));
   const from = story.bad.guest(story.recovery).network;
-  const heard = await besiege("recover", from, "recover", make, recoverKind, ["FORMAT_INVALID"]);
+  const heard = await besiege("recover", from, "recover", make, recoverKind, [
+    "FORMAT_INVALID",
+    "NOT_ALLOWED",
+  ]);
   heard.expectAll("welcome", "pool", "NOT_ALLOWED", "records", "not-allowed");
   await serveHonestly();
 });
