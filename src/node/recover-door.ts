@@ -38,6 +38,8 @@ export interface RecoverDoorComponents {
   readonly log: Log;
 }
 
+/** Removed nodes that a recovery is told of: more than leave a swarm while their shards are still needed. */
+const REMOVED_TOLD_MAX = 32;
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -127,8 +129,14 @@ async function poolOf(
   const { owner, peer: lost } = recoveringOwner(roster, from);
   const announced = await directory.pool(owner);
   const members = roster.members().map((member) => member.peer);
-  const peers = [...new Set([...announced, ...members])].filter(
-    (peer) => peer !== lost && roster.member(peer) !== undefined,
+  // They keep what they hold, and let recovery identities read it.
+  const removed = roster
+    .former()
+    .flatMap(({ peer, state }) => (state === "removed" && peer !== lost ? [peer] : []))
+    .slice(0, REMOVED_TOLD_MAX);
+  const there = new Set([...members, ...removed]);
+  const peers = [...new Set([...announced, ...removed, ...members])].filter(
+    (peer) => peer !== lost && there.has(peer),
   );
   return Promise.all(
     peers
