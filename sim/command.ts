@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/base/fault.ts";
+import { fleetCommand } from "./fleet/command.ts";
 import { runFull } from "./full/command.ts";
 import { mutationsNamed, tryMutation } from "./mutations/run.ts";
 
@@ -8,6 +9,7 @@ export const SIM_EXIT = { held: 0, violated: 1, failed: 2, labelMissing: 3 } as 
 export type SimExit = (typeof SIM_EXIT)[keyof typeof SIM_EXIT];
 
 const HELP = `Usage: cairn sim run [SCENARIO.json] [options]
+       cairn sim fleet FLEET.json [--years N] [--profile K+M] [--seed SEED] [--svg FILE] [--json]
        cairn sim bugs [NAME] [--seed SEED]     are the rules able to fail? each bug of a table must break its rule
 
 Runs whole swarms of the real program in virtual time, through faults drawn from a seed, and checks after each
@@ -33,6 +35,7 @@ step what must hold. The same seed gives the same run on every machine with the 
 
 Exit status: 0 all rules held, 1 one was broken (seed, plan and the line that replays it are printed),
 2 the simulator itself failed, 3 a required label never came up.
+"fleet" lets years go by over a swarm of your own, event by event; exit status 1 where data was lost.
 See docs/simulator.md.
 `;
 
@@ -41,6 +44,8 @@ export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
   try {
     const [command, ...rest] = argv;
     if (command === "bugs") return await runBugs(rest);
+    if (command === "fleet" && !rest.includes("--help"))
+      return (await fleetCommand(rest)) ? SIM_EXIT.held : SIM_EXIT.violated;
     if (command !== "run" || rest.includes("--help")) {
       process.stdout.write(HELP);
       return command === undefined || command === "help" || argv.includes("--help")

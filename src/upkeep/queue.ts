@@ -21,7 +21,7 @@ const GOES_ALONG = 0.5;
 export interface DueInput {
   readonly key: string;
   readonly shardBytes: number;
-  readonly assessment: Assessment;
+  readonly assessment: Pick<Assessment, "work" | "presentMargin">;
   readonly nowMs: number;
 }
 
@@ -40,7 +40,7 @@ export function dueItem({ key, shardBytes, assessment, nowMs }: DueInput): Repai
 }
 
 /** When the next slot comes due, so that nobody has to look before; `undefined`: never without news. */
-export function nextDueMs({ work }: Assessment, nowMs: number): number | undefined {
+export function nextDueMs({ work }: Pick<Assessment, "work">, nowMs: number): number | undefined {
   const ahead = work.filter(({ dueMs }) => dueMs > nowMs).map(({ dueMs }) => dueMs);
   return ahead.length === 0 ? undefined : Math.min(...ahead);
 }
