@@ -6,11 +6,12 @@ import type { Log } from "../base/log.ts";
 import { DAY_MS, MINUTE_MS } from "../base/units.ts";
 import { sha256 } from "../crypto/hash.ts";
 import type { Holder, KeptRecords, OwnerRegistry } from "../exchange/index.ts";
-import { type GenerationAt, generationOf } from "../placement/index.ts";
+import type { GenerationAt } from "../placement/index.ts";
 import type { Clock, NetMessage } from "../ports/index.ts";
 import { type DataAnswer, dataAnswer, type RepairRequest } from "../wire/data.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import { REPAIR_MESSAGE_BYTES_MAX, REPAIRS_MAX_IN_MESSAGE } from "../wire/repair.ts";
+import { decodeSigned } from "../wire/signed.ts";
 import type { RepairBook } from "./book.ts";
 import type { RepairedMap, RepairJudge } from "./judge.ts";
 import { openClaim, type RepairClaim } from "./records.ts";
@@ -19,7 +20,7 @@ export interface RepairDoorComponents {
   readonly book: RepairBook;
   readonly judge: RepairJudge;
   readonly holder: Pick<Holder, "readWhole" | "storeFor" | "answerRefusals">;
-  readonly kept: Pick<KeptRecords, "keep">;
+  readonly kept: Pick<KeptRecords, "keep" | "maps">;
   readonly registry: Pick<OwnerRegistry, "certifiedIncarnation">;
   readonly self: PeerId;
   /** Whose data this node itself is the origin of. */
@@ -40,7 +41,8 @@ const WORK_MAX = 4096;
 
 interface Judged {
   readonly claim: RepairClaim;
-  readonly map: RepairedMap | undefined;
+  /** Whether a segment is of the generation that the claim is about. */
+  readonly places: (segment: number) => boolean;
   readonly refusal: string | undefined;
   readonly untilMs: number;
 }
@@ -114,11 +116,10 @@ export class RepairDoor {
   }
 
   async #get(from: PeerId, bytes: Uint8Array, number: number, index: number): Promise<NetMessage> {
-    const { claim, map } = await this.#allowed(from, bytes, number);
+    const claim = await this.#allowed(from, bytes, number);
     const { owner, incarnation } = claim;
     const shard: ShardId = { owner, incarnation, number, index };
     if (claim.cause.kind === "mend") this.#countMend(claim, shard);
-    this.#requireOfRow(map, claim, number);
     const answer = await this.#c.holder.readWhole(shard);
     this.#c.log.info("repair-served", { to: from, shard: segmentKey(shard), index, cause: claim.cause.kind });
     return answer;
@@ -131,14 +132,13 @@ export class RepairDoor {
   ): Promise<NetMessage> {
     const descriptor = readDescriptor(message.descriptor, this.#swarm);
     const { number } = descriptor.segment;
-    const { claim, map } = await this.#allowed(from, message.claim, number);
+    const claim = await this.#allowed(from, message.claim, number);
     const isOfClaim =
       descriptor.segment.owner === claim.owner &&
       descriptor.segment.incarnation === claim.incarnation &&
       descriptor.class === claim.at.classId &&
       message.index === claim.slot;
     if (!isOfClaim) throw this.#refusal(from, claim, "the shard is not of the slot that it claims");
-    this.#requireOfRow(map, claim, number);
     if (claim.owner === this.#c.ownOwner) throw notAllowed("the owner's own node holds no shards of it");
     return this.#c.holder.storeFor(claim.owner, message.index, message.descriptor, body);
   }
@@ -146,8 +146,12 @@ export class RepairDoor {
   async #take(from: PeerId, message: Extract<RepairRequest, { t: "repaired" }>): Promise<NetMessage> {
     const { owner } = message;
     const certified = this.#c.registry.certifiedIncarnation(owner);
+    const lives = new Set((await this.#c.kept.maps(owner)).map(({ incarnation }) => incarnation));
     // One by one: what is older than what is here says nothing about the others.
     for (const record of owner === this.#c.ownOwner ? [] : message.kept) {
+      const { incarnation } = decodeSigned(record);
+      // A fenced life says nothing new to those who know it; a new holder has to hear of it at all.
+      if (certified !== undefined && incarnation !== certified && lives.has(incarnation)) continue;
       await this.#c.kept.keep(owner, [record], certified).catch((error: unknown) => {
         if (!isFault(error, "RECORD_STALE", "NOT_ALLOWED")) throw error;
         this.#c.log.debug("record-not-kept", { owner, from, why: messageOf(error) });
@@ -157,7 +161,7 @@ export class RepairDoor {
     return reply({ t: "taken", v: 1, ...outcome });
   }
 
-  async #allowed(from: PeerId, bytes: Uint8Array, number: number): Promise<Judged> {
+  async #allowed(from: PeerId, bytes: Uint8Array, number: number): Promise<RepairClaim> {
     const key = toHex(sha256(bytes));
     const nowMs = this.#c.clock.monotonicMs();
     const known = this.#judged.get(key);
@@ -165,8 +169,10 @@ export class RepairDoor {
     if (judged !== known) this.#remember(key, judged);
     if (judged.claim.by !== from) throw this.#refusal(from, judged.claim, "somebody else signed the claim");
     if (judged.refusal !== undefined) throw this.#refusal(from, judged.claim, judged.refusal, number);
+    if (!judged.places(number))
+      throw this.#refusal(from, judged.claim, "the segment is not of the row that it claims", number);
     this.#noteWork(judged.claim);
-    return judged;
+    return judged.claim;
   }
 
   async #judge(bytes: Uint8Array): Promise<Judged> {
@@ -175,7 +181,8 @@ export class RepairDoor {
     const map = maps.find(({ incarnation }) => incarnation === claim.incarnation);
     const verdict = this.#c.judge.claim(claim, map);
     const refusal = verdict.kind === "refused" ? verdict.reason : undefined;
-    return { claim, map, refusal, untilMs: this.#c.clock.monotonicMs() + JUDGED_MS };
+    const places = segmentsOf(map, claim.at);
+    return { claim, places, refusal, untilMs: this.#c.clock.monotonicMs() + JUDGED_MS };
   }
 
   #noteWork(claim: RepairClaim): void {
@@ -191,18 +198,6 @@ export class RepairDoor {
     this.#judged.set(key, judged);
     const [oldest] = this.#judged.keys();
     if (this.#judged.size > JUDGED_MAX && oldest !== undefined) this.#judged.delete(oldest);
-  }
-
-  /** A segment that the generation of the claim does not place is none of its business. */
-  #requireOfRow(map: RepairedMap | undefined, { at, by, ...claim }: RepairClaim, number: number): void {
-    const rows = map?.signed.classes.get(at.classId);
-    const isOfRow =
-      map !== undefined &&
-      rows !== undefined &&
-      number % rows.partitions === at.partition &&
-      generationOf(map.signed, at.classId, number)?.fromSegment === at.fromSegment;
-    if (!isOfRow)
-      throw this.#refusal(by, { at, by, ...claim }, "the segment is not of the row that it claims");
   }
 
   #countMend(claim: RepairClaim, shard: ShardId): void {
@@ -229,6 +224,19 @@ export class RepairDoor {
     this.#c.log.warn("repair-claim-refused", { asker: from, owner, segment, slot, cause: cause.kind, why });
     return notAllowed(why);
   }
+}
+
+/** Keeps three numbers and not the map. */
+function segmentsOf(map: RepairedMap | undefined, at: GenerationAt): (segment: number) => boolean {
+  const rows = map?.signed.classes.get(at.classId);
+  if (rows === undefined) return () => false;
+  const { partitions } = rows;
+  const row = rows.rows[at.partition] ?? [];
+  const end = row.find(({ fromSegment }) => fromSegment > at.fromSegment)?.fromSegment;
+  return (segment) =>
+    segment % partitions === at.partition &&
+    segment >= at.fromSegment &&
+    segment < (end ?? Number.POSITIVE_INFINITY);
 }
 
 function slotName({

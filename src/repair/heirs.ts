@@ -88,6 +88,8 @@ export interface HeirsStatus {
 
 /** Rows that were seen to need something, remembered so that turns are counted from then. */
 const SEEN_MAX = 65_536;
+/** While it works, a node looks at all rows so often between two rounds. */
+const ASSESSED_PARTS = 10;
 /** Shown of each kind. */
 const SHOWN_MAX = 100;
 /** A row that came to nothing is left alone for as long as a step of the back-off, doubled each time, up to so many times. */
@@ -199,14 +201,23 @@ export class Heirs {
   /** Judges every row, does what is this node's turn; how long until there may be something to do again. */
   async #once(signal: AbortSignal): Promise<number> {
     const { assessEveryMs } = this.#settings;
+    let assessedMs = Number.NEGATIVE_INFINITY;
     for (let round = 0; round < SEEN_MAX; round++) {
-      await this.#assess();
+      const monotonicMs = this.#c.clock.monotonicMs();
+      // All of them anew now and then; each by itself when its turn comes.
+      if (monotonicMs - assessedMs >= assessEveryMs / ASSESSED_PARTS) {
+        await this.#assess();
+        assessedMs = monotonicMs;
+      }
       const nowMs = this.#c.clock.wallMs();
       const item = this.#items.find((one) => one.turnMs <= nowMs && this.#mayAct(one));
       if (item === undefined) break;
       signal.throwIfAborted();
-      await this.#act(item, signal);
+      const fresh = await this.#again(item);
+      if (fresh !== undefined && fresh.turnMs <= nowMs) await this.#act(fresh, signal);
+      this.#items = this.#items.filter(({ key }) => key !== item.key);
     }
+    await this.#assess();
     const ahead = this.#items.map((item) => item.turnMs - this.#c.clock.wallMs()).filter((ms) => ms > 0);
     return Math.min(assessEveryMs, ...ahead);
   }
@@ -241,6 +252,15 @@ export class Heirs {
     for (const key of [...this.#seenMs.keys()]) if (!due.has(key)) this.#seenMs.delete(key);
     for (const key of [...this.#stuck.keys()]) if (!due.has(key)) this.#stuck.delete(key);
     for (const key of [...this.#failed.keys()]) if (!due.has(key)) this.#failed.delete(key);
+  }
+
+  /** The same row as it is by now. */
+  async #again({ map, at }: RowItem): Promise<RowItem | undefined> {
+    const maps = await this.#c.book.maps(map.owner);
+    const now = maps.find(({ incarnation }) => incarnation === map.incarnation);
+    const rows = now?.now.classes.get(at.classId)?.rows[at.partition];
+    const isThere = rows?.some(({ fromSegment }) => fromSegment === at.fromSegment) === true;
+    return now === undefined || !isThere ? undefined : this.#itemOf(now, at);
   }
 
   #itemsOf(map: RepairedMap): RowItem[] {

@@ -87,6 +87,7 @@ describe("everywhere", () => {
     [["scrub", "--now", "--pause"]],
     [["maintenance", "3h", "--end"]],
     [["maintenance", "soon"]],
+    [["drain", "--status", "--cancel"]],
     [["shards", "--owner", "somebody"]],
   ])("%j exits with 2, says so and asks nobody", async (argv) => {
     const ran = await runCairn(argv);
@@ -513,6 +514,49 @@ describe("who is up", () => {
     expect(stdout).toMatch(
       expected.action === "begin" ? /until .* It spreads from 3 connected members/ : /No outage/,
     );
+  });
+});
+
+describe("drain", () => {
+  const nothing = {
+    shardsLeft: 0,
+    bytesLeft: 0,
+    bytesMoved: 0,
+    shardsUnknown: 0,
+    shardsSurplus: 0,
+    stuck: [],
+  };
+
+  it.each([
+    [["drain"], { action: "begin", wait: true }],
+    [["drain", "--detach"], { action: "begin", wait: false }],
+    [["drain", "--status"], { action: "status", wait: false }],
+    [["drain", "--cancel"], { action: "cancel", wait: false }],
+  ])("%j asks for %j", async (line, expected) => {
+    const asked: unknown[] = [];
+    const handlers: RunOptions["handlers"] = {
+      async drain(request) {
+        asked.push(request);
+        return { ...nothing, state: "draining" };
+      },
+    };
+    expect(await runCairn(line, { handlers })).toMatchObject({ status: 0 });
+    expect(asked).toEqual([expected]);
+  });
+
+  it("says when the node may be switched off, and exits with 4 and says why when something has nowhere to go", async () => {
+    const done: RunOptions["handlers"] = { drain: async () => ({ ...nothing, state: "done" }) };
+    expect(await runCairn(["drain"], { handlers: done })).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/may be switched off/),
+    });
+    const stuck = [{ ownerId: "ab".repeat(32), row: "12345678/0/3/3", why: "nobody is left" }];
+    const handlers: RunOptions["handlers"] = {
+      drain: async () => ({ ...nothing, state: "stuck", shardsLeft: 2, stuck }),
+    };
+    const ran = await runCairn(["drain"], { handlers });
+    expect(ran).toMatchObject({ status: 4 });
+    expect(ran.stdout).toMatch(/Do NOT switch this node off[\s\S]*nobody is left/);
   });
 });
 
