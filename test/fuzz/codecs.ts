@@ -14,6 +14,7 @@ import * as head from "../../src/wire/head.ts";
 import * as membership from "../../src/wire/membership.ts";
 import * as proposal from "../../src/wire/proposal.ts";
 import * as recover from "../../src/wire/recover.ts";
+import * as silence from "../../src/wire/silence.ts";
 import * as sync from "../../src/wire/sync.ts";
 
 export type AnyCodec = Pick<Codec<never>, "name" | "schema"> & {
@@ -35,6 +36,7 @@ const MODULES: readonly Readonly<Record<string, unknown>>[] = [
   membership,
   proposal,
   recover,
+  silence,
   sync,
 ];
 

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { must } from "../../../src/base/assert.ts";
 import { type PeerId, peerIdOf, type SwarmId } from "../../../src/base/ids.ts";
@@ -120,6 +121,24 @@ describe("a tick", () => {
     expect(book.offer(packed(keys.peer, old, 5))).toEqual({ held: [], forged: 0 });
     book.offer(packed(keys.peer, next, 1, 9));
     expect(heard.map(({ beat }) => beat)).toEqual([beatOfStatus(7) + 4, beatOfStatus(9) + 1]);
+  });
+
+  test("cut off or made of any bytes is refused or without effect", async () => {
+    const all = await world(3);
+    const { book, heard } = must(all.ends[0], "end");
+    for (const [index, keys] of all.keys.entries()) await say(all, keys, chainOf(keys, `${index}`), 7);
+    const prefixes = all.keys.map(({ peer }) =>
+      packTick(peer, { chain: 7, index: 0, value: new Uint8Array(16) }),
+    );
+    fc.assert(
+      fc.property(fc.nat(3), fc.uint8Array({ maxLength: 100 }), (which, bytes) => {
+        const head = prefixes[which]?.subarray(0, 8) ?? new Uint8Array(0);
+        const message = Buffer.concat([head, bytes]);
+        if (message.length % PACKED_TICK_BYTES === 0) book.offer(message);
+        else expect(() => book.offer(message)).toThrow(/cut off/);
+      }),
+    );
+    expect(heard).toEqual([]);
   });
 
   test("in a message full of forged ones stops being looked for", async () => {
