@@ -1,6 +1,8 @@
 import { formatDuration } from "../base/units.ts";
 import type { DecisionResult, PendingDecisionInfo, ProposalInfo } from "../control/api.ts";
-import { counted, shortId, shortTime } from "./text.ts";
+import { counted, printable, shortId, shortTime } from "./text.ts";
+
+/** Names and reasons are other people's: here they become one line each, whatever is in them. */
 
 /** One line: what, whom, when, and how it comes sooner. */
 export function pendingLine(one: PendingDecisionInfo): string {
@@ -12,10 +14,13 @@ export function pendingLine(one: PendingDecisionInfo): string {
   const barred = one.barsOwner === true ? ", its recovery key barred" : "";
   const reason = one.reason === undefined || one.reason === "" ? "" : ` ("${one.reason}")`;
   const inTime = one.waitsMs === undefined ? "" : ` (in ${formatDuration(one.waitsMs)})`;
-  const sooner = one.signatures < 2 ? "; a second administrator's word puts it into effect at once" : "";
-  return (
+  const sooner =
+    one.signatures < 2
+      ? "; a second administrator's word puts it into effect at once"
+      : "; others of this day come before it";
+  return printable(
     `${what}${barred}${reason}, in effect from ${shortTime(one.effectiveAt)} UTC${inTime}, ` +
-    `signed by ${counted(one.signatures, "administrator")}${sooner}`
+      `signed by ${counted(one.signatures, "administrator")}${sooner}`,
   );
 }
 
@@ -36,7 +41,7 @@ export function decisionText(result: DecisionResult, inEffect: string): string {
   if (result.outcome === "cancelled") {
     return result.withdrawn.map((one) => `${word}: ${pendingLine(one).split(", in effect")[0]}.\n`).join("");
   }
-  if (result.pending === undefined) return `${word} and in effect: ${inEffect}.\n`;
+  if (result.pending === undefined) return `${word} and in effect: ${printable(inEffect)}.\n`;
   return `${word}: ${pendingLine(result.pending)}.\n`;
 }
 
@@ -49,15 +54,16 @@ export function proposalLine(proposal: ProposalInfo): string {
   const refused = refusedBy.length === 0 ? "" : `, refused by ${voters(refusedBy)}`;
   const rest =
     state === "outdated" ? `cannot be decided any more: ${why ?? ""}` : `${missing} more must sign`;
-  return (
+  return printable(
     `${shortId(id)}  ${text}; signed by ${voters(signedBy)}${refused}, ${rest}, ` +
-    `until ${shortTime(expiresAt)} UTC`
+      `until ${shortTime(expiresAt)} UTC`,
   );
 }
 
 /** What became of a command whose decision several administrators have to sign. */
 export function proposalText(outcome: string, proposal: ProposalInfo): string {
-  const { id, text, missing, expiresAt } = proposal;
+  const { id, missing, expiresAt } = proposal;
+  const text = printable(proposal.text);
   const word = { proposed: "Proposed", signed: "Signed" }[outcome] ?? "Signed before";
   if (proposal.state === "done") return `${word}, and decided: ${text}.\n`;
   const them = missing === 1 ? "1 more administrator has" : `${missing} more administrators have`;

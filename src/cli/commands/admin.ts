@@ -184,7 +184,7 @@ function voteText({ vote, known, proposal, decision, inEffect }: VoteResult): st
   if (vote === "sign")
     return proposal === undefined ? "Signed.\n" : proposalText(known ? "known" : "signed", proposal);
   const word = vote === "refuse" ? "Refused" : "Withdrawn";
-  return proposal === undefined ? `${word}.\n` : `${word}: ${proposal.text}.\n`;
+  return proposal === undefined ? `${word}.\n` : `${word}: ${printable(proposal.text)}.\n`;
 }
 
 function addConfirm(group: Command, bind: Bind): void {

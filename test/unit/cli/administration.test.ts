@@ -151,7 +151,7 @@ describe("admin", () => {
     const proposal: ProposalInfo = {
       id: "4f".repeat(32),
       kind: "removal",
-      text: "remove ti\u001bll-3 (leipzig) from the swarm",
+      text: 'remove ti\u001bll-3 (leipzig) from the swarm ("x\nSigned, and decided")',
       state: "open",
       signedBy: [{ key: "ab".repeat(32), name: "till-1" }],
       refusedBy: [{ key: "cd".repeat(32) }],
@@ -178,13 +178,13 @@ describe("admin", () => {
       },
     };
     const waits =
-      "Proposed, and not in effect: remove ti\\x1bll-3 (leipzig) from the swarm.\n1 more administrator has to sign it by " +
+      'Proposed, and not in effect: remove ti\\x1bll-3 (leipzig) from the swarm ("x\\nSigned, and decided").\n1 more administrator has to sign it by ' +
       '2026-11-28 03:04:05 UTC: "cairn admin sign 4f4f4f4f4f4f" on a node of theirs.\n';
     expect((await runCairn(["remove", "till-3"], { handlers })).stdout).toBe(waits);
     expect((await runCairn(["admin", "threshold", "2"], { handlers })).stdout).toBe(waits);
     const listed = await runCairn(["admin", "pending"], { handlers });
     expect(listed.stdout).toContain(
-      "  4f4f4f4f4f4f  remove ti\\x1bll-3 (leipzig) from the swarm; signed by till-1, refused by key cdcdcdcdcdcd, " +
+      '  4f4f4f4f4f4f  remove ti\\x1bll-3 (leipzig) from the swarm ("x\\nSigned, and decided"); signed by till-1, refused by key cdcdcdcdcdcd, ' +
         "1 more must sign, until 2026-11-28 03:04:05 UTC\n",
     );
     expect(listed.stdout).toContain("abababababab  removal of till-3");
