@@ -61,7 +61,7 @@ export interface RepositoryComponents extends NodePorts {
   readonly client: PeerClient;
   readonly view: SwarmView;
   /** Copies that their holders, or audits, say are gone. @default none */
-  readonly lost?: Pick<KnownLost, "of">;
+  readonly lost?: Pick<KnownLost, "of" | "countOf" | "mended">;
   /** Whose word counts when receipts are not there. @default everybody's */
   readonly isBelieved?: (peer: PeerId) => boolean;
   readonly fence: Fence;
@@ -197,13 +197,15 @@ export class Repository {
           provenMs: (peer, ref, index) => proven.lastMs(peer, { ref, index }, this.#c.clock.wallMs()),
           knownLostMs: (peer, { incarnation: position, number }, index) => {
             const incarnation = catalog.state.incarnations[position];
-            if (incarnation === undefined) return undefined;
+            // Mostly nothing is known of a holder, and it is asked for every copy of every segment.
+            if (incarnation === undefined || (this.#c.lost?.countOf(peer) ?? 0) === 0) return undefined;
             return this.#c.lost?.of({ owner: catalog.owner, incarnation, number, index }, peer);
           },
         },
         needed: (signal) => this.#needed.read(signal),
         mayAct: () => fence.why === undefined && !catalog.state.readOnly && this.isCurrent,
         onLost: (peer, ref, index) => proven.forget(peer, { ref, index }),
+        onPlaced: async (peer, shard, timeMs) => this.#c.lost?.mended(peer, [shard], timeMs),
         onMoved: () => this.#wakePublisher?.(),
       },
       this.#init.repair,

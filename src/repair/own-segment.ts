@@ -30,6 +30,8 @@ export interface OwnSegmentComponents {
   readonly onRefused: (peer: PeerId) => void;
   /** A source turned out not to have its shard, or to have something else. */
   readonly onLost: (peer: PeerId, ref: SegmentRef, index: number) => void;
+  /** A holder has acknowledged the shard, at this time by its clock. */
+  readonly onPlaced: (peer: PeerId, shard: ShardId, timeMs: number) => Promise<void>;
   readonly log: Log;
 }
 
@@ -102,6 +104,8 @@ async function act(
   for (const { peer, fault } of rebuilt.failed) if (isRefusal(fault)) c.onRefused(peer);
   await forgetBad(c, ref, rebuilt);
   await commit(c, segment, rebuilt.placed, turn);
+  for (const { peer, index, receipt } of rebuilt.placed)
+    await c.onPlaced(peer, { ...descriptor.segment, index }, receipt.timeMs);
   for (const placed of rebuilt.placed) logRepair(c, segment, plan, placed, descriptor.shardBytes);
   const { bytesIn, bytesOut } = rebuilt;
   const outcome = { repaired: rebuilt.placed.length, failed: rebuilt.failed.length, bytesIn, bytesOut };

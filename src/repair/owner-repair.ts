@@ -101,6 +101,8 @@ const ROUNDS_NOW_MAX = 16;
 const FIRST_MS = 30 * SECOND_MS;
 /** News come in swarms. */
 const SETTLE_MS = SECOND_MS;
+/** However many there are, looking takes no more than a twentieth of the time. */
+const SETTLE_LOOKS = 20;
 
 /**
  * A living owner looks after its own repository: looks at all segments when something has changed and now and then, and
@@ -127,6 +129,8 @@ export class OwnerRepair {
   #last: Census | undefined;
   #left = { segments: 0, shards: 0, bytes: 0 };
   #counts: RepairCounts = NOTHING;
+  /** How long the last look at everything took. */
+  #lookMs = 0;
   /** Bytes out in a millisecond, of late. */
   #rate: number | undefined;
 
@@ -195,6 +199,8 @@ export class OwnerRepair {
     onProgress: (done: number, total: number) => void = () => {},
   ): Promise<RepairRound> {
     const stop = AbortSignal.any([signal, this.#stopping.signal]);
+    // What goes on in the background, at its own pace, makes way.
+    this.wake();
     return this.#one.run(async () => {
       const before = this.#counts;
       this.#refusedUntilMs.clear();
@@ -270,7 +276,9 @@ export class OwnerRepair {
     const classOf: Parameters<typeof takeCensus>[0]["classOf"] = (ref, record) =>
       maps.class(ref.incarnation, record.class);
     const parts = { catalog, planner, holders: health.holders(), classOf, needed };
+    const beganMs = this.#c.clock.monotonicMs();
     const result = await takeCensus(parts, this.#nowMs, signal);
+    this.#lookMs = this.#c.clock.monotonicMs() - beganMs;
     this.#last = result.census;
     this.#left = result.census.due;
     return result;
@@ -418,7 +426,8 @@ export class OwnerRepair {
 
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#isWoken) await this.#sleep(ms, signal);
-    if (this.#isWoken && !signal.aborted) await this.#c.clock.sleep(SETTLE_MS, signal).catch(() => {});
+    const settleMs = Math.max(SETTLE_MS, SETTLE_LOOKS * this.#lookMs);
+    if (this.#isWoken && !signal.aborted) await this.#c.clock.sleep(settleMs, signal).catch(() => {});
   }
 
   /** Or until it is woken, or stopped. */

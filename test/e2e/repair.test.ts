@@ -149,3 +149,26 @@ it("makes anew what a destroyed holder had, at k reads and one write a shard, ov
   expect((await owner.status()).repair).toMatchObject({ belowPolicy: 0 });
   await restoreWhole(swarm, owner, "latest", tree);
 }, 400_000);
+
+it("says what a burnt site leaves, takes new snapshots all the same, and gives everything back", async () => {
+  const burnt = swarm.atSite("c");
+  await Promise.all(burnt.map((node) => node.kill()));
+  await eventually(
+    "all that can be done is done, and the rest is said",
+    async () => {
+      const { standing } = await owner.ask(repairResult, "repair");
+      if (standing === undefined) return false;
+      const { queue, absentShards } = standing;
+      return absentShards > 0 && queue.segments === 0 && queue.waiting.shards === 0 && queue.stuck.length > 0;
+    },
+    { withinMs: 300_000, everyMs: 1000 },
+  );
+  const status = await owner.status();
+  expect(status.status).toBe(4);
+  expect(status.alerts.map(({ code }) => code)).toContain("protection-below-policy");
+  expect(status.repair?.queue.worstMargin).toBeGreaterThanOrEqual(0);
+  writeFileSync(join(tree, "after-the-fire"), "saved all the same");
+  const made = await owner.ask(snapshotResult, "snapshot", tree);
+  expect([0, 4]).toContain(made.status);
+  await restoreWhole(swarm, owner, "latest", tree);
+}, 600_000);
