@@ -27,6 +27,8 @@ class HonestHolder {
   nowMs = 10_000;
   readonly bad = new Set<string>();
   readonly aside = new Set<string>();
+  /** Not as it should be: set aside once the answer was given. */
+  readonly found: string[] = [];
   readonly receipts = new Map<string, Uint8Array[]>();
   readonly answers: AuditAnswers;
 
@@ -42,7 +44,7 @@ class HonestHolder {
         disk: { requirePresent: async () => {} },
         clock: { wallMs: () => this.nowMs },
         signer: story.holder,
-        onBad: (id) => this.aside.add(shardKey(id)),
+        onBad: (id) => this.found.push(shardKey(id)),
       },
       { swarm: story.swarm },
     );
@@ -141,7 +143,8 @@ it("an honest holder is never convicted by what it signed, in whatever order and
           if (asked.length === 0) continue;
           const foreign = one.what === "audit" && one.foreign;
           const reply = await holder.answers.answer(requestOf(asked, foreign));
-          const answer = dataAnswer.decode(reply.head);
+          for (const key of holder.found.splice(0)) holder.aside.add(key);
+        const answer = dataAnswer.decode(reply.head);
           if (answer.t !== "audit") throw new Error(answer.t);
           statements.push(answer.statement);
           let offset = 0;
