@@ -65,13 +65,20 @@ export class Auditor {
       if (pending !== undefined) await this.#ask(peer, pending, sum, signal);
       const due = leaves - sum.asked;
       if (sum.problem !== undefined || due <= 0) return sum;
-      const sampled = await sampleLeaves(this.#c, { swarm: this.#swarm, peer, leaves: due });
-      for (const challenges of messagesOf(sampled, LEAVES_PER_MESSAGE)) {
-        if (sum.problem !== undefined) break;
-        await this.#ask(peer, { nonce: this.#c.rng.bytes(32), challenges }, sum, signal);
-      }
+      // The first message is about as many shards as it can be: it takes several in one statement to convict.
+      const first = Math.min(due, LEAVES_PER_MESSAGE);
+      for (const some of [first, due - first]) await this.#askNew(peer, some, sum, signal);
       return sum;
     });
+  }
+
+  async #askNew(peer: PeerId, leaves: number, sum: HolderAudit, signal: AbortSignal): Promise<void> {
+    if (leaves === 0 || sum.problem !== undefined) return;
+    const sampled = await sampleLeaves(this.#c, { swarm: this.#swarm, peer, leaves });
+    for (const challenges of messagesOf(sampled, LEAVES_PER_MESSAGE)) {
+      if (sum.problem !== undefined) return;
+      await this.#ask(peer, { nonce: this.#c.rng.bytes(32), challenges }, sum, signal);
+    }
   }
 
   /** Of what was not answered, that which the holder is still counted on for. */

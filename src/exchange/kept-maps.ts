@@ -16,17 +16,32 @@ import type { KeptRecords } from "./kept-records.ts";
 const OPENED_MAX = 16;
 
 interface Opened {
-  readonly version: number;
+  readonly version: string;
   readonly map: PlacementMap;
 }
 
 /** Who else holds shards of an owner, by the maps that it handed over: what one holder knows of the others. */
 export class KeptMaps {
   readonly #records: Pick<KeptRecords, "mapsOf" | "version">;
+  /** What was moved since the owner signed them. */
+  #repaired: ((owner: OwnerId, incarnation: Incarnation) => Promise<PlacementMap | undefined>) | undefined;
+  #repairs = 0;
   readonly #opened = new Map<string, Opened>();
 
   constructor(records: Pick<KeptRecords, "mapsOf" | "version">) {
     this.#records = records;
+  }
+
+  /** From now on repairs count as well: `repaired` gives a map with them, where it knows one. */
+  withRepairs(
+    repaired: (owner: OwnerId, incarnation: Incarnation) => Promise<PlacementMap | undefined>,
+  ): void {
+    this.#repaired = repaired;
+  }
+
+  /** Somebody's repairs are other ones now. */
+  repairsChanged(): void {
+    this.#repairs++;
   }
 
   /** Who holds, or is to hold, each shard of this segment; empty where no map says so. */
@@ -46,15 +61,25 @@ export class KeptMaps {
 
   async #map(owner: OwnerId, incarnation: Incarnation): Promise<PlacementMap> {
     const key = `${owner}/${incarnation}`;
-    const { version } = this.#records;
+    const version = `${this.#records.version}/${this.#repairs}`;
     const known = this.#opened.get(key);
     this.#opened.delete(key);
     const opened =
-      known?.version === version ? known : { version, map: await this.#open(owner, incarnation) };
+      known?.version === version ? known : { version, map: await this.#read(owner, incarnation) };
     this.#opened.set(key, opened);
     const [oldest] = this.#opened.keys();
     if (this.#opened.size > OPENED_MAX && oldest !== undefined) this.#opened.delete(oldest);
     return opened.map;
+  }
+
+  async #read(owner: OwnerId, incarnation: Incarnation): Promise<PlacementMap> {
+    try {
+      return (await this.#repaired?.(owner, incarnation)) ?? this.#open(owner, incarnation);
+    } catch (error) {
+      // One map that its owner signed and that cannot be one must not hide the others.
+      if (!isFault(error, "FORMAT_INVALID")) throw error;
+      return this.#open(owner, incarnation);
+    }
   }
 
   async #open(owner: OwnerId, incarnation: Incarnation): Promise<PlacementMap> {

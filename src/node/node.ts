@@ -163,6 +163,11 @@ export class Node {
       { ...ports, ...parts, registry: ownerRegistry(parts.roster, parts.records), signer: init.signer },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
     );
+    parts.losses.kept.withRepairs(async (owner, life) => {
+      const maps = await this.heirship.book.maps(owner);
+      return maps.find(({ incarnation }) => incarnation === life)?.now;
+    });
+    this.heirship.book.onChange(() => parts.losses.kept.repairsChanged());
     this.#holder = parts.holder;
     this.#kept = parts.kept;
     const own = init.administrator === undefined ? [] : [init.administrator];

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import { auditResult } from "../../src/control/audit-api.ts";
 import { snapshotResult, verifyResult } from "../../src/control/results.ts";
-import { DaemonSwarm, type TestNode } from "../support/daemons.ts";
+import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
 import { restoreWhole } from "../support/restore-whole.ts";
 import { flipBit, type HeldShard, shardsHeld } from "../support/shard-files.ts";
 import { makeTree } from "../support/trees.ts";
@@ -41,6 +41,8 @@ it("proves that honest holders have everything, and verify says so", async () =>
 
 it("finds and names a holder whose disk lost and altered shards, which gets nothing until it is cleared", async () => {
   const bad = must(held()[0], "shard").node;
+  const trustIn = async (node: TestNode) =>
+    (await node.peers()).find(({ peerId }) => peerId === bad.peerId)?.trust;
   const its = held().filter(({ node }) => node === bad);
   its.forEach(({ path }, i) => {
     if (i % 2 === 0) rmSync(path);
@@ -53,7 +55,7 @@ it("finds and names a holder whose disk lost and altered shards, which gets noth
     "its row",
   );
   expect(found).toMatchObject({ name: bad.name, proven: 0, wrong: 0, late: 0, missing: found.asked });
-  expect(found.suspect?.reason).toContain("lost");
+  expect(found.suspect?.reason).toContain("receipts");
   expect(found.evidence.length).toBeGreaterThan(0);
   for (const other of round.holders)
     if (other !== found) expect(other).toMatchObject({ missing: 0, wrong: 0 });
@@ -71,11 +73,21 @@ it("finds and names a holder whose disk lost and altered shards, which gets noth
   expect(status.alerts.map(({ code }) => code)).toContain("holders-suspected");
   await restoreWhole(swarm, owner, "latest", tree);
 
+  // Every node knows it, why, and by whose words.
+  for (const node of swarm.nodes) {
+    await eventually(`${node.name} suspects it`, async () => (await trustIn(node))?.state === "suspect");
+    const told = must(await trustIn(node), "what is said of it");
+    expect(told.reason).toContain("receipts");
+    expect(told.said.map(({ kind, by }) => [kind, by])).toContainEqual(["conviction", owner.name]);
+  }
+
   const before = held().filter(({ node }) => node === bad).length;
   const more = makeTree(swarm.scratch("more"), { seed: "more", files: 10, averageBytes: 100_000 });
   await owner.cli("snapshot", more);
   expect(held().filter(({ node }) => node === bad)).toHaveLength(before);
   expect(await audit("--clear", bad.name)).toMatchObject({ status: 0, cleared: true, suspects: 0 });
   expect((await audit()).status).toBe(0);
+  const elsewhere = must(swarm.nodes.at(-1) === bad ? swarm.nodes.at(-2) : swarm.nodes.at(-1), "node");
+  await eventually("others trust it again", async () => (await trustIn(elsewhere))?.state === "trusted");
   expect((await owner.cli("audit", "--clear", "nobody")).status).not.toBe(0);
 });
