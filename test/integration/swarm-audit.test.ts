@@ -159,7 +159,7 @@ describe("a holder that throws shards away", () => {
     expect(made.segments).toBeGreaterThan(32);
     expect(await heldBy(holder)).toEqual([]);
     await expectRestores();
-  });
+  }, 180_000);
 
   it("stays suspect over a restart of the owner, until somebody clears it", async () => {
     await begin();

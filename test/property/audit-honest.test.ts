@@ -144,7 +144,7 @@ it("an honest holder is never convicted by what it signed, in whatever order and
           const foreign = one.what === "audit" && one.foreign;
           const reply = await holder.answers.answer(requestOf(asked, foreign));
           for (const key of holder.found.splice(0)) holder.aside.add(key);
-        const answer = dataAnswer.decode(reply.head);
+          const answer = dataAnswer.decode(reply.head);
           if (answer.t !== "audit") throw new Error(answer.t);
           statements.push(answer.statement);
           let offset = 0;
