@@ -16,6 +16,7 @@ import {
   type Slot,
 } from "../placement/index.ts";
 import type { Clock, ShardStore } from "../ports/index.ts";
+import { ranksFor } from "../upkeep/index.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
 import type { RepairCauseBody } from "../wire/repair.ts";
 import type { RepairedMap } from "./judge.ts";
@@ -157,7 +158,7 @@ export class RowRepair {
     const row: Slot[] = slots.map((peer, slot) => (moving.has(slot) ? undefined : peer));
     for (const move of moves) {
       const from = before[move.slot];
-      const field = this.#field(map, rows.class, at.partition, 2 * slots.length, refused, from);
+      const field = this.#field(map, rows.class, at.partition, ranksFor(slots.length), refused, from);
       const choice = replacementFor(row, move.slot, field.field);
       const to = choice.ok ? choice.peer : margin <= URGENT_MARGIN_MAX ? choice.overCap : undefined;
       const rank = to === undefined ? undefined : candidateRank(field.field.key, field.ranked, to);

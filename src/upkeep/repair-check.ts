@@ -50,12 +50,16 @@ export interface RepairRules {
   /** A cause is at most so old when the record is made: fetching and placing a row takes its time. */
   readonly causeAgeMaxMs: number;
   readonly clockSlackMs: number;
+  /** So many of the first candidates may take a slot, or 2n of them where that is more. */
+  readonly ranksMin: number;
 }
 
 export const REPAIR_RULES: RepairRules = {
   silenceMinMs: 30 * MINUTE_MS,
   causeAgeMaxMs: 72 * HOUR_MS,
   clockSlackMs: 30 * MINUTE_MS,
+  // All of a small swarm: with one shard to a site, the only place for it may be the last in the order.
+  ranksMin: 32,
 };
 
 /** Repairs of one slot on one version of the owner: more would be somebody's game, and fill everybody's memory. */
@@ -174,7 +178,12 @@ function rankFaultOf(record: RepairRecord, context: RepairContext, { candidates 
   );
   if (rank === undefined) return "holder-is-no-candidate";
   if (rank !== record.rank) return "rank-is-wrong";
-  return rank < 2 * context.generation.slots.length ? undefined : "rank-is-too-high";
+  return rank < ranksFor(context.generation.slots.length, context.rules) ? undefined : "rank-is-too-high";
+}
+
+/** How many of the first candidates of a row of n may take a slot of it. */
+export function ranksFor(n: number, { ranksMin }: Pick<RepairRules, "ranksMin"> = REPAIR_RULES): number {
+  return Math.max(2 * n, ranksMin);
 }
 
 function causeFaultOf(record: CauseClaim, context: RepairContext, roster: RosterAt): Fault {

@@ -142,7 +142,6 @@ describe("a repair record", () => {
     ["receipt-from-the-future", receipt({ timeMs: NOW_MS + HOUR_MS })],
     ["holder-is-no-candidate", { to: peerNamed("stranger"), rank: 4 }],
     ["rank-is-wrong", { rank: 3 }],
-    ["rank-is-too-high", { to: at(8) }],
     ["slot-is-not-empty", { cause: { kind: "empty" } }],
     ["cause-is-about-another", { cause: { kind: "convicted", target: at(2) } }],
     ["holds", { cause: { kind: "convicted", target: from } }],
@@ -156,6 +155,11 @@ describe("a repair record", () => {
     ["cause-is-about-another", { cause: { kind: "owner-says", ownerVersion: 2, holder: from } }],
   ])("%s", (expected, changes) => {
     expect(refusal(changes)).toBe(expected);
+  });
+
+  test("the new holder is among the first candidates: 2n of them, and more in a small swarm", () => {
+    expect(refusal({ to: at(8) })).toBe("holds");
+    expect(refusal({ to: at(8) }, { rules: { ...REPAIR_RULES, ranksMin: 8 } })).toBe("rank-is-too-high");
   });
 
   test("an empty slot is filled because it is empty, for no other reason", () => {
