@@ -312,7 +312,9 @@ function membersOf(roster: Roster): UpkeepMember[] {
   const declaredMs = new Map(
     roster.pending().flatMap((one) => (one.kind === "removal" ? [[one.peer, one.issuedMs]] : [])),
   );
-  return roster.members().map(({ peer, site }) => ({ peer, site, declaredLostMs: declaredMs.get(peer) }));
+  return roster.members().map(({ peer, site, since: sinceMs }) => {
+    return { peer, site, sinceMs, declaredLostMs: declaredMs.get(peer) };
+  });
 }
 
 /** As it was when it was written. Of itself a node knows better. */

@@ -141,7 +141,8 @@ function judgeNode(member: UpkeepMember, judge: Judge): NodeLiveness {
   const { before, nowMs, rules } = judge;
   const known = before.hearings.get(member.peer) ?? NOTHING_HEARD;
   const previous = before.nodes.get(member.peer);
-  const heardMs = heardUntil(known, previous, before.startedMs);
+  const listenedMs = Math.max(before.startedMs, Math.min(member.sinceMs ?? 0, nowMs));
+  const heardMs = heardUntil(known, previous, listenedMs);
   const plannedUntilMs = plannedUntil(known, heardMs, nowMs);
   const isMe = member.peer === judge.me;
   const isHeard = isMe || (lastHeardMs(known) ?? Number.NEGATIVE_INFINITY) >= before.startedMs;
@@ -158,16 +159,16 @@ function judgeNode(member: UpkeepMember, judge: Judge): NodeLiveness {
   }
   if (isMe || nowMs - heardMs < rules.unreachableAfterMs) {
     if (known.drainingSinceMs !== undefined) return is("draining", known.drainingSinceMs);
-    return is("alive", isMe ? before.startedMs : (known.runs.at(-1)?.fromMs ?? before.startedMs));
+    return is("alive", isMe ? before.startedMs : (known.runs.at(-1)?.fromMs ?? listenedMs));
   }
   const absentSinceMs = agreedSilence(member, heardMs, known, judge);
   return absentSinceMs === undefined ? is("unreachable", heardMs) : is("absent", absentSinceMs);
 }
 
-/** The last time at which it was not silent. While this node did not listen, nobody was. */
-function heardUntil(known: Hearings, previous: NodeLiveness | undefined, startedMs: number): number {
+/** The last time at which it was not silent. While this node did not listen for it, it was not. */
+function heardUntil(known: Hearings, previous: NodeLiveness | undefined, listenedMs: number): number {
   const wasSilent = previous?.state === "unreachable" || previous?.state === "absent";
-  return Math.max(lastHeardMs(known) ?? 0, wasSilent ? previous.sinceMs : startedMs);
+  return Math.max(lastHeardMs(known) ?? 0, wasSilent ? previous.sinceMs : listenedMs);
 }
 
 function isBack({ runs }: Hearings, { nowMs, rules }: Judge): boolean {

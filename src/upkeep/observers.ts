@@ -4,6 +4,8 @@ import type { PeerId } from "../base/ids.ts";
 export interface UpkeepMember {
   readonly peer: PeerId;
   readonly site: string;
+  /** When it became a member: it was silent before to nobody. */
+  readonly sinceMs?: number | undefined;
   /** When administrators declared it lost for good; `undefined`: they did not. */
   readonly declaredLostMs?: number | undefined;
 }

@@ -118,6 +118,20 @@ describe("liveness", () => {
     expect(watch.state(d)).toBe("alive");
   });
 
+  test("a newcomer is not silent since before it was a member, but from then on", () => {
+    const watch = new Watcher(
+      a,
+      FOUR.filter(({ peer }) => peer !== d),
+    );
+    watch.pass(3 * DAY_MS, [b, c]);
+    const joinedMs = watch.nowMs;
+    watch.roster = FOUR.map((member) => (member.peer === d ? { ...member, sinceMs: joinedMs } : member));
+    watch.pass(20 * MINUTE_MS, [b, c]);
+    expect(watch.liveness.nodes.get(d)).toMatchObject({ state: "alive", isHeard: false, sinceMs: joinedMs });
+    watch.pass(2 * HOUR_MS, [b, c]);
+    expect(watch.liveness.nodes.get(d)).toMatchObject({ state: "unreachable", sinceMs: joinedMs });
+  });
+
   test("draining follows the node's own word, and an outage it announced is kept while it is silent", () => {
     const watch = new Watcher(a, FOUR);
     watch.see(beat(d, 1, watch.nowMs, { draining: true } as Partial<Observation>));
