@@ -252,6 +252,27 @@ describe("holders that audit each other", () => {
   });
 });
 
+describe("a holder whose disk was unplugged", () => {
+  it("answers no audit, neither the owner's nor another holder's, loses nothing by it, and is asked again", async () => {
+    await begin();
+    const holder = await aHolder();
+    const before = await slotsOf(holder);
+    const auditor = must((await sharing(holder))[0], "auditor");
+    holder.shardDisk.pulledOut = "unplugged";
+    for (const machine of [owner, auditor]) {
+      const audit = must((await roundOf(machine)).get(holder.peer), "audit");
+      expect(audit).toMatchObject({ proven: 0, denied: 0, wrong: 0 });
+      expect(audit.late).toBeGreaterThan(0);
+      expect(machine.node.losses.lost.countOf(holder.peer)).toBe(0);
+    }
+    expect(await slotsOf(holder)).toHaveLength(before.length);
+    holder.shardDisk.pulledOut = undefined;
+    await swarm.clock.during(holder.node.watch.look());
+    expect((await roundOf(owner)).get(holder.peer)).toMatchObject({ denied: 0, wrong: 0, late: 0 });
+    expect(owner.node.audits.trust.of(holder.peer).kind).toBe("trusted");
+  });
+});
+
 describe("a member that fetches from others what it answers audits with", () => {
   it("is refused and named by those whom it asks for shards, and gets few leaves out of audits", async () => {
     await begin();
