@@ -32,8 +32,8 @@ export class MemoryBound {
     this.#peak = Math.max(this.#peak, usedBytes());
   }
 
-  expectBounded(): void {
-    expect(liveBytes() - this.#before, "bytes left behind").toBeLessThan(LEFT_BYTES_MAX);
+  expectBounded(leftBytesMax = LEFT_BYTES_MAX): void {
+    expect(liveBytes() - this.#before, "bytes left behind").toBeLessThan(leftBytesMax);
     expect(this.#peak - this.#before, "bytes at the peak").toBeLessThan(PEAK_BYTES_MAX);
   }
 
