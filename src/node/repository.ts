@@ -204,6 +204,7 @@ export class Repository {
         },
         needed: (signal) => this.#needed.read(signal),
         mayAct: () => fence.why === undefined && !catalog.state.readOnly && this.isCurrent,
+        compare: (signal) => this.#compare(signal),
         onLost: (peer, ref, index) => proven.forget(peer, { ref, index }),
         onPlaced: async (peer, shard, timeMs) => this.#c.lost?.mended(peer, [shard], timeMs),
         onMoved: () => this.#wakePublisher?.(),

@@ -37,8 +37,10 @@ export interface OwnerRepairComponents extends Omit<OwnSegmentComponents, "onRef
   readonly rng: Pick<Rng, "float">;
   /** Segments that some snapshot needs; `undefined` where that cannot be read. */
   readonly needed: (signal: AbortSignal) => Promise<SegmentRangeSet | undefined>;
-  /** Not where this home was fenced, or only looks. */
+  /** Not where this home was fenced, only looks, or is known to be behind its pool. */
   readonly mayAct: () => boolean;
+  /** Throws where the pool has seen more of this repository than this home: what is repaired by an old map is repaired wrong. */
+  readonly compare: (signal: AbortSignal) => Promise<void>;
   /** A shard that was acknowledged or proven is not there. */
   readonly onLost: (peer: PeerId, ref: SegmentRef, index: number) => void;
   /** Rows changed: the pool should hear of it. */
@@ -199,6 +201,11 @@ export class OwnerRepair {
     onProgress: (done: number, total: number) => void = () => {},
   ): Promise<RepairRound> {
     const stop = AbortSignal.any([signal, this.#stopping.signal]);
+    await this.#c.compare(stop);
+    if (!this.#c.mayAct()) {
+      const reason = "this home looks and restores, and changes nothing";
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    }
     // What goes on in the background, at its own pace, makes way.
     this.wake();
     return this.#one.run(async () => {
