@@ -186,6 +186,8 @@ export class RepairBook {
     if (isKnown(ledger, record)) return { kind: "known" };
     const map = (await this.maps(owner)).find(({ incarnation }) => incarnation === record.incarnation);
     const verdict = this.#c.judge.record(record, map);
+    // The owner has spoken since: whoever shows it has not heard that yet, and does nothing wrong.
+    if (verdict.kind === "refused" && verdict.reason === "superseded") return { kind: "known" };
     if (verdict.kind === "refused") return { kind: "refused", reason: verdict.reason, about };
     if (verdict.kind === "waits") return verdict;
     let count = 0;

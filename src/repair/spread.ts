@@ -84,6 +84,7 @@ export class RepairSpread {
   }
 
   async #pull(peer: PeerId, owner: OwnerId, signal: AbortSignal): Promise<void> {
+    await this.#c.book.prune(owner);
     const digest = await this.#c.book.digest(owner);
     let after: Uint8Array | undefined;
     for (let page = 0; page < PAGES_MAX; page++) {

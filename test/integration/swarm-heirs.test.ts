@@ -174,6 +174,27 @@ describe("a node that drains", () => {
   });
 });
 
+it("a node that leaves says what has nowhere to go, and that it must stay on, until somebody can take it", async () => {
+  await begin(["a", "b", "c", "a", "b"]);
+  const leaving = await aHolder();
+  const { drainer } = leaving.node.heirship;
+  await drainer.begin();
+  await swarm.clock.advance(10 * MINUTE_MS);
+  const { state, stuck, shardsLeft } = await drainer.status();
+  expect({ state, isLeft: shardsLeft > 0, isNamed: stuck.length > 0 }).toEqual({
+    ...{ state: "stuck", isLeft: true, isNamed: true },
+  });
+  expect(leaving.logged("drain-done")).toEqual([]);
+  // Over a restart, too; and taken back it stays.
+  await leaving.stop();
+  await leaving.start();
+  await swarm.clock.advance(10 * MINUTE_MS);
+  expect((await leaving.node.heirship.drainer.status()).state).toBe("stuck");
+  await leaving.node.heirship.drainer.cancel();
+  expect((await leaving.node.heirship.drainer.status()).state).toBe("none");
+  expect(await missingShards()).toEqual([]);
+});
+
 it("lose nothing while one node after the other dies, down to the last two: the 24 words bring everything back", async () => {
   await begin();
   owner.crash();
