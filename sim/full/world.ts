@@ -143,7 +143,7 @@ export class World {
   /** What nobody may throw was thrown. */
   broken(error: unknown, machine?: SimMachine): void {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.violate("nothing-broken", stack.split("\n").slice(0, 6).join(" | "), machine);
+    this.violate("nothing-broken", stack.split("\n").slice(0, 24).join(" | "), machine);
   }
 
   label(name: string): void {
