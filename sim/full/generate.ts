@@ -33,7 +33,7 @@ export function planOf(seed: string, wishes: Wishes = {}): Plan {
       // The daemon's half a minute costs most of a run; news goes round at once either way.
       syncEveryMs: shape.pick([MINUTE_MS / 2, 5 * MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS]),
       beyond,
-      ...(shape.chance(0.15) ? { quotaBytes: shape.pick([1, 2, 256]) * MIB } : {}),
+      ...(shape.chance(0.2) ? { quotaBytes: shape.pick([256 * KIB, 512 * KIB, 256 * MIB]) } : {}),
     },
     workload: workloadOf(rng.fork("workload"), nodes.length, stormMs),
     faults: faultsOf(rng.fork("faults"), nodes, stormMs, wishes.kinds),

@@ -127,6 +127,17 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: one("src/base/concurrency.ts", "this.#used -= bytes;", "this.#used -= bytes + 1;"),
   },
   {
+    name: "an id that is absent is encoded all the same",
+    oracle: "nothing-broken",
+    withinSeeds: 60,
+    faults: ["die", "restart", "misdirect"],
+    edits: one(
+      "src/wire/codec.ts",
+      '(value) => typeof value === "string", "must be an id"',
+      '() => true, "must be an id"',
+    ),
+  },
+  {
     name: "the scrub compares nothing",
     oracle: "scrub-finds",
     withinSeeds: 30,
@@ -205,7 +216,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a request waits for ever",
     oracle: "nothing-hangs",
     withinSeeds: 40,
-    faults: ["silence"],
+    faults: ["hang"],
     edits: one(
       "src/exchange/peer-client.ts",
       "export const IDLE_TIMEOUT_MS = 20_000;",
@@ -233,22 +244,5 @@ export const MUTATIONS: readonly Mutation[] = [
       "if (this.#init.slot !== undefined) await publishSlot(this.records, this.#init.slot);",
       "",
     ),
-  },
-  {
-    name: "nobody counts quotas",
-    oracle: "quota",
-    withinSeeds: 60,
-    edits: [
-      {
-        file: "src/exchange/own-quota.ts",
-        from: "if (this.#usedBytes + bytes > this.#quotaBytes) {",
-        to: "if (this.#usedBytes + bytes > 1e15) {",
-      },
-      {
-        file: "src/exchange/quota-ledger.ts",
-        from: "account.usedBytes += cost;\n    try",
-        to: "account.usedBytes += 0;\n    try",
-      },
-    ],
   },
 ];

@@ -94,24 +94,26 @@ export const textUpTo = (max: number) => z.string().max(max);
 export const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 export const segmentNumber = z.int().min(0).max(SEGMENT_NUMBER_MAX);
 
-// Ids are text in the program and bytes on the wire.
-export const peerId = z.codec(bytesOf(PUBLIC_KEY_BYTES), z.custom<ReturnType<typeof peerIdOf>>(), {
+// Ids are text in the program and bytes on the wire. What is no text is not encoded: of a field that may be absent, zod
+// asks for the bytes of what is not there, and takes an issue, but nothing thrown, for its absence.
+const idText = <T extends string>() => z.custom<T>((value) => typeof value === "string", "must be an id");
+export const peerId = z.codec(bytesOf(PUBLIC_KEY_BYTES), idText<ReturnType<typeof peerIdOf>>(), {
   decode: (bytes) => peerIdOf(bytes),
   encode: (id) => publicKeyOfPeer(id),
 });
-export const ownerId = z.codec(bytesOf(PUBLIC_KEY_BYTES), z.custom<ReturnType<typeof ownerIdOf>>(), {
+export const ownerId = z.codec(bytesOf(PUBLIC_KEY_BYTES), idText<ReturnType<typeof ownerIdOf>>(), {
   decode: (bytes) => ownerIdOf(bytes),
   encode: (id) => idBytes(id),
 });
-export const incarnation = z.codec(bytesOf(INCARNATION_BYTES), z.custom<ReturnType<typeof incarnationOf>>(), {
+export const incarnation = z.codec(bytesOf(INCARNATION_BYTES), idText<ReturnType<typeof incarnationOf>>(), {
   decode: (bytes) => incarnationOf(bytes),
   encode: (id) => idBytes(id),
 });
-export const swarmId = z.codec(bytesOf(HASH_BYTES), z.custom<ReturnType<typeof swarmIdOf>>(), {
+export const swarmId = z.codec(bytesOf(HASH_BYTES), idText<ReturnType<typeof swarmIdOf>>(), {
   decode: (bytes) => swarmIdOf(bytes),
   encode: (id) => idBytes(id),
 });
-export const snapshotId = z.codec(bytesOf(HASH_BYTES), z.custom<ReturnType<typeof snapshotIdOf>>(), {
+export const snapshotId = z.codec(bytesOf(HASH_BYTES), idText<ReturnType<typeof snapshotIdOf>>(), {
   decode: (bytes) => snapshotIdOf(bytes),
   encode: (id) => idBytes(id),
 });

@@ -29,8 +29,9 @@ describe("the table of bugs", () => {
       .flatMap((line) =>
         [...(line.split("|")[1] ?? "").matchAll(/`([a-z-]+)`/g)].map(([, rule = ""]) => rule),
       );
-    // Room is kept by the simulated store itself, as by the one on files.
-    expect(rules.filter((rule) => rule !== "capacity" && !oracles.has(rule))).toEqual([]);
+    // Room is kept by the simulated store itself, as by the one on files; for quotas no bug is in the table yet.
+    const without = ["capacity", "quota"];
+    expect(rules.filter((rule) => !without.includes(rule) && !oracles.has(rule))).toEqual([]);
   });
 });
 
