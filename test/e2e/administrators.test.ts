@@ -12,6 +12,7 @@ import {
 import { snapshotResult } from "../../src/control/results.ts";
 import { cairn, errorOf, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, eventually, TestNode } from "../support/daemons.ts";
+import { restoreWhole } from "../support/restore-whole.ts";
 import { makeTree } from "../support/trees.ts";
 
 // The first administrator's machine burns down. Others go on, and it comes back as an administrator.
@@ -64,6 +65,33 @@ it("without the first one's machine, others still join, and the second one invit
   await member("n4", "e", earlier);
   await member("n5", "f", await second.invite("f"));
   await swarm.allAlive();
+});
+
+it("meanwhile another owner's machine burns, and comes back by its recovery key", async () => {
+  const owner = swarm.node(1);
+  expect(owner.name).toBe("n2");
+  const tree = makeTree(swarm.scratch("n2"), { seed: "meanwhile", files: 10, averageBytes: 20_000 });
+  const made = await owner.ask(snapshotResult, "snapshot", tree);
+  expect(made).toMatchObject({ status: 0 });
+  await owner.kill();
+  rmSync(owner.home, { recursive: true });
+  swarm.nodes.splice(swarm.nodes.indexOf(owner), 1);
+  const home = join(swarm.directory, "n2-again");
+  const how = ["--recovery-key", owner.keyFile, "--listen", "127.0.0.1:0", "--peer", second.address];
+  const ran = await cairn(["--home", home, "recover", ...how, "--json"]);
+  const { peerId, ownerId } = resultOf(ran, z.object({ peerId: z.string(), ownerId: z.string() }));
+  const listen = z
+    .object({ listen: z.array(z.string()) })
+    .parse(JSON.parse(readFileSync(join(home, "settings.json"), "utf8"))).listen;
+  const back = new TestNode({ home, name: "n2", site: "c" }, { peerId, ownerId, listen });
+  swarm.nodes.push(back);
+  await back.start();
+  await restoreWhole(swarm, back, made.snapshotId, tree);
+  // Whoever has the owner's node sees that its key was used.
+  await eventually("its node tells of the use", async () => {
+    const { alerts, recoveryUses } = await back.status();
+    return alerts.some(({ code }) => code === "recovery-identity-used") && recoveryUses.length > 0;
+  });
 });
 
 it("recovered, it is an administrator again, and a holder once the other one confirms it", async () => {
