@@ -202,5 +202,7 @@ export interface DaemonOptions {
   readonly announce?: readonly string[];
   /** Replaces the home's bound of the spool for this run and from now on. */
   readonly spoolMaxBytes?: number;
+  /** Replace what the home says of how much repair may send, for this run and from now on; as in its settings. */
+  readonly repairRate: { readonly uplink?: string; readonly budget?: string; readonly night?: string };
   readonly signal: AbortSignal;
 }

@@ -71,7 +71,12 @@ async function currentHome(
       ? {}
       : { announce: options.announce.map((text) => parseDialAddress(text).address) }),
     ...(options.spoolMaxBytes === undefined ? {} : { spoolMaxBytes: options.spoolMaxBytes }),
+    ...(Object.keys(options.repairRate).length === 0
+      ? {}
+      : { upkeep: { ...settings.upkeep, ...options.repairRate } }),
   };
+  // What cannot be used is not written down: the next start would fail on it.
+  parseUpkeep(changed.upkeep ?? {});
   if (JSON.stringify(changed) !== JSON.stringify(settings)) await writeSettings(home, changed);
   return { settings: changed, keys };
 }

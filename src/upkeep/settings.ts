@@ -114,7 +114,7 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
   const read = schema.safeParse(text);
   if (!read.success) {
     const [issue] = read.error.issues;
-    throw unusable(`${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unknown"}`);
+    throw unusable(`${issue?.path.join(".") ?? ""}: ${(issue?.message ?? "unknown").replace(/\.$/, "")}`);
   }
   const { storm = {}, backOff = {}, ...one } = read.data;
   const base = UPKEEP_SETTINGS;

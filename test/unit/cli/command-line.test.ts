@@ -876,4 +876,14 @@ describe("commands without a daemon", () => {
     });
     expect(ran).toMatchObject({ status: 0, stdout: "", stderr: "" });
   });
+
+  it("daemon hands on how much repair may send, as far as it is said", async () => {
+    const said: unknown[] = [];
+    const local = {
+      runDaemon: async ({ repairRate }: { repairRate: unknown }) => void said.push(repairRate),
+    };
+    await runCairn(["daemon"], { local });
+    await runCairn(["daemon", "--uplink", "2Mbit/s", "--night", "50%"], { local });
+    expect(said).toEqual([{}, { uplink: "2Mbit/s", night: "50%" }]);
+  });
 });
