@@ -11,8 +11,8 @@ import type { HolderRecord } from "./records.ts";
 import type { RowAuditor } from "./row-auditor.ts";
 
 /** 32 leaves a day are 224 a week; 172 find a loss of 4 % with 99.9 %. */
-const EVERY_MS = DAY_MS;
-/** Whoever did not answer is asked for the same leaves again. */
+export const AUDIT_EVERY_MS = DAY_MS;
+/** Whoever did not answer is asked for the same leaves again; this and the next two sooner where audits are more frequent. */
 const AGAIN_MS = HOUR_MS;
 /** At most one holder in so long on average: half a MiB a minute, whatever was missed. */
 const CHECK_MS = MINUTE_MS;
@@ -44,11 +44,13 @@ export interface AuditRoundsComponents {
  */
 export class AuditRounds {
   readonly #c: AuditRoundsComponents;
+  readonly #everyMs: number;
   readonly #stopping = new AbortController();
   #loop: Promise<void> | undefined;
 
-  constructor(components: AuditRoundsComponents) {
+  constructor(components: AuditRoundsComponents, init: { readonly everyMs?: number } = {}) {
     this.#c = components;
+    this.#everyMs = init.everyMs ?? AUDIT_EVERY_MS;
   }
 
   start(): void {
@@ -96,11 +98,11 @@ export class AuditRounds {
   async #run(): Promise<void> {
     const { clock, rng, log } = this.#c;
     const { signal } = this.#stopping;
-    let waitMs = BEGIN_MS;
+    let waitMs = Math.min(BEGIN_MS, this.#everyMs);
     while (!signal.aborted) {
       try {
         await clock.sleep(waitMs * (0.5 + rng.float()), signal);
-        waitMs = CHECK_MS;
+        waitMs = Math.min(CHECK_MS, this.#everyMs);
         if (this.#c.mayAsk()) await this.turn(signal);
       } catch (error) {
         if (signal.aborted) return;
@@ -116,7 +118,7 @@ export class AuditRounds {
     const connected = new Set(network.connected());
     const nowMs = clock.wallMs();
     const due = (await this.everybody()).filter(
-      (peer) => connected.has(peer) && isDue(book.holder(peer), nowMs),
+      (peer) => connected.has(peer) && isDue(book.holder(peer), nowMs, this.#everyMs),
     );
     const peer = nextAfter(due, book.cursor);
     if (peer === undefined) return undefined;
@@ -127,9 +129,14 @@ export class AuditRounds {
 }
 
 /** A clock that was set back is no reason to wait until it has caught up. */
-export function isDue({ lastAskedMs, pending, rowPending }: HolderRecord, nowMs: number): boolean {
+export function isDue(
+  { lastAskedMs, pending, rowPending }: HolderRecord,
+  nowMs: number,
+  everyMs: number = AUDIT_EVERY_MS,
+): boolean {
   if (lastAskedMs === undefined || lastAskedMs > nowMs) return true;
-  return nowMs - lastAskedMs >= (pending === undefined && rowPending === undefined ? EVERY_MS : AGAIN_MS);
+  const hasAnswered = pending === undefined && rowPending === undefined;
+  return nowMs - lastAskedMs >= (hasAnswered ? everyMs : Math.min(AGAIN_MS, everyMs));
 }
 
 /** The first one behind the cursor, else the first. */

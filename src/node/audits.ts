@@ -45,7 +45,7 @@ export class Audits {
       kept: KeptMaps;
       lost: KnownLost;
     },
-    init: { swarm: SwarmId },
+    init: { swarm: SwarmId; everyMs: number },
   ) {
     const { repository, fence, book, trust } = components;
     const { catalog, maps } = repository;
@@ -55,7 +55,7 @@ export class Audits {
     this.trust = trust;
     const shared = new SharedRows(components, { ...init, self: components.network.self });
     const rows = new RowAuditor({ ...components, rows: shared }, init);
-    this.rounds = new AuditRounds({ ...components, maps, auditor, rows, mayAsk });
+    this.rounds = new AuditRounds({ ...components, maps, auditor, rows, mayAsk }, init);
     this.#voice = new TrustVoice({ ...components, book: trust, audits: book });
     this.#log = components.log;
   }

@@ -321,7 +321,7 @@ export class Node {
     const losses = new Losses({ ...parts, kept, maps: repository.maps, roster, signer }, { swarm });
     const audits = new Audits(
       { ...parts, ...losses, book, trust, records, roster, repository, signer },
-      { swarm },
+      { swarm, everyMs: (init.upkeep ?? UPKEEP_SETTINGS).auditEveryMs },
     );
     const watched = { holder, onBad, kept, fence, watch, audits, losses, presence, ticks };
     return new Node(ports, init, { roster, records, repository, view, ...watched });

@@ -38,6 +38,10 @@ describe("whose turn it is", () => {
     expect(isDue({ ...at(NOW_MS - HOUR_MS + 1), pending }, NOW_MS)).toBe(false);
     expect(isDue({ ...at(NOW_MS - HOUR_MS), pending }, NOW_MS)).toBe(true);
     expect(isDue(at(NOW_MS + 1), NOW_MS)).toBe(true);
+    // As often as the settings say.
+    expect(isDue(at(NOW_MS - 59_999), NOW_MS, 60_000)).toBe(false);
+    expect(isDue(at(NOW_MS - 60_000), NOW_MS, 60_000)).toBe(true);
+    expect(isDue({ ...at(NOW_MS - 60_000), pending }, NOW_MS, 60_000)).toBe(true);
   });
 });
 
