@@ -68,6 +68,8 @@ export interface PresenceComponents {
 
 /** What was heard is on disk at least so often; whose state has changed is at once. */
 const SAVE_EVERY_MS = 10 * MINUTE_MS;
+/** After a start, until it has heard half of the swarm: before that nothing is repaired, also when somebody asks for it. */
+const FINDING_EVERY_MS = 5 * SECOND_MS;
 /** Who checks a repair record refuses witnesses that are dated later than it; this much earlier than they would be. */
 const WITNESS_AHEAD_MS = 15 * MINUTE_MS;
 const AT_ONCE_EVERY_MS = SECOND_MS;
@@ -210,7 +212,9 @@ export class Presence implements PresenceView {
       await this.#tryTo("silence-not-said", () => this.#report());
       await this.#tryTo("presence-not-saved", () => this.#save(false));
       try {
-        await clock.sleep(everyMs * (0.75 + rng.float() / 2), signal);
+        const isFinding = this.#weather.kind === "cut-off" && !this.isSettled;
+        const waitMs = isFinding ? Math.min(everyMs, FINDING_EVERY_MS) : everyMs;
+        await clock.sleep(waitMs * (0.75 + rng.float() / 2), signal);
       } catch (error) {
         if (signal.aborted) return;
         throw error;
