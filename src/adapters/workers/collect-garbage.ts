@@ -1,25 +1,34 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { MIB } from "../../base/units.ts";
 
-/** Bytes handed out between two collections. */
-const COLLECT_EVERY_BYTES = 16 * 1024 * 1024;
+/** Bytes that a worker hands out between two collections. */
+export const WORKER_COLLECTS_BYTES = 16 * MIB;
+/**
+ * Bytes of plaintext and of shards that the main thread is handed between two. Its heap is ten times as large as a
+ * worker's, so it is done less often.
+ */
+export const MAIN_COLLECTS_BYTES = 48 * MIB;
 
 /**
- * Collects a worker's garbage by the bytes that it handles. Its JavaScript heap stays at a few megabytes, so V8 sees
+ * Collects a thread's garbage by the bytes that it handles. A worker's JavaScript heap stays at a few megabytes, so V8 sees
  * little reason to collect, while the buffers of zstd, of file windows and of sealed segments pile up behind it: 200 to
- * 300 MB in each thread were measured. Collecting so small a heap takes a few milliseconds.
+ * 300 MB in each thread were measured. Collecting so small a heap takes a few milliseconds. The main thread's is
+ * larger, but behind it lie what the network read and the plaintext that was written, which V8 lets grow by 64 MB.
  */
 export class GarbageCollection {
   readonly #collect: () => void;
+  readonly #everyBytes: number;
   #bytes = 0;
 
-  constructor() {
+  constructor(everyBytes: number) {
+    this.#everyBytes = everyBytes;
     this.#collect = garbageCollector();
   }
 
   handled(bytes: number): void {
     this.#bytes += bytes;
-    if (this.#bytes < COLLECT_EVERY_BYTES) return;
+    if (this.#bytes < this.#everyBytes) return;
     this.#bytes = 0;
     this.#collect();
   }

@@ -2,6 +2,7 @@ import { assert } from "../../base/assert.ts";
 import { KIB, MIB } from "../../base/units.ts";
 import { WINDOW_BYTES } from "../../compute/index.ts";
 import type { Compute, IngestJob } from "../../ports/compute.ts";
+import { GarbageCollection, MAIN_COLLECTS_BYTES } from "./collect-garbage.ts";
 import { isResultOf, type ResultOf, type TaskKind, type TaskOf } from "./messages.ts";
 import { moduleUrl } from "./module-url.ts";
 import { defaultThreads, WorkerPool } from "./pool.ts";
@@ -28,6 +29,8 @@ export function createWorkerCompute(init: WorkerComputeInit = {}): Compute {
   const openerModule = init.openerModule ?? moduleUrl("../files/opener").href;
   const pool = new WorkerPool({ openerModule }, init.threads ?? defaultThreads());
 
+  const garbage = new GarbageCollection(MAIN_COLLECTS_BYTES);
+
   const run = async <Kind extends TaskKind>(kind: Kind, task: TaskOf<Kind>): Promise<ResultOf<Kind>> => {
     const result = await pool.run(task);
     assert(isResultOf(kind, result), "the worker answers the task it was given");
@@ -49,9 +52,17 @@ export function createWorkerCompute(init: WorkerComputeInit = {}): Compute {
         (job) => job.bytes.length,
         async (part) => (await run("roots", { kind: "roots", jobs: part })).value,
       ),
-    seal: async (job) => (await run("seal", { kind: "seal", job })).value,
+    seal: async (job) => {
+      const { value } = await run("seal", { kind: "seal", job });
+      garbage.handled(value.shardBytes * value.shards.length);
+      return value;
+    },
     rebuild: async (job) => (await run("rebuild", { kind: "rebuild", job })).value,
-    open: async (job) => (await run("open", { kind: "open", job })).value,
+    open: async (job) => {
+      const { value } = await run("open", { kind: "open", job });
+      garbage.handled(value.reduce((sum, { length }) => sum + length, 0));
+      return value;
+    },
     close: () => pool.close(),
   };
 }

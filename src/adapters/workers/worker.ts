@@ -10,7 +10,7 @@ import {
 } from "../../compute/index.ts";
 import { createWasmCodec, type ErasureCodec } from "../../erasure/index.ts";
 import type { FileOpener } from "../../ports/file-tree.ts";
-import { GarbageCollection } from "./collect-garbage.ts";
+import { GarbageCollection, WORKER_COLLECTS_BYTES } from "./collect-garbage.ts";
 import {
   failureOf,
   type WorkerReply,
@@ -27,7 +27,7 @@ import { readReedSolomonWasm } from "./reed-solomon-wasm.ts";
 const setup: WorkerSetup = workerData;
 const port: MessagePort = must(parentPort, "port to the main thread");
 
-const garbage = new GarbageCollection();
+const garbage = new GarbageCollection(WORKER_COLLECTS_BYTES);
 
 let codec: ErasureCodec | undefined;
 let opener: Promise<FileOpener> | undefined;
