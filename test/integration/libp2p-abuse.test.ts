@@ -13,6 +13,7 @@ import type { PeerRole } from "../../src/ports/network.ts";
 import { until } from "../contract/network.ts";
 import { type Identity, newIdentity, SocketCrowd, Victim } from "./libp2p-siege.ts";
 import { IDLE, message, TestSwarm } from "./libp2p-swarm.ts";
+import type { VictimReport } from "./libp2p-victim.ts";
 
 // What strangers, guests and members can do to a node's sockets and streams. While they do it members get in and are served;
 // memory, file descriptors and the log stay within bounds; and the node lives.
@@ -57,19 +58,23 @@ async function membersGetIn(target: Victim, deadlineMs = 30_000): Promise<void> 
   }
 }
 
+/** Each attack fills one of the pools of `DEFAULT_LIMITS` (64 MiB), or some hundred sockets: as much again is what they cost besides. */
+const HELD_MAX_MIB = 128;
+/**
+ * Here also counts what was let go and waits for a collection, which comes later on a busy machine: 206 MiB were seen while less than
+ * 60 were held. Without the pools it would be gigabytes: thousands of requests for 15 MB each.
+ */
+const RESIDENT_MAX_MIB = 500;
+
 /** What it cost besides what a node costs that nobody attacks. */
-async function expectBounds(target: Victim, before: { rssBytes: number }): Promise<void> {
+async function expectBounds(target: Victim, before: VictimReport): Promise<void> {
   expect(target.isAlive).toBe(true);
-  const { rssBytes, descriptors, gauges, events } = await target.report();
-  console.log(
-    Math.round((rssBytes - before.rssBytes) / MIB),
-    "MiB,",
-    descriptors,
-    "descriptors",
-    gauges,
-    events,
-  );
-  expect(rssBytes - before.rssBytes).toBeLessThan(250 * MIB);
+  const { rssBytes, heldBytes, descriptors, gauges, events } = await target.report();
+  const held = Math.round((heldBytes - before.heldBytes) / MIB);
+  const resident = Math.round((rssBytes - before.rssBytes) / MIB);
+  console.log(held, "MiB held,", resident, "MiB resident,", descriptors, "descriptors", gauges, events);
+  expect(held).toBeLessThan(HELD_MAX_MIB);
+  expect(resident).toBeLessThan(RESIDENT_MAX_MIB);
   expect(descriptors).toBeLessThan(400);
   expect(gauges.handshakes).toBeLessThanOrEqual(256);
   // Each cause is told, not each time.

@@ -6,6 +6,7 @@
 import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { createLibp2pNode, guardProcess, type Libp2pGauges } from "../../src/adapters/libp2p/index.ts";
+import { garbageCollector } from "../../src/adapters/workers/collect-garbage.ts";
 import { must } from "../../src/base/assert.ts";
 import { parsePeerId } from "../../src/base/ids.ts";
 import type { Log } from "../../src/base/log.ts";
@@ -18,7 +19,10 @@ export interface VictimConfiguration {
 }
 
 export interface VictimReport {
+  /** What is resident, garbage that nobody collected yet included: how much that is, the load of the machine decides. */
   readonly rssBytes: number;
+  /** What is still referenced: heap and buffers after a collection. */
+  readonly heldBytes: number;
   readonly descriptors: number;
   readonly cpuMs: number;
   readonly gauges: Libp2pGauges;
@@ -61,10 +65,15 @@ async function run(configuration: VictimConfiguration): Promise<void> {
     });
   }
   await node.start();
+  const collect = garbageCollector();
   lines.on("line", () => {
     const { user, system } = process.cpuUsage();
+    const rssBytes = process.memoryUsage.rss();
+    collect();
+    const { heapUsed, external } = process.memoryUsage();
     const report: VictimReport = {
-      rssBytes: process.memoryUsage.rss(),
+      rssBytes,
+      heldBytes: heapUsed + external,
       descriptors: readdirSync("/proc/self/fd").length,
       cpuMs: (user + system) / 1000,
       gauges: node.gauges(),
