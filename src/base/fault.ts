@@ -24,7 +24,8 @@ export interface ReadableHead {
 export type FaultDetail =
   // what was asked for
   | { code: "USAGE"; reason: string }
-  | { code: "SNAPSHOT_UNKNOWN"; asked: string }
+  /** `at`: none that is so old; `oldestMs` of those there are. */
+  | { code: "SNAPSHOT_UNKNOWN"; asked: string; at?: { readonly askedMs: number; readonly oldestMs?: number } }
   | { code: "SNAPSHOT_AMBIGUOUS"; asked: string; matches: readonly string[] }
   | { code: "PATH_NOT_IN_SNAPSHOT"; snapshot: string; path: string }
   | { code: "PEER_UNKNOWN"; asked: string }
@@ -42,6 +43,8 @@ export type FaultDetail =
   | { code: "SPOOL_FULL"; usedBytes: number; maxBytes: number }
   | { code: "SOURCE_MISSING"; path: string }
   | { code: "SOURCE_UNREADABLE"; path: string; errno: string }
+  /** `stderr`: the end of what it said. */
+  | { code: "COMMAND_FAILED"; command: string; reason: string; stderr: string }
   | { code: "TARGET_UNSAFE"; path: string; reason: string }
   | { code: "TARGET_FAILED"; path: string; errno: string }
   // who may
@@ -129,6 +132,7 @@ export function describeFault(detail: FaultDetail): string {
     case "USAGE":
       return detail.reason;
     case "SNAPSHOT_UNKNOWN":
+      if (detail.at !== undefined) return describeNoneAt(detail.at);
       return `There is no snapshot "${detail.asked}"; "cairn snapshots" lists those there are.`;
     case "SNAPSHOT_AMBIGUOUS":
       return `"${detail.asked}" is the beginning of ${detail.matches.length} snapshot ids; give more of it.`;
@@ -162,6 +166,8 @@ export function describeFault(detail: FaultDetail): string {
       return `"${detail.path}" does not exist; no snapshot was made.`;
     case "SOURCE_UNREADABLE":
       return `"${detail.path}" could not be read (${detail.errno}).`;
+    case "COMMAND_FAILED":
+      return `"${detail.command}" failed: ${detail.reason}; no snapshot was made.`;
     case "TARGET_UNSAFE":
       return `Refusing to write "${detail.path}": ${detail.reason}.`;
     case "TARGET_FAILED":
@@ -234,6 +240,20 @@ export function describeFault(detail: FaultDetail): string {
     case "HEAD_UNREADABLE":
       return describeUnreadable(detail);
   }
+}
+
+function describeNoneAt({
+  askedMs,
+  oldestMs,
+}: {
+  readonly askedMs: number;
+  readonly oldestMs?: number;
+}): string {
+  const utc = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+  const none = `There is no such snapshot of ${utc(askedMs)} or before`;
+  return oldestMs === undefined
+    ? `${none}, and none of later; "cairn snapshots" lists those there are.`
+    : `${none}; the oldest is of ${utc(oldestMs)}.`;
 }
 
 function describeUnreadable(detail: FaultDetail & { code: "HEAD_UNREADABLE" }): string {

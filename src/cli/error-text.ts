@@ -1,6 +1,9 @@
 import { Fault, type FaultDetail, type SegmentShortage } from "../base/fault.ts";
 import { counted, isoOf, printable, shortId, shortTime } from "./text.ts";
 
+/** Of what a command said. */
+const SAID_LINES_MAX = 20;
+
 /** An error on standard error: one sentence, and what belongs to it. */
 export function errorText(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
@@ -9,9 +12,18 @@ export function errorText(error: unknown): string {
     const { detail } = error;
     if (detail.code === "TOO_FEW_SHARDS" || detail.code === "HEAD_UNREADABLE")
       lines.push(...shortageLines(detail.shortages));
+    if (detail.code === "COMMAND_FAILED" && detail.stderr !== "") lines.push(...saidLines(detail.stderr));
     if (detail.code === "HEAD_UNREADABLE") lines.push(...readableLines(detail));
   }
   return `cairn: ${lines.join("\n")}\n`;
+}
+
+/** What a command said last, in the indent of what belongs to an error. */
+export function saidLines(stderr: string): string[] {
+  return stderr
+    .split("\n")
+    .slice(-SAID_LINES_MAX)
+    .map((line) => `  ${printable(line)}`);
 }
 
 function shortageLines(shortages: readonly SegmentShortage[]): string[] {

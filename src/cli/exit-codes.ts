@@ -85,6 +85,7 @@ function exitStatusOfFault({ detail }: Fault): ExitStatus {
       return detail.answered > 0 ? EXIT.wrongKey : EXIT.failed;
     case "INTERRUPTED":
       return EXIT.interrupted;
+    case "COMMAND_FAILED":
     case "SNAPSHOT_UNKNOWN":
     case "SNAPSHOT_AMBIGUOUS":
     case "PATH_NOT_IN_SNAPSHOT":

@@ -124,5 +124,8 @@ function report(error: unknown, world: World): ExitStatus {
 }
 
 function printJson(error: unknown, world: World): void {
-  if (world.argv.includes("--json")) world.stdout.write(`${JSON.stringify(faultToJson(error))}\n`);
+  // Behind "--" is what others are called with.
+  const end = world.argv.indexOf("--");
+  const own = end < 0 ? world.argv : world.argv.slice(0, end);
+  if (own.includes("--json")) world.stdout.write(`${JSON.stringify(faultToJson(error))}\n`);
 }

@@ -3,6 +3,7 @@ import { Fault } from "../base/fault.ts";
 import { type BytePath, bytePath, bytePathOf, normalizePath } from "../base/paths.ts";
 import { parseDuration, parseSize } from "../base/units.ts";
 import type { Profile, SnapshotSelector } from "../control/api.ts";
+import { parseMoment, type TypedMoment } from "./local-time.ts";
 import { argumentBytes } from "./raw-arguments.ts";
 import type { World } from "./world.ts";
 
@@ -66,20 +67,35 @@ export const tagList = repeated.transform((tags) => {
   return tags;
 });
 
-export const narrowing = { tag: tagList, path: repeated };
+/** Of commands that list snapshots. */
+export const selecting = { tag: tagList, path: repeated };
 
-/** `SNAPSHOT[:PATH]`, with the options that narrow `latest`. */
+/** Of commands that take `latest`. */
+export const narrowing = { ...selecting, at: z.string().transform(parseMoment).optional() };
+type Narrowing = {
+  readonly tag: readonly string[];
+  readonly path: readonly string[];
+  readonly at?: TypedMoment | undefined;
+};
+
+/** `SNAPSHOT[:PATH]`, with the options that narrow `latest`; with `--at` it may be left out. */
 export function parseTarget(
-  text: string,
-  narrow: { readonly tag: readonly string[]; readonly path: readonly string[] },
+  argument: string | undefined,
+  narrow: Narrowing,
   world: World,
 ): { selector: SnapshotSelector; path: BytePath | undefined } {
+  const { at } = narrow;
+  const text = argument ?? (at === undefined ? "" : "latest");
+  if (text === "") throw usage('Which snapshot? Give "latest", an id or the beginning of one, or --at TIME.');
   const colon = text.indexOf(":");
   const snapshot = colon < 0 ? text : text.slice(0, colon);
   if (snapshot !== "latest" && !/^[0-9a-f]{1,64}$/.test(snapshot))
     throw usage(`"${snapshot}" is not a snapshot: give "latest", an id or the beginning of one.`);
+  if (at !== undefined && snapshot !== "latest")
+    throw usage(`--at finds a snapshot by its time: give it with "latest", not with the id "${snapshot}".`);
   const selector = {
     snapshot,
+    ...(at === undefined ? {} : { atMs: at.ms }),
     tags: [...narrow.tag],
     paths: narrow.path.map((path) => localPath(path, world)),
   };

@@ -75,7 +75,10 @@ const fault = <C extends FaultDetail["code"], S extends z.core.$ZodLooseShape>(c
 
 const details = [
   fault("USAGE", { reason: text }),
-  fault("SNAPSHOT_UNKNOWN", { asked: text }),
+  fault("SNAPSHOT_UNKNOWN", {
+    asked: text,
+    at: z.exactOptional(z.object({ askedMs: number, oldestMs: z.exactOptional(number) })),
+  }),
   fault("SNAPSHOT_AMBIGUOUS", { asked: text, matches: z.array(text) }),
   fault("PATH_NOT_IN_SNAPSHOT", { snapshot: text, path: text }),
   fault("PEER_UNKNOWN", { asked: text }),
@@ -93,6 +96,7 @@ const details = [
   fault("SPOOL_FULL", { usedBytes: number, maxBytes: number }),
   fault("SOURCE_MISSING", { path: text }),
   fault("SOURCE_UNREADABLE", { path: text, errno: text }),
+  fault("COMMAND_FAILED", { command: text, reason: text, stderr: text }),
   fault("TARGET_UNSAFE", { path: text, reason: text }),
   fault("TARGET_FAILED", { path: text, errno: text }),
   fault("NOT_A_MEMBER", {

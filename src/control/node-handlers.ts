@@ -1,15 +1,17 @@
 import { toHex } from "../base/bytes.ts";
-import { Fault } from "../base/fault.ts";
 import { HOUR_MS } from "../base/units.ts";
 import {
   catFile,
+  chooseSnapshot,
   diffSnapshots,
   findEntries,
   listEntries,
   type Node,
+  narrowSnapshots,
   ownerNames,
   peersOf,
   repositoryStanding,
+  type SnapshotEntry,
 } from "../node/index.ts";
 import type { CommandContext, ControlHandlers } from "./api.ts";
 import { adminHandlers, pendingJson } from "./node-admin.ts";
@@ -58,7 +60,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     snapshotStdin: (request, context, body) => snapshotStdinHandler(node, request, context, body),
     async snapshots(request) {
       const census = repository.census();
-      const entries = await repository.selected(request.tags, request.paths);
+      const entries = narrowSnapshots(await repository.snapshots(), request.tags, request.paths);
       const snapshots: results.SnapshotInfo[] = [];
       for (const entry of entries) {
         snapshots.push(snapshotInfoJson(entry, await repository.protectionOf(entry, census)));
@@ -256,7 +258,7 @@ async function* lsHandler(
   context: CommandContext,
 ): AsyncGenerator<results.EntryInfo, results.LsResult, void> {
   const { repository } = node;
-  const entry = await repository.find(request.snapshot, request.tags, request.paths);
+  const entry = await repository.find(request);
   const names = await ownerNames(repository, entry);
   const { path, recursive } = request;
   const options = path === undefined ? { recursive } : { path, recursive };
@@ -266,7 +268,17 @@ async function* lsHandler(
     sum.bytes += placed.entry.size;
     yield entryJson(placed, names);
   }
-  return { snapshotId: toHex(entry.id), ...sum };
+  return { snapshotId: toHex(entry.id), time: iso(entry.timeMs), ...sum };
+}
+
+async function searched(
+  repository: Node["repository"],
+  { snapshots, tags, paths, atMs }: requests.FindRequest,
+): Promise<SnapshotEntry[]> {
+  const all = await repository.snapshots();
+  const asked = snapshots.length === 0 && atMs !== undefined ? ["latest"] : snapshots;
+  if (asked.length === 0) return narrowSnapshots(all, tags, paths).reverse();
+  return asked.map((snapshot) => chooseSnapshot(all, { snapshot, tags, paths, atMs }));
 }
 
 async function* findHandler(
@@ -275,11 +287,7 @@ async function* findHandler(
   context: CommandContext,
 ): AsyncGenerator<results.FoundEntry, results.FindResult, void> {
   const { repository } = node;
-  const among = await repository.selected(request.tags, request.paths);
-  const entries =
-    request.snapshots.length === 0
-      ? [...among].reverse()
-      : await Promise.all(request.snapshots.map((id) => repository.find(id, request.tags, request.paths)));
+  const entries = await searched(repository, request);
   let matches = 0;
   for (const entry of entries) {
     const names = await ownerNames(repository, entry);
@@ -297,11 +305,8 @@ async function* diffHandler(
   context: CommandContext,
 ): AsyncGenerator<results.DiffEntry, results.DiffResult, void> {
   const { repository } = node;
-  const [before, after] = await Promise.all(
-    [request.before, request.after].map((one) => repository.find(one.snapshot, one.tags, one.paths)),
-  );
-  if (before === undefined || after === undefined)
-    throw new Fault({ code: "SNAPSHOT_UNKNOWN", asked: "latest" });
+  const before = await repository.find(request.before);
+  const after = await repository.find(request.after);
   const sum = { added: 0, removed: 0, modified: 0, metadata: 0, bytesAdded: 0, bytesRemoved: 0 };
   for await (const difference of diffSnapshots(repository, before, after, request.path, context.signal)) {
     const { change } = difference;
@@ -320,11 +325,11 @@ async function* catHandler(
   request: requests.CatRequest,
   context: CommandContext,
 ): AsyncGenerator<Uint8Array, results.CatResult, void> {
-  const entry = await node.repository.find(request.snapshot, request.tags, request.paths);
+  const entry = await node.repository.find(request);
   let bytes = 0;
   for await (const part of catFile(node.repository, entry, request.path, context.signal)) {
     bytes += part.length;
     yield part;
   }
-  return { snapshotId: toHex(entry.id), bytes };
+  return { snapshotId: toHex(entry.id), time: iso(entry.timeMs), bytes };
 }

@@ -2,6 +2,7 @@ import { toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import type { Node } from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
+import { iso } from "./node-json.ts";
 import { showPath } from "./paths-json.ts";
 import type * as requests from "./requests.ts";
 import type * as results from "./results.ts";
@@ -14,7 +15,7 @@ export async function restoreHandler(
   context: CommandContext,
 ): Promise<results.RestoreResult> {
   const startedMs = node.ports.clock.monotonicMs();
-  const snapshot = await node.repository.find(request.snapshot, request.tags, request.paths);
+  const snapshot = await node.repository.find(request);
   const { path, includes, excludes, target, overwrite, dryRun, partial } = request;
   try {
     const { report, bytesFetched } = await node.repository.restore({
@@ -31,6 +32,7 @@ export async function restoreHandler(
     });
     return {
       snapshotId: toHex(snapshot.id),
+      time: iso(snapshot.timeMs),
       files: report.files,
       directories: report.directories,
       bytes: report.bytes,

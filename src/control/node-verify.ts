@@ -12,10 +12,7 @@ export async function verifyHandler(
   const startedMs = node.ports.clock.monotonicMs();
   const { repository } = node;
   const { selector, readData } = request;
-  const entries =
-    selector === undefined
-      ? await repository.snapshots()
-      : [await repository.find(selector.snapshot, selector.tags, selector.paths)];
+  const entries = selector === undefined ? await repository.snapshots() : [await repository.find(selector)];
   const outcome = await repository.verify(entries, {
     readData,
     signal: context.signal,

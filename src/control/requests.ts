@@ -6,7 +6,10 @@ const LIST_MAX = 100_000;
 const list = <T extends z.ZodType>(item: T) => z.array(item).max(LIST_MAX);
 const tags = list(z.string().min(1).max(256));
 
-/** Which snapshot: an id, a unique beginning of one, or `latest`, which `tags` and `paths` narrow. */
+/** Since 1970; a date that JavaScript can show. */
+const timeMs = z.int().min(0).max(8.64e15);
+
+/** Which snapshot: an id, a unique beginning of one, or `latest`, which `tags`, `paths` and `atMs` narrow. */
 export const snapshotSelector = z
   .object({
     snapshot: z.string().min(1).max(64),
@@ -14,6 +17,8 @@ export const snapshotSelector = z
     tags,
     /** Every one of them must be among the snapshot's paths; absolute. */
     paths: list(pathCodec),
+    /** The newest of this time or before. */
+    atMs: timeMs.optional(),
   })
   .strict();
 export type SnapshotSelector = z.infer<typeof snapshotSelector>;
@@ -84,9 +89,10 @@ export const findRequest = z
     ignoreCase: z.boolean(),
     /** Ids, beginnings or `latest`; empty: every snapshot, newest first. */
     snapshots: list(z.string().min(1).max(64)),
-    /** Narrow the snapshots that are searched. */
+    /** Narrow the snapshots that are searched; `atMs` to one. */
     tags,
     paths: list(pathCodec),
+    atMs: timeMs.optional(),
   })
   .strict();
 export type FindRequest = z.infer<typeof findRequest>;

@@ -304,7 +304,7 @@ export const entryInfo = z.object({
 });
 export type EntryInfo = z.infer<typeof entryInfo>;
 
-export const lsResult = z.object({ snapshotId: z.string(), entries: count, bytes: count });
+export const lsResult = z.object({ snapshotId: z.string(), time: isoTime, entries: count, bytes: count });
 export type LsResult = z.infer<typeof lsResult>;
 
 export const foundEntry = z.object({ snapshotId: z.string(), time: isoTime, ...entryInfo.shape });
@@ -336,7 +336,7 @@ export const diffResult = z.object({
 });
 export type DiffResult = z.infer<typeof diffResult>;
 
-export const catResult = z.object({ snapshotId: z.string(), bytes: count });
+export const catResult = z.object({ snapshotId: z.string(), time: isoTime, bytes: count });
 export type CatResult = z.infer<typeof catResult>;
 
 // --- restore, verify ---
@@ -352,6 +352,8 @@ export type RestoreProblem = z.infer<typeof restoreProblem>;
 
 export const restoreResult = z.object({
   snapshotId: z.string(),
+  /** Of the snapshot. */
+  time: isoTime,
   /** Written (with --dry-run: that would be). */
   files: count,
   directories: count,

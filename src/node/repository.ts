@@ -2,10 +2,10 @@ import type { ProvenShards } from "../audit/index.ts";
 import { Semaphore } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
-import { type BytePath, bytePath } from "../base/paths.ts";
+import type { BytePath } from "../base/paths.ts";
 import { MINUTE_MS } from "../base/units.ts";
 import {
-  Catalog,
+  type Catalog,
   countUnread,
   type SegmentRangeSet,
   SegmentSet,
@@ -51,6 +51,7 @@ import {
   verifySegments,
 } from "../restore/index.ts";
 import { type SnapshotOutcome, type SnapshotProgress, SnapshotRun } from "../snapshot/index.ts";
+import { chooseSnapshot, type SnapshotChoice } from "./choose-snapshot.ts";
 import { Completion } from "./completion.ts";
 import { NeededSegments } from "./needed-segments.ts";
 import { LateHolders } from "./note-holders.ts";
@@ -352,21 +353,9 @@ export class Repository {
     return this.catalog.snapshots();
   }
 
-  /** By id, a unique beginning of one, or `latest`; among those that have all tags and paths. */
-  async find(
-    asked: string,
-    tags: readonly string[] = [],
-    paths: readonly BytePath[] = [],
-  ): Promise<SnapshotEntry> {
-    return Catalog.find(await this.selected(tags, paths), asked);
-  }
-
-  async selected(tags: readonly string[], paths: readonly BytePath[]): Promise<SnapshotEntry[]> {
-    return (await this.snapshots()).filter(
-      (entry) =>
-        tags.every((tag) => entry.tags.includes(tag)) &&
-        paths.every((path) => entry.paths.some((saved) => bytePath(saved) === path)),
-    );
+  async find(choice: string | SnapshotChoice): Promise<SnapshotEntry> {
+    const asked = typeof choice === "string" ? { snapshot: choice } : choice;
+    return chooseSnapshot(await this.snapshots(), asked);
   }
 
   /** What the holders' receipts are worth for everything that a snapshot needs. */

@@ -9,7 +9,7 @@ import { HOME_MARKER, HOME_MARKER_NAME } from "../../src/base/home-marker.ts";
 import { bytePathOf } from "../../src/base/paths.ts";
 import type { ControlHandlers, SnapshotRequest } from "../../src/control/api.ts";
 import { type ControlServer, serveControl } from "../../src/control/server.ts";
-import { entry, fakeHandlers, SNAPSHOT_ID, snapshotResult } from "../support/fake-handlers.ts";
+import { entry, fakeHandlers, SNAPSHOT_ID, snapshotResult, TIME } from "../support/fake-handlers.ts";
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
 const LAUNCHER = join(CHECKOUT, "bin/cairn");
@@ -207,7 +207,7 @@ describe("the command line through the launcher", () => {
     await serve({
       async *ls() {
         for (; listed < count; listed++) yield entry(`/srv/${listed}`);
-        return { snapshotId: SNAPSHOT_ID, entries: count, bytes: 0 };
+        return { snapshotId: SNAPSHOT_ID, time: TIME, entries: count, bytes: 0 };
       },
     });
     const all = await run(LAUNCHER, ["ls", "latest"]);

@@ -149,7 +149,7 @@ it("makes a lister wait for a slow reader, and ends it when the reader leaves", 
     async *ls() {
       try {
         for (; made < 10_000_000; made++) yield entry(`/a/${made}`);
-        return { snapshotId: SNAPSHOT_ID, entries: made, bytes: 0 };
+        return { snapshotId: SNAPSHOT_ID, time: TIME, entries: made, bytes: 0 };
       } finally {
         ended.resolve();
       }
@@ -164,7 +164,7 @@ it("makes a lister wait for a slow reader, and ends it when the reader leaves", 
   }
   // What the socket's and the streams' buffers hold, at 250 bytes a line.
   expect(made).toBeLessThan(20_000);
-  await list.return({ snapshotId: "", entries: 0, bytes: 0 });
+  await list.return({ snapshotId: "", time: TIME, entries: 0, bytes: 0 });
   await ended.promise;
 });
 
@@ -211,7 +211,7 @@ it("gives back bytes as they are, however they were cut", async () => {
   const client = await serve({
     async *cat() {
       yield* parts;
-      return { snapshotId: SNAPSHOT_ID, bytes: 3_000_003 };
+      return { snapshotId: SNAPSHOT_ID, time: TIME, bytes: 3_000_003 };
     },
   });
   const chunks: Uint8Array[] = [];

@@ -48,6 +48,7 @@ export function snapshotResult(changes: Partial<SnapshotResult> = {}): SnapshotR
 export function restoreResult(changes: Partial<RestoreResult> = {}): RestoreResult {
   return {
     snapshotId: SNAPSHOT_ID,
+    time: TIME,
     files: 12,
     directories: 3,
     bytes: 5_000_000,
@@ -325,7 +326,7 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
     snapshots: async () => ({ snapshots: [] }),
     async *ls() {
       yield entry("/srv/a");
-      return { snapshotId: SNAPSHOT_ID, entries: 1, bytes: 1234 };
+      return { snapshotId: SNAPSHOT_ID, time: TIME, entries: 1, bytes: 1234 };
     },
     async *find() {
       yield { snapshotId: SNAPSHOT_ID, time: TIME, ...entry("/srv/a") };
@@ -346,7 +347,7 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
     },
     async *cat() {
       yield Buffer.from("contents");
-      return { snapshotId: SNAPSHOT_ID, bytes: 8 };
+      return { snapshotId: SNAPSHOT_ID, time: TIME, bytes: 8 };
     },
     restore: async () => restoreResult(),
     verify: async () => verifyResult(),

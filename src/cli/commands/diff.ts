@@ -5,7 +5,7 @@ import { EXIT } from "../exit-codes.ts";
 import { counted, pathForOutput, shortId } from "../text.ts";
 import { narrowing, parseTarget, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
-import { narrowLatest } from "./narrow-latest.ts";
+import { narrowLatest, noteMoment } from "./narrow-latest.ts";
 
 const LETTERS: Readonly<Record<DiffEntry["change"], string>> = {
   added: "+",
@@ -25,8 +25,9 @@ export const diffCommand: AddCommand = (program, bind) => {
     .argument("<b[:path]>", "the newer snapshot");
   narrowLatest(command);
   bind(command, z.object(narrowing), [0, 1, 2, 5, 6, 10, 11, 130], async (session, given, args) => {
-    const before = parseTarget(args[0] ?? "", given, session.world);
-    const after = parseTarget(args[1] ?? "", given, session.world);
+    const before = parseTarget(args[0], given, session.world);
+    const after = parseTarget(args[1], given, session.world);
+    noteMoment(session, given.at);
     const path = before.path ?? after.path;
     if (before.path !== undefined && after.path !== undefined && before.path !== after.path)
       throw usage("Both snapshots are compared at the same path: give it once.");

@@ -2,10 +2,11 @@ import { z } from "zod";
 import { compileGlobs } from "../../base/glob.ts";
 import { EXIT } from "../exit-codes.ts";
 import { shortId, shortTime } from "../text.ts";
-import { bytesArgument, localPath, narrowing, repeated } from "../values.ts";
+import { bytesArgument, localPath, narrowing, repeated, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
 import { entryLine } from "./ls.ts";
+import { AT_OPTION, noteMoment } from "./narrow-latest.ts";
 
 const options = z.object({
   ...narrowing,
@@ -23,16 +24,21 @@ export const findCommand: AddCommand = (program, bind) => {
     .option("-l, --long", "mode, owner, size and time as well")
     .option("-s, --snapshot <id>", "only in this snapshot; may be repeated", collect)
     .option("--tag <tag>", "only in snapshots with this tag; may be repeated", collect)
-    .option("--path <path>", "only in snapshots of this path; may be repeated", collect);
+    .option("--path <path>", "only in snapshots of this path; may be repeated", collect)
+    .option(...AT_OPTION);
   bind(command, options, [0, 1, 2, 5, 6, 10, 11, 130], async (session, given, args) => {
     const patterns = args.map(bytesArgument);
     compileGlobs(patterns, { coversBelow: false });
+    if (given.at !== undefined && given.snapshot.length > 0)
+      throw usage("Give either --at or --snapshot, not both.");
+    noteMoment(session, given.at);
     const request = {
       patterns,
       ignoreCase: given.ignoreCase,
       snapshots: given.snapshot,
       tags: given.tag,
       paths: given.path.map((path) => localPath(path, session.world)),
+      ...(given.at === undefined ? {} : { atMs: given.at.ms }),
     };
     const found = session.daemon.find(request, session.context);
     for (;;) {

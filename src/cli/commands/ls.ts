@@ -5,7 +5,7 @@ import type { Session } from "../session.ts";
 import { modeText, pathForOutput, printable, shortTime } from "../text.ts";
 import { narrowing, parseTarget } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
-import { narrowLatest } from "./narrow-latest.ts";
+import { narrowLatest, noteFound, noteMoment } from "./narrow-latest.ts";
 
 const options = z.object({
   ...narrowing,
@@ -17,18 +17,20 @@ export const lsCommand: AddCommand = (program, bind) => {
   const command = program
     .command("ls")
     .description("list a snapshot: everything in it, or with PATH what is directly in that directory")
-    .argument("<snapshot[:path]>", "an id, the beginning of one, or latest")
+    .argument("[snapshot[:path]]", "an id, the beginning of one, or latest")
     .option("-l, --long", "mode, owner, size and time as well")
     .option("-R, --recursive", "with PATH: also what is further down");
   narrowLatest(command);
   bind(command, options, [0, 1, 2, 5, 6, 10, 11, 130], async (session, given, args) => {
-    const { selector, path } = parseTarget(args[0] ?? "", given, session.world);
+    const { selector, path } = parseTarget(args[0], given, session.world);
+    noteMoment(session, given.at);
     const recursive = given.recursive || path === undefined;
     const request = { ...selector, recursive, ...(path === undefined ? {} : { path }) };
     const entries = session.daemon.ls(request, session.context);
     for (;;) {
       const next = await entries.next();
       if (next.done === true) {
+        noteFound(session, given.at, next.value);
         if (session.json) await session.out.json({ type: "summary", ...next.value });
         return EXIT.done;
       }

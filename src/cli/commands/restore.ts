@@ -9,7 +9,7 @@ import { counted, listing, printable } from "../text.ts";
 import { bytesArgument, localPath, narrowing, parseTarget, repeated } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
-import { narrowLatest } from "./narrow-latest.ts";
+import { narrowLatest, noteFound, noteMoment } from "./narrow-latest.ts";
 
 const options = z.object({
   ...narrowing,
@@ -26,7 +26,7 @@ export const restoreCommand: AddCommand = (program, bind) => {
   const command = program
     .command("restore")
     .description("bring a snapshot's files back; run it again after an interruption, it goes on")
-    .argument("<snapshot[:path]>", "with PATH: its contents go directly into the target")
+    .argument("[snapshot[:path]]", "with PATH: its contents go directly into the target")
     .requiredOption("--target <dir>", "where to; absolute paths are made below it")
     .option("--include <glob>", "only what matches; may be repeated", collect)
     .option("--exclude <glob>", "not what matches; may be repeated", collect)
@@ -40,7 +40,8 @@ export const restoreCommand: AddCommand = (program, bind) => {
     .option("--partial", "restore what can be had, even if not all of it can");
   narrowLatest(command);
   bind(command, options, [0, 1, 2, 3, 5, 6, 10, 11, 130], async (session, given, args) => {
-    const { selector, path } = parseTarget(args[0] ?? "", given, session.world);
+    const { selector, path } = parseTarget(args[0], given, session.world);
+    noteMoment(session, given.at);
     const target = localPath(given.target, session.world);
     const includes = given.include.map(bytesArgument);
     const excludes = given.exclude.map(bytesArgument);
@@ -58,6 +59,7 @@ export const restoreCommand: AddCommand = (program, bind) => {
     };
     const result = await session.daemon.restore(request, session.context);
     await session.result({ type: "summary", ...result }, () => restoreText(result, displayPath(target)));
+    noteFound(session, given.at, result);
     if (!session.json) for (const text of remarks(result)) session.note(text);
     return exitStatusOfRestore(result);
   });

@@ -5,11 +5,14 @@ import { compileGlobs, parsePatternFile } from "../../base/glob.ts";
 import { type BytePath, pathBytes } from "../../base/paths.ts";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import type { SnapshotResult } from "../../control/api.ts";
+import { CommandSource } from "../command-source.ts";
+import { saidLines } from "../error-text.ts";
 import { exitStatusOfSnapshot } from "../exit-codes.ts";
 import type { Session } from "../session.ts";
 import { counted, listing, shortId, survivesText } from "../text.ts";
 import {
   bytesArgument,
+  durationValue,
   localPath,
   pathInSnapshot,
   profileValue,
@@ -28,6 +31,8 @@ const options = z.object({
   profile: profileValue,
   wait: z.enum(["safe", "queued"]),
   stdin: z.boolean().default(false),
+  stdinFromCommand: z.boolean().default(false),
+  commandTimeout: durationValue.optional(),
   stdinFilename: z.string().default("stdin"),
 });
 type Options = z.output<typeof options>;
@@ -36,7 +41,10 @@ export const snapshotCommand: AddCommand = (program, bind) => {
   const command = program
     .command("snapshot")
     .description("save files to the swarm")
-    .argument("[paths...]", "files and directories to save")
+    .argument(
+      "[paths...]",
+      "files and directories to save; with --stdin-from-command, behind --, the command",
+    )
     .option("--tag <tag>", "a word to find it by; may be repeated", collect)
     .option("--exclude <glob>", "leave out what matches; may be repeated", collect)
     .option("--exclude-file <file>", "patterns to leave out, one a line; may be repeated", collect)
@@ -48,19 +56,54 @@ export const snapshotCommand: AddCommand = (program, bind) => {
         .default("safe"),
     )
     .option("--stdin", "save what comes in on standard input")
+    .option("--stdin-from-command", "save what a command writes, if it succeeds: -- COMMAND ARGUMENTS")
+    .option("--command-timeout <duration>", "stop the command after so long and make no snapshot, such as 2h")
     .option("--stdin-filename <name>", "the file's name in the snapshot", "stdin");
   bind(command, options, [0, 1, 2, 3, 4, 5, 6, 10, 130], async (session, given, args) => {
-    if (given.stdin === args.length > 0)
-      throw usage(
-        given.stdin ? "Give either --stdin or paths, not both." : "Give at least one path, or --stdin.",
-      );
-    const result = given.stdin ? await saveStdin(session, given) : await savePaths(session, given, args);
+    checkSource(given, args);
+    const result = await save(session, given, args);
     await session.result({ type: "summary", ...result }, () => snapshotText(result));
     if (!session.json) for (const text of remarks(result)) session.note(text);
     return exitStatusOfSnapshot(result);
   });
   return command;
 };
+
+function checkSource(given: Options, args: readonly string[]): void {
+  if (given.stdinFromCommand) {
+    if (given.stdin) throw usage("Give either --stdin or --stdin-from-command, not both.");
+    if (args.length === 0)
+      throw usage("Say which command: cairn snapshot --stdin-from-command -- pg_dump shop");
+    if (args.some((word) => !word.isWellFormed())) throw usage("The arguments of a command must be UTF-8.");
+    return;
+  }
+  if (given.commandTimeout !== undefined) throw usage("--command-timeout goes with --stdin-from-command.");
+  if (given.stdin === args.length > 0)
+    throw usage(
+      given.stdin ? "Give either --stdin or paths, not both." : "Give at least one path, or --stdin.",
+    );
+}
+
+function save(session: Session, given: Options, args: readonly string[]): Promise<SnapshotResult> {
+  if (given.stdinFromCommand) return saveCommand(session, given, args);
+  return given.stdin ? saveStdin(session, given) : savePaths(session, given, args);
+}
+
+async function saveCommand(
+  session: Session,
+  given: Options,
+  argv: readonly string[],
+): Promise<SnapshotResult> {
+  const { commandTimeout } = given;
+  const source = new CommandSource(argv, commandTimeout === undefined ? {} : { timeoutMs: commandTimeout });
+  const request = { filename: pathInSnapshot(given.stdinFilename), ...shared(given) };
+  const result = await session.daemon.snapshotStdin(request, session.context, source.output());
+  const { bytes, stderr } = source.outcome;
+  const notes = [...result.notes];
+  if (bytes === 0) notes.push("The command wrote nothing: the file in the snapshot is empty.");
+  if (stderr !== "") notes.push(["The command said:", ...saidLines(stderr)].join("\n"));
+  return { ...result, notes };
+}
 
 async function savePaths(session: Session, given: Options, args: readonly string[]): Promise<SnapshotResult> {
   const excludes = given.exclude.map(bytesArgument);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { formatBytes } from "../../base/units.ts";
 import { EXIT } from "../exit-codes.ts";
 import { shortId, shortTime, table } from "../text.ts";
-import { localPath, narrowing } from "../values.ts";
+import { localPath, selecting } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
 
@@ -14,7 +14,7 @@ export const snapshotsCommand: AddCommand = (program, bind) => {
     .description("the snapshots there are, oldest first; SITES and NODES: how many of each may be lost")
     .option("--tag <tag>", "only those with this tag; may be repeated", collect)
     .option("--path <path>", "only those of this path; may be repeated", collect);
-  bind(command, z.object(narrowing), [0, 1, 2, 5, 6, 10], async (session, { tag, path }) => {
+  bind(command, z.object(selecting), [0, 1, 2, 5, 6, 10], async (session, { tag, path }) => {
     const request = { tags: tag, paths: path.map((each) => localPath(each, session.world)) };
     const { snapshots } = await session.daemon.snapshots(request, session.context);
     await session.result(snapshots, () => {

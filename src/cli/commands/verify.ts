@@ -5,7 +5,7 @@ import { exitStatusOfVerify } from "../exit-codes.ts";
 import { counted, listing, survivesText } from "../text.ts";
 import { narrowing, parseTarget, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
-import { narrowLatest } from "./narrow-latest.ts";
+import { narrowLatest, noteMoment } from "./narrow-latest.ts";
 
 const options = z.object({ ...narrowing, readData: z.boolean().default(false) });
 
@@ -17,7 +17,9 @@ export const verifyCommand: AddCommand = (program, bind) => {
     .option("--read-data", "fetch and check every byte instead of samples");
   narrowLatest(command);
   bind(command, options, [0, 1, 2, 4, 5, 6, 10, 11, 130], async (session, given, args) => {
-    const asked = args[0] === undefined ? undefined : parseTarget(args[0], given, session.world);
+    const names = args[0] !== undefined || given.at !== undefined;
+    const asked = names ? parseTarget(args[0], given, session.world) : undefined;
+    noteMoment(session, given.at);
     if (asked?.path !== undefined) throw usage("A snapshot is verified as a whole: leave the path out.");
     const request = {
       readData: given.readData,

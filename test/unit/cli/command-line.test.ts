@@ -74,6 +74,13 @@ describe("everywhere", () => {
     [["restore", "latest"]],
     [["restore", "nonsense", "--target", "/t"]],
     [["cat", "latest"]],
+    [["snapshot", "--stdin-from-command"]],
+    [["snapshot", "--stdin-from-command", "--stdin", "true"]],
+    [["snapshot", "/a", "--command-timeout", "2h"]],
+    [["restore", "--target", "/t"]],
+    [["restore", "--at", "teatime", "--target", "/t"]],
+    [["restore", "4f2a", "--at", "2026-11-03 14:00", "--target", "/t"]],
+    [["find", "x", "--at", "2026-11-03 14:00", "--snapshot", "4f"]],
     [["invite"]],
     [["invite", "--site", "a", "--expires", "soon"]],
     [["invite", "--site", "a", "--uses", "0"]],
@@ -155,7 +162,7 @@ describe("everywhere", () => {
       handlers: {
         async *ls() {
           for (; listed < 1_000_000; listed++) yield entry(`/srv/${listed}`);
-          return { snapshotId: SNAPSHOT_ID, entries: listed, bytes: 0 };
+          return { snapshotId: SNAPSHOT_ID, time: TIME, entries: listed, bytes: 0 };
         },
       },
     });
@@ -245,6 +252,52 @@ describe("snapshot", () => {
     expect(bytes).toBe("hello");
   });
 
+  describe("of a command", () => {
+    const run = async (argv: readonly string[], ...options: string[]) => {
+      let saved = "";
+      let ended = false;
+      const ran = await runCairn(["snapshot", "--stdin-from-command", "--json", ...options, "--", ...argv], {
+        handlers: {
+          async snapshotStdin(_given, _context, body) {
+            for await (const chunk of body) saved += Buffer.from(chunk).toString();
+            ended = true;
+            return snapshotResult();
+          },
+        },
+      });
+      return { ...ran, saved, ended, json: JSON.parse(ran.stdout) };
+    };
+
+    it("saves what it writes, and shows what it said", async () => {
+      const ran = await run(["sh", "-c", 'printf %s "$1"; echo careful >&2', "sh", "--json"]);
+      expect(ran).toMatchObject({ status: 0, saved: "--json", ended: true });
+      expect(ran.json.notes).toEqual(["The command said:\n  careful"]);
+      expect((await run(["true"])).json.notes).toEqual([expect.stringContaining("wrote nothing")]);
+    });
+
+    it.each([
+      [["sh", "-c", "echo half; echo disk on fire >&2; exit 3"], "it exited with status 3", "disk on fire"],
+      [["sh", "-c", "echo half; kill -KILL $$"], "it was ended by SIGKILL", ""],
+      [["/nowhere/pg_dump"], "it could not be started: spawn /nowhere/pg_dump ENOENT", ""],
+    ])("%j makes no snapshot and says why", async (argv, reason, stderr) => {
+      const ran = await run(argv);
+      expect(ran).toMatchObject({ status: 1, ended: false });
+      expect(ran.json.error).toMatchObject({ code: "COMMAND_FAILED", detail: { reason, stderr } });
+      expect(ran.stderr).toContain("no snapshot was made");
+      expect(ran.stderr).toContain(stderr);
+    });
+
+    it("is stopped, with what it started, when it takes too long; of a flood only the end is kept", async () => {
+      const flood = "i=0; while [ $i -lt 2000 ]; do echo line $i >&2; i=$((i+1)); done; sleep 1000; true";
+      const ran = await run(["sh", "-c", flood], "--command-timeout", "2s");
+      expect(ran).toMatchObject({ status: 1, ended: false });
+      const { reason, stderr } = ran.json.error.detail;
+      expect(reason).toBe("it took longer than 2000 ms");
+      expect(stderr.length).toBeLessThanOrEqual(4096);
+      expect(stderr).toMatch(/line 1999$/);
+    });
+  });
+
   it.each([
     [{ state: "safe" }, 0],
     [{ state: "full" }, 0],
@@ -318,6 +371,23 @@ describe("snapshot", () => {
 });
 
 describe("restore and verify", () => {
+  it("--at asks for the newest snapshot of that time or before, and says which it was", async () => {
+    let request: RestoreRequest | undefined;
+    const handlers: RunOptions["handlers"] = {
+      restore: async (given) => {
+        request = given;
+        return restoreResult();
+      },
+    };
+    const ran = await runCairn(["restore", "--at", "2026-11-22 03:00Z", "--target", "/t"], { handlers });
+    expect(ran.status).toBe(0);
+    expect(request).toMatchObject({ snapshot: "latest", atMs: Date.UTC(2026, 10, 22, 3) });
+    expect(ran.stderr).toContain("2026-11-22 03:00:00 UTC:");
+    expect(ran.stderr).toMatch(/Snapshot 4f2a9c000000 of 2026-11-2[01] \d\d:04:05 \(/);
+    await runCairn(["restore", "latest:/srv", "--at", "2026-11-22 03:00Z", "--target", "/t"], { handlers });
+    expect(request).toMatchObject({ snapshot: "latest", path: "/srv", atMs: Date.UTC(2026, 10, 22, 3) });
+  });
+
   it("hand on what was asked for", async () => {
     let request: RestoreRequest | undefined;
     const handlers: RunOptions["handlers"] = {
@@ -620,7 +690,7 @@ describe("looking", () => {
   const handlers: RunOptions["handlers"] = {
     async *ls() {
       yield latin1;
-      return { snapshotId: SNAPSHOT_ID, entries: 1, bytes: 1234 };
+      return { snapshotId: SNAPSHOT_ID, time: TIME, entries: 1, bytes: 1234 };
     },
   };
 
@@ -632,7 +702,7 @@ describe("looking", () => {
     const evil: RunOptions["handlers"] = {
       async *ls() {
         yield shown;
-        return { snapshotId: SNAPSHOT_ID, entries: 1, bytes: 0 };
+        return { snapshotId: SNAPSHOT_ID, time: TIME, entries: 1, bytes: 0 };
       },
     };
     expect((await runCairn(["ls", "latest"], { handlers: evil, terminal: true })).stdout).toBe(
@@ -644,7 +714,7 @@ describe("looking", () => {
     const lines = (await runCairn(["ls", "latest", "--json"], { handlers })).stdout.trimEnd().split("\n");
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       latin1,
-      { type: "summary", snapshotId: SNAPSHOT_ID, entries: 1, bytes: 1234 },
+      { type: "summary", snapshotId: SNAPSHOT_ID, time: TIME, entries: 1, bytes: 1234 },
     ]);
   });
 

@@ -33,6 +33,7 @@ const EVERY: {
   SPOOL_FULL: [1, { usedBytes: 5, maxBytes: 6 }],
   SOURCE_MISSING: [1, { path: "/a" }],
   SOURCE_UNREADABLE: [1, { path: "/a", errno: "EACCES" }],
+  COMMAND_FAILED: [1, { command: "pg_dump shop", reason: "it exited with status 1", stderr: "no" }],
   TARGET_UNSAFE: [1, { path: "/a", reason: "r" }],
   TARGET_FAILED: [1, { path: "/a", errno: "EROFS" }],
   NOT_A_MEMBER: [6, { peer }],
