@@ -1,7 +1,7 @@
 import { must } from "../base/assert.ts";
 import { Fault, isFault } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
-import { type BytePath, displayPath, isPlainName, isWithin, joinPath } from "../base/paths.ts";
+import { displayPath, isPlainName, isWithin } from "../base/paths.ts";
 import { MIB } from "../base/units.ts";
 import {
   type Catalog,
@@ -13,9 +13,11 @@ import {
 import type { OwnerKeys } from "../crypto/keys.ts";
 import type { Clock, FileMetadata, FileStat, FileTarget } from "../ports/index.ts";
 import type { ChunkReader } from "./chunk-reader.ts";
+import { hasMetadata, isSame, metadataOf } from "./comparison.ts";
 import { FileWriter, type PlannedFile } from "./file-writer.ts";
 import { isLoss, PartialTrees } from "./partial-trees.ts";
 import { askUntilEnough, type ReachabilityComponents } from "./reachability.ts";
+import { Remover } from "./remover.ts";
 import { RestoreReport } from "./report.ts";
 import { type SelectedEntry, type Selection, Selector } from "./selection.ts";
 import type { TreeReader } from "./tree-reader.ts";
@@ -75,6 +77,9 @@ export class RestoreRun {
   readonly #init: RestoreInit;
   readonly #report = new RestoreReport();
   readonly #selector: Selector;
+  readonly #manifest: Manifest;
+  /** With `--delete`. */
+  readonly #remover: Remover | undefined;
   /** With `--partial`. */
   readonly #partial: PartialTrees | undefined;
   readonly #directories: Later[] = [];
@@ -91,9 +96,15 @@ export class RestoreRun {
     const read = this.#partial === undefined ? {} : { read: this.#partial.read };
     this.#selector = new Selector({ trees, ...read }, init.snapshot, manifest, init.selection);
     this.#manifest = manifest;
+    const { target } = components;
+    if (init.delete && target !== undefined) {
+      const { dryRun } = init;
+      this.#remover = new Remover(
+        { target, trees, selector: this.#selector, partial: this.#partial, report: this.#report },
+        { dryRun },
+      );
+    }
   }
-
-  readonly #manifest: Manifest;
 
   async run(): Promise<RestoreReport> {
     try {
@@ -181,14 +192,14 @@ export class RestoreRun {
         const there = await target?.lstat(to);
         if (entry.type === "directory") {
           this.#report.directories++;
-          if (target !== undefined && there?.type === "directory") await this.#clear(target, selected);
+          if (there?.type === "directory") await this.#remover?.clear(selected, this.#init.signal);
         } else if (target === undefined || (await this.#verdict(target, selected, there)) === "write") {
           this.#report.files++;
           this.#report.bytes += entry.size;
         }
       });
     }
-    if (target !== undefined) await this.#clearTop(target);
+    await this.#remover?.clearTop(this.#init.signal);
   }
 
   async #writeFiles(target: FileTarget, writer: FileWriter): Promise<void> {
@@ -328,7 +339,7 @@ export class RestoreRun {
     for (const { selected, metadata } of this.#directories.reverse()) {
       this.#init.signal.throwIfAborted();
       await this.#orReport(selected, async () => {
-        await this.#clear(target, selected);
+        await this.#remover?.clear(selected, this.#init.signal);
         this.#report.metadata(
           selected.path,
           await target.setMetadata(selected.to, metadata),
@@ -336,41 +347,7 @@ export class RestoreRun {
         );
       });
     }
-    await this.#clearTop(target);
-  }
-
-  /** With `--delete`: what the snapshot does not have in this directory goes. */
-  async #clear(target: FileTarget, { path, to, entry, isParent }: SelectedEntry): Promise<void> {
-    if (this.#init.delete && !isParent)
-      await this.#removeOthers(target, { path, to, pages: entry.tree ?? [] });
-  }
-
-  async #clearTop(target: FileTarget): Promise<void> {
-    const top = this.#init.delete ? await this.#selector.top(this.#init.signal) : undefined;
-    if (top !== undefined && !top.isParent) await this.#removeOthers(target, { ...top, to: "" as BytePath });
-  }
-
-  /** Removes what would have been written from the snapshot if it were there; what was not asked for is not touched. */
-  async #removeOthers(
-    target: FileTarget,
-    directory: { path: BytePath; to: BytePath; pages: readonly Uint8Array[] },
-  ): Promise<void> {
-    // Where not all is known that the snapshot has, nothing is known to be too many.
-    if (this.#partial?.losses.has(directory.path) === true) return;
-    const entries = await this.#c.trees.entries(directory.pages, this.#init.signal);
-    const names = new Set(entries.map((entry) => entry.name));
-    for (const { name, stat } of await target.list(directory.to)) {
-      const path = joinPath(directory.path, name);
-      if (names.has(name) || !this.#selector.isSelected(path)) continue;
-      const to = directory.to === "" ? name : joinPath(directory.to, name);
-      try {
-        if (!this.#init.dryRun) await target.remove(to, { recursive: stat?.type === "directory" });
-        this.#report.deleted++;
-      } catch (error) {
-        if (!isFault(error, "TARGET_FAILED", "TARGET_UNSAFE")) throw error;
-        this.#report.problem(path, "delete", error.message);
-      }
-    }
+    await this.#remover?.clearTop(this.#init.signal);
   }
 
   /** One path that cannot be written does not stop the others; a full disk does. */
@@ -403,35 +380,4 @@ export class RestoreRun {
       bytesTotal: this.#totals.bytes,
     });
   }
-}
-
-export function metadataOf(entry: TreeEntry): FileMetadata {
-  const { mode, uid, gid, mtimeNs, xattrs } = entry;
-  return { mode, uid, gid, mtimeNs, xattrs };
-}
-
-async function isSame(target: FileTarget, { entry, to }: SelectedEntry, there: FileStat): Promise<boolean> {
-  if (entry.type !== there.type || entry.mtimeNs !== there.mtimeNs) return false;
-  if (entry.type === "symlink") return (await target.readlink(to)) === entry.target;
-  if (entry.type === "file") return entry.size === there.size;
-  return (entry.major ?? 0) === there.major && (entry.minor ?? 0) === there.minor;
-}
-
-async function hasMetadata(
-  target: FileTarget,
-  to: BytePath,
-  there: FileStat,
-  wanted: FileMetadata,
-): Promise<boolean> {
-  if (there.mode !== wanted.mode || there.uid !== wanted.uid || there.gid !== wanted.gid) return false;
-  const xattrs = await target.xattrs(to);
-  return (
-    xattrs.length === wanted.xattrs.length &&
-    xattrs.every((xattr, i) => {
-      const other = wanted.xattrs[i];
-      return (
-        other !== undefined && xattr.name === other.name && Buffer.compare(xattr.value, other.value) === 0
-      );
-    })
-  );
 }
