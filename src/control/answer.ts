@@ -51,16 +51,14 @@ async function* progressUntil<R>(
   mailbox: ProgressMailbox,
 ): AsyncGenerator<string, R, void> {
   let settled = false;
-  const settle = running.then(
-    () => {
-      settled = true;
-    },
-    () => {
-      settled = true;
-    },
-  );
+  const settle = (): void => {
+    settled = true;
+    mailbox.wake();
+  };
+  running.then(settle, settle);
+  // Not a race of both: `running` lives as long as the command, and every race would leave its closures in it.
   while (!settled) {
-    await Promise.race([mailbox.arrival(), settle]);
+    await mailbox.arrival();
     for (const event of mailbox.take()) yield toLine(event);
   }
   return await running;

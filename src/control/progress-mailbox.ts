@@ -15,7 +15,7 @@ export class ProgressMailbox {
   post(event: ProgressEvent): void {
     if (event.type === "progress") this.#newest = event;
     else if (this.#warnings.length < WARNINGS_MAX) this.#warnings.push(event);
-    this.#wake?.();
+    this.wake();
   }
 
   take(): ProgressEvent[] {
@@ -25,7 +25,12 @@ export class ProgressMailbox {
     return taken;
   }
 
-  /** Resolves at the next `post`, or at once if something waits. One waiter at a time. */
+  /** Has `arrival` resolve although nothing came. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  /** Resolves at the next `post` or `wake`, or at once if something waits. One waiter at a time. */
   arrival(): Promise<void> {
     if (this.#newest !== undefined || this.#warnings.length > 0) return Promise.resolve();
     return new Promise((resolve) => {
