@@ -37,11 +37,12 @@ export function livenessOf(node: Node, peer: PeerId): { liveness?: api.LivenessI
   return liveness === undefined ? {} : { liveness: livenessJson(liveness) };
 }
 
-function livenessJson({ state, sinceMs, plannedUntilMs }: NodeLiveness): api.LivenessInfo {
+function livenessJson({ state, sinceMs, plannedUntilMs, isDeclaredLost }: NodeLiveness): api.LivenessInfo {
   return {
     state,
     since: iso(sinceMs),
     ...(plannedUntilMs === undefined ? {} : { plannedUntil: iso(plannedUntilMs) }),
+    ...(isDeclaredLost === undefined ? {} : { declaredLost: isDeclaredLost }),
   };
 }
 

@@ -17,6 +17,8 @@ export const liveness = z.object({
   since: isoTime,
   /** End of an outage that it announced. */
   plannedUntil: isoTime.optional(),
+  /** `lost` because administrators say so: a removal was announced. */
+  declaredLost: z.literal(true).optional(),
 });
 export type LivenessInfo = z.infer<typeof liveness>;
 

@@ -294,9 +294,10 @@ export class Presence implements PresenceView {
     const { nodes, hearings } = this.#liveness;
     const ops: MetaOp[] = [];
     const written = new Map<PeerId, KnownNode>();
-    for (const [peer, { state, sinceMs }] of nodes) {
+    for (const [peer, { state, sinceMs, isDeclaredLost }] of nodes) {
       const saved = this.#saved.get(peer);
-      const known = { hearings: hearings.get(peer) ?? NOTHING_HEARD, state, sinceMs };
+      const declared = isDeclaredLost === undefined ? {} : { isDeclaredLost };
+      const known = { hearings: hearings.get(peer) ?? NOTHING_HEARD, state, sinceMs, ...declared };
       const isNew = saved?.state !== state || (isDue && saved.hearings !== known.hearings);
       if (!isNew) continue;
       ops.push(knownOp(peer, known));
@@ -325,8 +326,8 @@ function membersOf(roster: Roster): UpkeepMember[] {
 function livenessOf(known: ReadonlyMap<PeerId, KnownNode>, me: PeerId): Liveness {
   const hearings = new Map([...known].map(([peer, node]) => [peer, node.hearings]));
   const nodes = new Map<PeerId, NodeLiveness>();
-  for (const [peer, { state, sinceMs }] of known) {
-    if (peer !== me) nodes.set(peer, { state, sinceMs, plannedUntilMs: undefined, isHeard: false });
+  for (const [peer, { hearings: _, ...node }] of known) {
+    if (peer !== me) nodes.set(peer, { ...node, plannedUntilMs: undefined, isHeard: false });
   }
   return { ...startListening(0), hearings, nodes };
 }

@@ -25,6 +25,8 @@ const known = codec(
       reports: z.array(z.tuple([peerId, count, count])).max(REPORTS_MAX),
       state: z.enum(["alive", "draining", "unreachable", "absent", "lost"]),
       sinceMs: count,
+      /** `lost` because administrators say so. */
+      declared: z.literal(true).exactOptional(),
     })
     .strict(),
   OWN_SHAPE,
@@ -45,6 +47,7 @@ export interface KnownNode {
   readonly hearings: Hearings;
   readonly state: NodeLiveness["state"];
   readonly sinceMs: number;
+  readonly isDeclaredLost?: true;
 }
 
 export interface OwnIntentions {
@@ -65,7 +68,8 @@ export async function loadKnown(store: MetaStore): Promise<Map<PeerId, KnownNode
 
 function readKnown(value: Uint8Array): KnownNode | undefined {
   try {
-    const { runs, beatEpoch, drainingSinceMs, outage, reports, state, sinceMs } = known.decode(value);
+    const { runs, beatEpoch, drainingSinceMs, outage, reports, state, sinceMs, declared } =
+      known.decode(value);
     const hearings: Hearings = {
       runs: runs.map(([fromMs, toMs]) => ({ fromMs, toMs })),
       beatEpoch: beatEpoch ?? -1,
@@ -73,14 +77,15 @@ function readKnown(value: Uint8Array): KnownNode | undefined {
       outage: outage === undefined ? undefined : { fromMs: outage[0], untilMs: outage[1] },
       reports: reports.map(([observer, silentSinceMs, atMs]) => ({ observer, silentSinceMs, atMs })),
     };
-    return { hearings, state, sinceMs };
+    return { hearings, state, sinceMs, ...(declared === undefined ? {} : { isDeclaredLost: declared }) };
   } catch (error) {
     if (isFault(error, "FORMAT_INVALID")) return undefined;
     throw error;
   }
 }
 
-export function knownOp(peer: PeerId, { hearings, state, sinceMs }: KnownNode): MetaOp {
+export function knownOp(peer: PeerId, node: KnownNode): MetaOp {
+  const { hearings, state, sinceMs, isDeclaredLost } = node;
   const { runs, beatEpoch, drainingSinceMs, outage, reports } = hearings;
   const value = known.encode({
     v: 1,
@@ -95,6 +100,7 @@ export function knownOp(peer: PeerId, { hearings, state, sinceMs }: KnownNode): 
     ]),
     state,
     sinceMs,
+    ...(isDeclaredLost === undefined ? {} : { declared: isDeclaredLost }),
   });
   return { type: "put", key: nodeKey(peer), value };
 }

@@ -27,6 +27,8 @@ export interface NodeLiveness {
   readonly plannedUntilMs: number | undefined;
   /** This node has heard it since it began to listen: before that it can only be presumed to be up. */
   readonly isHeard: boolean;
+  /** Lost by the administrators' word alone, so that it is what it was when they take that back. */
+  readonly isDeclaredLost?: true;
 }
 
 export interface LivenessRules extends HearingRules {
@@ -105,7 +107,7 @@ export function stepLiveness(before: Liveness, input: LivenessInput): Liveness {
 
 function judgeAll(before: Liveness, input: LivenessInput): ReadonlyMap<PeerId, NodeLiveness> {
   const counted = input.roster.filter(
-    ({ peer, declaredLostMs }) => declaredLostMs === undefined && before.nodes.get(peer)?.state !== "lost",
+    ({ peer, declaredLostMs }) => declaredLostMs === undefined && !isLostByItself(before.nodes.get(peer)),
   );
   const gone = new Set(counted.filter(({ peer }) => isGone(before.nodes.get(peer))).map(({ peer }) => peer));
   const byPeer = new Map(counted.map((member) => [member.peer, member]));
@@ -116,6 +118,11 @@ function judgeAll(before: Liveness, input: LivenessInput): ReadonlyMap<PeerId, N
 
 function isGone(node: NodeLiveness | undefined): boolean {
   return node?.state === "absent" || node?.state === "lost";
+}
+
+/** Not by the administrators' word, which the roster has as long as it holds. */
+function isLostByItself(node: NodeLiveness | undefined): boolean {
+  return node?.state === "lost" && node.isDeclaredLost !== true;
 }
 
 function heardOf(before: Liveness, input: LivenessInput): Map<PeerId, Hearings> {
@@ -152,8 +159,10 @@ function judgeNode(member: UpkeepMember, judge: Judge): NodeLiveness {
     plannedUntilMs,
     isHeard,
   });
-  if (member.declaredLostMs !== undefined) return is("lost", member.declaredLostMs);
-  if (previous !== undefined && isGone(previous) && !isMe && !isBack(known, judge)) {
+  const wasGone = isGone(previous) && previous?.isDeclaredLost !== true;
+  if (member.declaredLostMs !== undefined)
+    return { ...is("lost", member.declaredLostMs), ...(wasGone ? {} : { isDeclaredLost: true }) };
+  if (previous !== undefined && wasGone && !isMe && !isBack(known, judge)) {
     // Only being heard ends an absence: that reports have expired does not.
     return is(previous.state, previous.sinceMs);
   }

@@ -60,11 +60,16 @@ function sinceText({ liveness, removedAt }: PeerInfo): string {
 
 /** What the connections say, and what beats and others say where that is more. */
 function stateText({ state, liveness }: PeerInfo): string {
-  const known = liveness?.state;
-  const isAbsent = known === "absent" && (state === "unreachable" || state === "alive");
-  const shown = isAbsent ? (state === "alive" ? "returning" : "absent") : state;
   const planned = liveness?.plannedUntil;
+  const shown = knownText(state, liveness);
   return planned === undefined ? shown : `${shown}, planned until ${shortTime(planned)}`;
+}
+
+function knownText(state: PeerInfo["state"], liveness: PeerInfo["liveness"]): string {
+  if (state !== "alive" && state !== "unreachable") return state;
+  if (liveness?.declaredLost === true) return "declared lost";
+  if (liveness?.state !== "absent" && liveness?.state !== "lost") return state;
+  return state === "alive" ? "returning" : liveness.state;
 }
 
 /** Each pair once. */

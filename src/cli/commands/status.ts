@@ -82,9 +82,10 @@ function presenceLines({ presence }: StatusResult): string[] {
     .filter((state) => states[state] > 0)
     .map((state) => `${states[state]} ${state}`);
   const lines = counts.length === 0 ? [] : [counts.join(", ")];
-  for (const { name, peerId, state, since, plannedUntil } of away.slice(0, AWAY_SHOWN)) {
+  for (const { name, peerId, state, since, plannedUntil, declaredLost } of away.slice(0, AWAY_SHOWN)) {
+    const whose = declaredLost === undefined ? "" : ", as an administrator said";
     const planned = plannedUntil === undefined ? "" : `, planned until ${shortTime(plannedUntil)} UTC`;
-    lines.push(`${name ?? shortId(peerId)}: ${state} since ${shortTime(since)} UTC${planned}`);
+    lines.push(`${name ?? shortId(peerId)}: ${state} since ${shortTime(since)} UTC${whose}${planned}`);
   }
   if (away.length > AWAY_SHOWN) lines.push(`${away.length - AWAY_SHOWN} more; "cairn peers" lists them`);
   return weather.kind === "calm" ? lines : [...lines, weather.kind.toUpperCase()];

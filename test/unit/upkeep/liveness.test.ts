@@ -181,6 +181,29 @@ describe("liveness", () => {
     expect(watch.liveness.nodes.get(d)).toMatchObject({ state: "lost", sinceMs: 7 });
   });
 
+  test("when administrators take that back it is what it was: an absent node stays so until it was heard for long", () => {
+    const declared = (peer: PeerId) =>
+      FOUR.map((one) => (one.peer === peer ? { ...one, declaredLostMs: 7 } : one));
+    const watch = new Watcher(a, FOUR);
+    watch.pass(HOUR_MS, [b, c, d]);
+    watch.roster = declared(d);
+    watch.pass(5 * MINUTE_MS, [b, c, d]);
+    expect(watch.liveness.nodes.get(d)?.state).toBe("lost");
+    watch.roster = FOUR;
+    watch.see();
+    expect(watch.liveness.nodes.get(d)?.state).toBe("alive");
+    const sinceMs = watch.nowMs;
+    watch.pass(2 * HOUR_MS, [b, c], [{ by: [b], of: d, sinceMs }]);
+    expect(watch.liveness.nodes.get(d)?.state).toBe("absent");
+    watch.roster = declared(d);
+    watch.see();
+    watch.roster = FOUR;
+    watch.pass(5 * MINUTE_MS, [b, c, d]);
+    expect(watch.liveness.nodes.get(d)?.state).toBe("lost");
+    watch.pass(35 * MINUTE_MS, [b, c, d]);
+    expect(watch.liveness.nodes.get(d)?.state).toBe("alive");
+  });
+
   test("after a restart nobody fell silent meanwhile, and nobody counts as seen before it is heard", () => {
     const watch = new Watcher(a, FOUR);
     watch.pass(HOUR_MS, [b, c, d]);
