@@ -234,7 +234,7 @@ export function describeFault(detail: FaultDetail): string {
     case "CHUNK_UNKNOWN":
       return `Chunk ${detail.chunk.slice(0, 12)} is not in the index.`;
     case "REPOSITORY_NOT_FOUND":
-      return `No reachable member knows a repository of this recovery key (${detail.answered} of ${detail.asked} answered).`;
+      return `This recovery key is right, and none of the members that answered (${detail.answered} of ${detail.asked}) keeps anything that it saved. Start more of them and recover again; if nothing was ever saved, "--accept-head none" goes on with an empty repository.`;
     case "TOO_FEW_SHARDS":
       return describeShortages(detail.shortages);
     case "HEAD_UNREADABLE":

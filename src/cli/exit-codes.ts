@@ -81,8 +81,7 @@ function exitStatusOfFault({ detail }: Fault): ExitStatus {
     case "WRONG_KEY":
       return EXIT.wrongKey;
     case "REPOSITORY_NOT_FOUND":
-      // Every member knows every owner: one that answered says that the key belongs to none of them.
-      return detail.answered > 0 ? EXIT.wrongKey : EXIT.failed;
+      return EXIT.tooFewShards;
     case "INTERRUPTED":
       return EXIT.interrupted;
     case "COMMAND_FAILED":

@@ -68,6 +68,8 @@ export interface AdoptOptions {
 export type AdoptReport = JoinReport;
 
 export interface RecoverOptions extends Omit<InitOptions, "site"> {
+  /** `name` is only the host's: the node keeps the name that it had. */
+  readonly keepsName: boolean;
   /** The 24 words. */
   readonly words: readonly string[];
   /** Addresses of members, tried in order; empty when there is a token. */
@@ -78,7 +80,7 @@ export interface RecoverOptions extends Omit<InitOptions, "site"> {
   readonly readOnly: boolean;
   /** An older head's id, or the beginning of it. */
   readonly head?: string;
-  /** Go on below a majority of the pool, with this head. */
+  /** Go on below a majority of the pool, with this head; `none`: with an empty repository, where no head was found. */
   readonly acceptHead?: string;
   readonly signal: AbortSignal;
   readonly onProgress: (event: ProgressEvent) => void;
@@ -87,6 +89,7 @@ export interface RecoverOptions extends Omit<InitOptions, "site"> {
 export interface RecoverReport {
   readonly ownerId: string;
   readonly peerId: string;
+  readonly name: string;
   readonly site: string;
   readonly members: { readonly asked: number; readonly answered: number };
   /** Those who are to keep the newest head; a majority of them says which it is. */
@@ -97,8 +100,8 @@ export interface RecoverReport {
     readonly site: string;
     readonly reason: string;
   }[];
-  /** The one that was gone on from. */
-  readonly head: RecoverHead;
+  /** The one that was gone on from; absent where nothing was ever saved. */
+  readonly head?: RecoverHead;
   /** Every head found, the best first. */
   readonly heads: readonly RecoverHead[];
   readonly snapshots: number;

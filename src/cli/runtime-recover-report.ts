@@ -11,6 +11,39 @@ import {
 import type { RecoverHead, RecoverReport, RecoverSnapshot } from "./local-operations.ts";
 import { isoOf } from "./text.ts";
 
+type Findings = Pick<
+  RecoverReport,
+  "members" | "pool" | "silent" | "head" | "heads" | "snapshots" | "snapshotList" | "missing" | "warnings"
+>;
+
+/** What was asked and found where nobody keeps anything of this owner. */
+export function nothingFound(pool: PoolFindings): Findings {
+  return {
+    ...answersOf(pool),
+    heads: [],
+    snapshots: 0,
+    snapshotList: [],
+    missing: { indexRuns: 0, indexPages: 0, snapshotPages: 0, olderHeads: 0, segments: 0 },
+    warnings: [
+      ...pool.lies,
+      ...silenceOf(pool),
+      "No member that answered keeps anything that was saved with this key: the repository begins empty.",
+    ],
+  };
+}
+
+function answersOf(pool: PoolFindings): Pick<Findings, "members" | "pool" | "silent"> {
+  return {
+    members: { asked: pool.asked, answered: pool.answered },
+    pool: pool.pool,
+    silent: pool.silent.map(({ peer, name, site, why }) => ({ peerId: peer, name, site, reason: why })),
+  };
+}
+
+function silenceOf({ answered, asked }: PoolFindings): string[] {
+  return answered < asked ? [`${asked - answered} of ${asked} members did not answer.`] : [];
+}
+
 /** What a recovery has found, as everybody is told it. */
 export function findingsOf(
   pool: PoolFindings,
@@ -18,16 +51,11 @@ export function findingsOf(
   imported: Imported,
   snapshots: readonly FoundSnapshot[],
   nowMs: number,
-): Pick<
-  RecoverReport,
-  "members" | "pool" | "silent" | "head" | "heads" | "snapshots" | "snapshotList" | "missing" | "warnings"
-> {
+): Findings {
   const describe = (head: FoundHead): RecoverHead => describeHead(head, pool, chosen, nowMs);
   const { unread, short } = imported;
   return {
-    members: { asked: pool.asked, answered: pool.answered },
-    pool: pool.pool,
-    silent: pool.silent.map(({ peer, name, site, why }) => ({ peerId: peer, name, site, reason: why })),
+    ...answersOf(pool),
     head: describe(chosen),
     heads: [...pool.heads, ...pool.leaps].map(describe),
     snapshots: snapshots.length,
@@ -80,9 +108,7 @@ function warningsOf(
   imported: Imported,
   snapshots: readonly FoundSnapshot[],
 ): string[] {
-  const warnings = [...pool.lies];
-  if (pool.answered < pool.asked)
-    warnings.push(`${pool.asked - pool.answered} of ${pool.asked} members did not answer.`);
+  const warnings = [...pool.lies, ...silenceOf(pool)];
   const above = pool.heads.slice(
     0,
     Math.max(

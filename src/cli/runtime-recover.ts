@@ -1,5 +1,6 @@
 import type { Guest } from "../adapters/libp2p/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
+import { must } from "../base/assert.ts";
 import { Fault, isFault } from "../base/fault.ts";
 import { type Incarnation, type PeerId, peerIdOf } from "../base/ids.ts";
 import { SILENT_LOG } from "../base/log.ts";
@@ -7,6 +8,7 @@ import type { RecoveryKeys } from "../crypto/index.ts";
 import { SEED_BYTES, signerFromSeed } from "../crypto/sign.ts";
 import { RecordStore, Roster } from "../membership/index.ts";
 import {
+  emptyCatalog,
   type FoundHead,
   foundSnapshots,
   importCatalog,
@@ -18,7 +20,7 @@ import {
 import type { Compute, MetaStore, Spool } from "../ports/index.ts";
 import type { RecoverOptions, RecoverReport } from "./local-operations.ts";
 import type { HomeKeys, HomeSettings } from "./runtime-home.ts";
-import { findingsOf } from "./runtime-recover-report.ts";
+import { findingsOf, nothingFound } from "./runtime-recover-report.ts";
 
 export interface RecoverIntoComponents {
   readonly guest: Guest;
@@ -46,6 +48,7 @@ export async function recoverInto(
   keys: HomeKeys;
   firstPeers: HomeSettings["firstPeers"];
   readOnly: boolean;
+  name: string;
   result: RecoverReport;
 }> {
   const { options, settings } = init;
@@ -58,6 +61,55 @@ export async function recoverInto(
   const { head, readOnlyBecause } = chooseHead(pool, options, recovery);
   const readOnly = readOnlyBecause !== undefined;
   const incarnation = readOnly ? undefined : recovery.newIncarnation();
+  const begun = { components, recovery, pool, incarnation, options };
+  const found = head === undefined ? await beginEmpty(begun) : await goOnFrom(head, begun);
+  const home =
+    incarnation === undefined
+      ? await lookOnly(components, recovery, init.recovery, settings)
+      : await enter(components, recovery, incarnation, options, settings);
+  const { root, administratorSeed } = recovery.slot;
+  return {
+    keys: {
+      nodeSeed: home.nodeSeed,
+      root,
+      slot: recovery.slotRecord,
+      ...(administratorSeed === undefined || readOnly ? {} : { administratorSeed }),
+    },
+    readOnly,
+    name: home.name,
+    firstPeers: pool.peers.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
+    result: {
+      ownerId: recovery.slot.owner,
+      peerId: peerIdOf(signerFromSeed(home.nodeSeed).publicKey),
+      name: home.name,
+      site: home.site,
+      ...found,
+      readOnly,
+      ...(readOnlyBecause === undefined ? {} : { readOnlyBecause }),
+      warnings: [
+        ...(head === undefined ? [] : belowMajority(pool, head, readOnlyBecause)),
+        ...(head === undefined ? [] : contested(head, readOnlyBecause)),
+        ...found.warnings,
+      ],
+    },
+  };
+}
+
+interface Begun {
+  readonly components: RecoverIntoComponents;
+  readonly recovery: Recovery;
+  readonly pool: PoolFindings;
+  /** The life that begins; absent where nothing will be written from here. */
+  readonly incarnation: Incarnation | undefined;
+  readonly options: RecoverOptions;
+}
+
+type Found = ReturnType<typeof nothingFound> & Pick<RecoverReport, "bytesFetched">;
+
+async function goOnFrom(
+  head: FoundHead,
+  { components, recovery, pool, incarnation, options }: Begun,
+): Promise<Found> {
   const imported = await importCatalog(
     { ...components, store: components.meta, client: recovery.client, clock: systemClock, log: SILENT_LOG },
     {
@@ -81,36 +133,18 @@ export async function recoverInto(
     keepers: head.keepers,
     signal: options.signal,
   });
-  const home =
-    incarnation === undefined
-      ? await lookOnly(components, recovery, init.recovery)
-      : await enter(components, recovery, incarnation, options, settings);
-  const { root, administratorSeed } = recovery.slot;
   const findings = findingsOf(pool, head, imported, snapshots, recovery.nowMs);
-  return {
-    keys: {
-      nodeSeed: home.nodeSeed,
-      root,
-      slot: recovery.slotRecord,
-      ...(administratorSeed === undefined || readOnly ? {} : { administratorSeed }),
-    },
-    readOnly,
-    firstPeers: pool.peers.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
-    result: {
-      ownerId: recovery.slot.owner,
-      peerId: peerIdOf(signerFromSeed(home.nodeSeed).publicKey),
-      site: home.site,
-      ...findings,
-      readOnly,
-      ...(readOnlyBecause === undefined ? {} : { readOnlyBecause }),
-      warnings: [
-        ...belowMajority(pool, head, readOnlyBecause),
-        ...contested(head, readOnlyBecause),
-        ...findings.warnings,
-      ],
-      bytesFetched: imported.bytesFetched,
-    },
-  };
+  return { ...findings, bytesFetched: imported.bytesFetched };
+}
+
+/** An owner that has never saved anything comes back too: its node, its place in the swarm, an administrator's key. */
+async function beginEmpty({ components, recovery, pool, incarnation }: Begun): Promise<Found> {
+  const { owner } = recovery.slot;
+  await emptyCatalog(components.meta, {
+    owner,
+    incarnation: must(incarnation, "life of a home that writes"),
+  });
+  return { ...nothingFound(pool), bytesFetched: 0 };
 }
 
 /**
@@ -149,6 +183,12 @@ async function dialAll(guest: Guest, addresses: readonly string[]): Promise<Peer
   });
 }
 
+interface EnteredHome {
+  readonly nodeSeed: Uint8Array;
+  readonly name: string;
+  readonly site: string;
+}
+
 /** A member again, under a new node key and in a new life that fences the old one. */
 async function enter(
   components: RecoverIntoComponents,
@@ -156,9 +196,10 @@ async function enter(
   incarnation: Incarnation,
   options: RecoverOptions,
   settings: HomeSettings,
-): Promise<{ nodeSeed: Uint8Array; site: string }> {
+): Promise<EnteredHome> {
   const nodeSeed = systemRng.bytes(SEED_BYTES);
-  const { name, host, capacityBytes } = settings;
+  const { host, capacityBytes } = settings;
+  const name = (options.keepsName ? recovery.lostName : undefined) ?? settings.name;
   const entered = await recovery.enter(signerFromSeed(nodeSeed), incarnation, {
     name,
     host,
@@ -168,7 +209,7 @@ async function enter(
   const roster = await Roster.create({ store: components.roster, clock: systemClock }, entered);
   const records = await RecordStore.open({ store: components.roster, roster, log: SILENT_LOG });
   await records.put(entered.incarnation);
-  return { nodeSeed, site: entered.site };
+  return { nodeSeed, name, site: entered.site };
 }
 
 /** No member: this home dials the swarm as the recovery identity, which may read and no more. Nobody is fenced. */
@@ -176,9 +217,10 @@ async function lookOnly(
   components: RecoverIntoComponents,
   recovery: Recovery,
   keys: RecoveryKeys,
-): Promise<{ nodeSeed: Uint8Array; site: string }> {
+  { name }: HomeSettings,
+): Promise<EnteredHome> {
   await Roster.create({ store: components.roster, clock: systemClock }, recovery.roster());
-  return { nodeSeed: keys.identitySeed, site: "-" };
+  return { nodeSeed: keys.identitySeed, name, site: "-" };
 }
 
 type ReadOnlyBecause = RecoverReport["readOnlyBecause"];
@@ -191,19 +233,35 @@ function chooseHead(
   pool: PoolFindings,
   options: RecoverOptions,
   recovery: Recovery,
-): { head: FoundHead; readOnlyBecause: ReadOnlyBecause } {
+): { head: FoundHead | undefined; readOnlyBecause: ReadOnlyBecause } {
   const all = [...pool.heads, ...pool.leaps];
   const named = options.acceptHead ?? options.head;
+  if (all.length === 0 && (named === undefined || options.acceptHead === NO_HEAD))
+    return { head: noHead(pool, options, recovery), readOnlyBecause: undefined };
   const head = named === undefined ? pool.heads[0] : pickHead(all, named);
-  if (head === undefined) {
-    const { asked, answered } = pool;
-    throw new Fault({ code: "REPOSITORY_NOT_FOUND", owner: recovery.slot.owner, asked, answered });
-  }
+  if (head === undefined) throw notFound(pool, recovery);
   if (options.readOnly) return { head, readOnlyBecause: "asked" };
   if (options.acceptHead !== undefined) return { head, readOnlyBecause: undefined };
   if (!hasMajority(pool)) return { head, readOnlyBecause: "majority" };
   const isOpen = named === undefined && recovery.isContested(head, pool.heads);
   return { head, readOnlyBecause: isOpen ? "lines" : undefined };
+}
+
+/** Of `--accept-head`. */
+const NO_HEAD = "none";
+
+/**
+ * Nobody shows a state: where most of those who would keep one say so, there never was one. There is nothing to look at
+ * then, and nothing that a newer state could be hidden behind.
+ */
+function noHead(pool: PoolFindings, options: RecoverOptions, recovery: Recovery): undefined {
+  const isSettled = hasMajority(pool) || options.acceptHead === NO_HEAD;
+  if (options.readOnly || !isSettled) throw notFound(pool, recovery);
+  return undefined;
+}
+
+function notFound({ asked, answered }: PoolFindings, { slot }: Recovery): Fault {
+  return new Fault({ code: "REPOSITORY_NOT_FOUND", owner: slot.owner, asked, answered });
 }
 
 function hasMajority({ pool }: PoolFindings): boolean {

@@ -151,6 +151,8 @@ interface MadeHome<T> {
   readonly firstPeers: HomeSettings["firstPeers"];
   /** Nothing is written from this home. */
   readonly readOnly?: boolean;
+  /** What this node is called, where that is not what the settings say. */
+  readonly name?: string;
   readonly result: T;
 }
 
@@ -182,8 +184,8 @@ async function withNewHome<T>(
     } finally {
       await meta.close();
     }
-    const { firstPeers, readOnly } = made;
-    const complete = { ...settings, firstPeers, ...(readOnly === true ? { readOnly } : {}) };
+    const { firstPeers, readOnly, name = settings.name } = made;
+    const complete = { ...settings, name, firstPeers, ...(readOnly === true ? { readOnly } : {}) };
     await fillHome(home, { settings: complete, keys: made.keys });
     return made.result;
   } finally {

@@ -79,7 +79,7 @@ function checkSupersedes(roster: Roster, { body }: CertificateEntry, owner: Memb
 
 /**
  * The certificate with which a recovery identity moves its owner to a new node: the next generation, no holder until
- * an administrator confirms it. `REPOSITORY_NOT_FOUND` where the roster names no such recovery identity.
+ * an administrator confirms it. `WRONG_KEY` where the roster names no such owner.
  */
 export function recoverCertificate(
   {
@@ -103,7 +103,7 @@ export function recoverCertificate(
 ): CertificateEntry {
   const owner = ownerIdOf(init.owner);
   const [newest] = book.certificatesOf(owner);
-  if (newest === undefined) throw new Fault({ code: "REPOSITORY_NOT_FOUND", owner, answered: 1, asked: 1 });
+  if (newest === undefined) throw new Fault({ code: "WRONG_KEY", what: "recovery key" });
   const { quotaBytes } = newest.body;
   return signCertificate(
     book.swarm,

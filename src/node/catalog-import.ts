@@ -84,6 +84,14 @@ export async function importCatalog(components: ImportComponents, init: ImportIn
   return new CatalogImport(components, init).run();
 }
 
+/** The catalog of a repository in which nothing was ever saved. */
+export async function emptyCatalog(
+  store: MetaStore,
+  init: { readonly owner: OwnerId; readonly incarnation: Incarnation },
+): Promise<void> {
+  await Catalog.create(store, init);
+}
+
 class CatalogImport {
   readonly #c: ImportComponents;
   readonly #init: ImportInit;

@@ -39,7 +39,7 @@ export {
   ownerNames,
   pathsOf,
 } from "./browse.ts";
-export { type Imported, importCatalog } from "./catalog-import.ts";
+export { emptyCatalog, type Imported, importCatalog } from "./catalog-import.ts";
 export { chooseSnapshot, narrowSnapshots, type SnapshotChoice } from "./choose-snapshot.ts";
 export { findMember } from "./find-member.ts";
 export { type Founded, type FoundingComponents, foundSwarm, joinExisting } from "./founding.ts";

@@ -219,6 +219,11 @@ export class Recovery {
     return byOwner.get(this.slot.owner)?.peer ?? peerIdOf(this.#recovery.identity.publicKey);
   }
 
+  /** What people called the node that is replaced. */
+  get lostName(): string | undefined {
+    return this.book.certificatesOf(this.slot.owner)[0]?.body.name;
+  }
+
   open(head: FoundHead): HeadPayload {
     return headPayload.decode(
       openBox(this.keys.metadataKey, head.body.payload, headContext(this.slot.owner), "head"),

@@ -14,9 +14,9 @@ export const nodeOptions = {
 };
 const nodeOptionsSchema = z.object(nodeOptions);
 
-export function addNodeOptions(command: Command): Command {
+export function addNodeOptions(command: Command, nameDefault = "the host name"): Command {
   return command
-    .option("--name <name>", "what people call this node (default: the host name)")
+    .option("--name <name>", `what people call this node (default: ${nameDefault})`)
     .option("--listen <addr>", "HOST:PORT or a multiaddr; port 0 picks a free one")
     .option("--capacity <size>", "how much this node keeps for others, such as 500GiB");
 }

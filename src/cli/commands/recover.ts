@@ -36,6 +36,7 @@ export const recoverCommand: AddCommand = (program, bind) => {
         "--accept-head <id>",
         "go on from this state although not more than half of the peers answered",
       ),
+    "as before",
   );
   bind(command, options, [0, 1, 2, 4, 6, 11, 12, 130], async (session, given) => {
     if (given.peer.length === 0 && given.token === undefined)
@@ -45,6 +46,7 @@ export const recoverCommand: AddCommand = (program, bind) => {
     const report = await recoverHome({
       ...nodeSettings(session, given),
       ...chosen(given),
+      keepsName: given.name === undefined,
       words,
       peers: given.peer,
       readOnly: given.readOnly,
@@ -72,9 +74,11 @@ const HEADS_SHOWN = 8;
 const SNAPSHOTS_SHOWN = 20;
 
 function recoverText(report: RecoverReport): string {
-  const { members, head, silent } = report;
+  const { members, heads, silent } = report;
+  const [best] = heads;
+  const newest = best === undefined ? "no head found" : `newest head ${formatDuration(best.ageMs)} old`;
   const lines = [
-    `Repository ${shortId(report.ownerId)}: ${members.answered} of ${members.asked} answered, newest head ${formatDuration(head.ageMs)} old.`,
+    `Repository ${shortId(report.ownerId)}: ${members.answered} of ${members.asked} answered, ${newest}.`,
     ...silent
       .slice(0, HEADS_SHOWN)
       .map(
@@ -88,12 +92,19 @@ function recoverText(report: RecoverReport): string {
     headsText(report),
     snapshotsText(report),
     `${counted(report.snapshots, "snapshot")} found, ${formatBytes(report.bytesFetched)} fetched.`,
-    report.readOnly
-      ? "Read-only: the old machine, if it lives, goes on."
-      : "This machine has it now; the old one may not write any more.",
-    `Start the node with "cairn daemon", then "cairn restore latest --target DIR".`,
+    ...(report.readOnly ? ["Read-only: the old machine, if it lives, goes on."] : enteredLines(report)),
+    report.snapshots === 0
+      ? 'Start the node with "cairn daemon".'
+      : 'Start the node with "cairn daemon", then "cairn restore latest --target DIR".',
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function enteredLines({ name, site }: RecoverReport): string[] {
+  return [
+    `This machine is ${printable(name)} at site ${printable(site)} now; the old one may not write any more.`,
+    `It keeps nothing for others until an administrator says "cairn admin confirm ${printable(name)}".`,
+  ];
 }
 
 /** Older heads of one life follow from each other: what is shown is what somebody may have to choose from. */
@@ -122,6 +133,7 @@ function headsText({ heads }: RecoverReport): string {
         .filter((note) => note !== "")
         .join(", "),
     ]);
+  if (rows.length === 0) return "";
   const more = heads.length - rows.length;
   const header = ["HEAD", "TIME (UTC)", "AGE", "LIFE", "EPOCH", "SHOWN BY", "NOTE"];
   const rest = more > 0 ? `and ${counted(more, "older head")}; --json lists them\n` : "";

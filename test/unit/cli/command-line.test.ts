@@ -863,6 +863,7 @@ describe("commands without a daemon", () => {
           return {
             ownerId: "cd".repeat(32),
             peerId: "12D3Koo",
+            name: "till-1",
             site: "north",
             members: { asked: 5, answered: 4 },
             pool: { members: 5, answered: 4 },
@@ -904,7 +905,10 @@ describe("commands without a daemon", () => {
       peers: ["10.0.0.1:4001"],
       readOnly: false,
       name: "host-1",
+      keepsName: true,
     });
+    expect(ran.stdout).toContain("This machine is till-1 at site north now");
+    expect(ran.stdout).toContain('until an administrator says "cairn admin confirm till-1"');
     expect(ran.stdout).toContain("4 of 5 answered, newest head 2 h 0 min old.");
     expect(ran.stdout).toContain("no answer from till\\x1b[2J at south: no connection");
     expect(ran.stdout).toMatch(/eeeeeeeeeeee .* 9 +3 +chosen, certified\n *dddddddddddd .*fork/);

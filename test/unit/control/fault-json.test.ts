@@ -1,5 +1,4 @@
 import { expect, it } from "vitest";
-import { must } from "../../../src/base/assert.ts";
 import { Fault, type FaultCode, type FaultDetail } from "../../../src/base/fault.ts";
 import { incarnationOf, ownerIdOf, peerIdOf } from "../../../src/base/ids.ts";
 import { EXIT_MEANINGS, exitStatusOf } from "../../../src/cli/exit-codes.ts";
@@ -61,7 +60,7 @@ const EVERY: {
   SHARD_CONFLICT: [1, { shard }],
   SEGMENT_UNREADABLE: [1, { segment, reason: "r" }],
   CHUNK_UNKNOWN: [1, { chunk: "c" }],
-  REPOSITORY_NOT_FOUND: [12, { owner, answered: 3, asked: 4 }],
+  REPOSITORY_NOT_FOUND: [11, { owner, answered: 3, asked: 4 }],
   TOO_FEW_SHARDS: [11, { shortages: [{ segment, have: 2, need: 3, holders: [peer] }] }],
   HEAD_UNREADABLE: [
     11,
@@ -108,13 +107,4 @@ it("a bug and a lost connection are failures with their text", () => {
   });
   expect(exitStatusOf(new TypeError("x"))).toBe(1);
   expect(exitStatusOf(new DaemonFailure("DAEMON_GONE", "gone"))).toBe(5);
-});
-
-it("a repository that nobody could be asked about is not a wrong key", () => {
-  const fault = must(
-    faults.find(([code]) => code === "REPOSITORY_NOT_FOUND"),
-    "fault",
-  )[3];
-  expect(exitStatusOf(fault)).toBe(12);
-  expect(exitStatusOf(new Fault({ code: "REPOSITORY_NOT_FOUND", owner, answered: 0, asked: 4 }))).toBe(1);
 });
