@@ -1,6 +1,6 @@
 import { messageOf } from "../../src/base/fault.ts";
 import { segmentKey } from "../../src/base/ids.ts";
-import { HOUR_MS, MIB } from "../../src/base/units.ts";
+import { HOUR_MS, MIB, SECOND_MS } from "../../src/base/units.ts";
 import type { SimMachine } from "./machine.ts";
 import type { TrueSnapshot } from "./truth.ts";
 import type { Workload } from "./workload.ts";
@@ -8,6 +8,8 @@ import type { World } from "./world.ts";
 
 /** A restore, a snapshot or a recovery in a calm swarm. */
 const TASK_MS = 2 * HOUR_MS;
+/** A person's next command: until its entry has gone around, members that have not heard of a newcomer turn it away. */
+const KNOWN_MS = 10 * SECOND_MS;
 /** Of one owner: the newest and the oldest, and one between. */
 const RESTORES_MAX = 3;
 
@@ -136,6 +138,7 @@ export class Calm {
       if (newest === undefined || via === undefined) continue;
       try {
         const onto = await withinTime(world, this.#workload.recover(lost, via));
+        await world.scheduler.sleep(KNOWN_MS);
         await this.#mustRestore(onto, newest, "a restore after a recovery");
       } catch (error) {
         if (world.plan.world.beyond) world.label("recover: failed beyond the profile");

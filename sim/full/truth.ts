@@ -39,6 +39,8 @@ export interface TrueSnapshot {
   readonly files: ReadonlyMap<BytePath, Uint8Array>;
   readonly segments: readonly SegmentId[];
   readonly atMs: number;
+  /** It was acknowledged as safe: enough of the pool had its head. */
+  readonly isKept: boolean;
 }
 
 export interface Holding {
@@ -151,7 +153,7 @@ export class Truth {
     node: Node,
     entry: SnapshotEntry,
     files: ReadonlyMap<BytePath, Uint8Array>,
-    atMs: number,
+    { atMs, isKept }: { readonly atMs: number; readonly isKept: boolean },
   ): Promise<TrueSnapshot> {
     const { repository } = node;
     const manifest = await repository.trees.manifest(entry);
@@ -162,7 +164,7 @@ export class Truth {
       number,
     }));
     const id = toHex(entry.id);
-    const snapshot = { owner, id, entry, files, segments, atMs };
+    const snapshot = { owner, id, entry, files, segments, atMs, isKept };
     this.snapshots.push(snapshot);
     return snapshot;
   }

@@ -64,7 +64,10 @@ export class Workload {
     const result = await node.repository.snapshot({ source, tags: [], wait, signal, onProgress: () => {} });
     const { truth, scheduler } = this.#world;
     this.#world.label(`snapshot ${result.protection.state}`);
-    const kept = await truth.acknowledged(node, result.entry, files, scheduler.nowMs);
+    const kept = await truth.acknowledged(node, result.entry, files, {
+      atMs: scheduler.nowMs,
+      isKept: result.protection.state === "safe" || result.protection.state === "full",
+    });
     this.#check(machine, result, kept);
   }
 
@@ -91,8 +94,10 @@ export class Workload {
     );
     if (known === undefined) {
       const short = snapshot.id.slice(0, 12);
-      // A home that was put back to an earlier time knows nothing of what came after, and says that it is behind.
-      if (machine.wasRolledBack) this.#world.label("restore: a rolled-back home does not list it");
+      // A home that was put back to an earlier time knows nothing of what came after. It must not take itself for the newest
+      // where the pool had it, too.
+      const mayNotKnow = machine.wasRolledBack && !(repository.isCurrent && snapshot.isKept);
+      if (mayNotKnow) this.#world.label("restore: a rolled-back home does not list it");
       else this.#world.violate("snapshot-listed", `the acknowledged ${short} is not listed`, machine);
       return;
     }

@@ -56,6 +56,8 @@ export class World {
   readonly tasks: Task[] = [];
   /** How often something happened that a run may or may not come to: events of the nodes, faults, outcomes. */
   readonly labels = new Map<string, number>();
+  /** What a repair said that it had put past the cap of a site: segment or row, index and holder. */
+  readonly overCap = new Set<string>();
   readonly lines: string[] = [];
   readonly #codec: ErasureCodec;
   readonly #nodeRngs: SeededRng;
@@ -247,6 +249,12 @@ export class World {
   }
 
   #logged(machine: SimMachine, level: string, event: string, fields: LogFields): void {
+    if (fields["overCap"] === true && event === "shard-repaired")
+      this.overCap.add(`${String(fields["segment"])}#${String(fields["index"])} ${String(fields["to"])}`);
+    if (fields["overCap"] === true && event === "heir-repaired")
+      this.overCap.add(
+        `${String(fields["owner"])} ${String(fields["row"])}#${String(fields["slot"])} ${String(fields["to"])}`,
+      );
     this.scheduler.trace.mixText(event);
     this.label(`log ${event}`);
     if (level !== "debug") this.note(machine, `${level} ${event} ${JSON.stringify(fields)}`);

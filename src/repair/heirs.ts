@@ -366,7 +366,9 @@ export class Heirs {
       this.#counts.bytesOut += bytesOut;
       for (const bytes of outcome.records) {
         const { record } = openRepair(bytes, this.#swarm);
-        this.#c.log.info("heir-repaired", { ...aboutRepair(record), segments, bytesIn, bytesOut });
+        const overCap = outcome.overCap.includes(record.slot) ? { overCap: true } : {};
+        const moved = { segments, bytesIn, bytesOut };
+        this.#c.log.info("heir-repaired", { ...aboutRepair(record), ...overCap, ...moved });
       }
       this.#failed.delete(item.key);
       this.#stuck.delete(item.key);

@@ -54,6 +54,8 @@ export type RowOutcome =
       readonly kind: "moved";
       readonly records: readonly Uint8Array[];
       readonly to: readonly PeerId[];
+      /** Slots whose new holder's site has more than its share. */
+      readonly overCap: readonly number[];
       readonly segments: number;
       readonly bytesIn: number;
       readonly bytesOut: number;
@@ -97,6 +99,8 @@ interface Chosen {
   readonly from: Slot;
   readonly to: PeerId;
   readonly rank: number;
+  /** Its site takes more than its share. */
+  readonly isOverCap: boolean;
 }
 
 interface Placed {
@@ -133,8 +137,9 @@ export class RowRepair {
         const records = this.#records(job, chosen, outcome.placed);
         const { segments, bytesIn, bytesOut } = outcome;
         const to = chosen.map((one) => one.to);
+        const overCap = chosen.flatMap(({ move, isOverCap }) => (isOverCap ? [move.slot] : []));
         await this.#c.progress.forget(job.map, job.at);
-        return { kind: "moved", records, to, segments, bytesIn, bytesOut, stuck };
+        return { kind: "moved", records, to, overCap, segments, bytesIn, bytesOut, stuck };
       }
       for (const { peer, why } of outcome.refused) refused.set(peer, why);
       if (attempt + 1 >= TRIES_MAX) {
@@ -167,7 +172,7 @@ export class RowRepair {
         continue;
       }
       row[move.slot] = to;
-      chosen.push({ move, from, to, rank });
+      chosen.push({ move, from, to, rank, isOverCap: !choice.ok });
     }
     return { chosen, stuck };
   }

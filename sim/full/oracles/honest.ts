@@ -1,5 +1,6 @@
 import { type SegmentId, segmentKey } from "../../../src/base/ids.ts";
 import type { ProtectionReport } from "../../../src/node/index.ts";
+import { generationOf } from "../../../src/placement/index.ts";
 import type { SimMachine } from "../machine.ts";
 import { holdingKey, type TrueSnapshot } from "../truth.ts";
 import type { World } from "../world.ts";
@@ -81,21 +82,25 @@ function losable(copies: readonly Copy[], k: number, groupOf: (copy: Copy) => st
 }
 
 /**
- * No site has more shards of a segment than its class allows, and nobody keeps its own. Looked at where nothing was repaired:
- * a repair with no margin left may go past the cap.
+ * No site has more shards of a segment than its class allows, and nobody keeps its own. A repair may go past the cap where
+ * what is left would not survive a site's loss; it says so of that shard or row, and only such shards are left out.
  */
 export function checkPlacement(world: World, machine: SimMachine, snapshot: TrueSnapshot): void {
-  if (world.labels.has("log node-absent") || world.truth.damaged.size > 0) return;
   const { catalog, maps } = machine.node.repository;
   for (const id of snapshot.segments) {
     const incarnation = catalog.state.incarnations.indexOf(id.incarnation);
     const record = catalog.segments.get({ incarnation, number: id.number });
     if (record === undefined) continue;
     const { cap } = maps.class(incarnation, record.class);
+    const from = generationOf(maps.map(incarnation), record.class, id.number)?.fromSegment;
+    const partition = maps.partitionIn(incarnation, record.class, id.number);
+    const row = `${id.owner} ${id.incarnation.slice(0, 8)}/${record.class}/${partition}/${from}`;
+    const isSaidOver = (index: number, peer: string): boolean =>
+      [segmentKey(id), row].some((where) => world.overCap.has(`${where}#${index} ${peer}`));
     const atSite = new Map<string, number>();
-    for (const slot of record.slots) {
+    for (const [index, slot] of record.slots.entries()) {
       const holder = slot === null ? undefined : world.byPeer(slot.peer);
-      if (holder === undefined) continue;
+      if (holder === undefined || isSaidOver(index, holder.peer)) continue;
       atSite.set(holder.site, (atSite.get(holder.site) ?? 0) + 1);
       if (holder === machine)
         world.violate("site-rule", `${segmentKey(id)}: the owner keeps a shard of its own`, machine);
