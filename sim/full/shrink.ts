@@ -12,7 +12,7 @@ export interface ShrinkInit {
 export interface Shrunk {
   readonly plan: Plan;
   readonly runs: number;
-  /** Everything that could be left out was tried. */
+  /** There was time to try whether any single fault or step can be left out. */
   readonly isComplete: boolean;
 }
 
@@ -20,36 +20,120 @@ export interface Shrunk {
 const MARGIN_MS = 60_000;
 /** Shorter spans of a fault are not tried. */
 const SPAN_MIN_MS = 1000;
+/** Nor a shorter time in which the swarm comes to rest. */
+const SETTLE_MIN_MS = 5 * 60_000;
+/** Fewer machines are no swarm worth looking at. */
+const NODES_MIN = 3;
 
 type Part =
   | { readonly of: "fault"; readonly fault: FaultPlan }
   | { readonly of: "step"; readonly step: Step };
 
+type Breaks = (plan: Plan) => Promise<boolean>;
+
 /**
- * Leaves out of a plan what its violation does not need: faults and steps, by halves and quarters (delta debugging), then
- * the spans of what is left. A plan is data, so that every attempt is a run like any other.
+ * Leaves out of a plan what its violation does not need. First what makes every further attempt cheaper: whole kinds of
+ * faults and steps, time in which nothing happens, machines; then single faults and steps, by halves and quarters (delta
+ * debugging), and the spans of what is left. A plan is data, so that every attempt is a run like any other.
  */
 export async function shrinkPlan(init: ShrinkInit, violationAtMs: number): Promise<Shrunk> {
   let runs = 0;
-  const breaks = async (plan: Plan): Promise<boolean> => {
-    if (!init.mayGoOn()) return false;
+  const tried = new Set<string>();
+  const breaks: Breaks = async (plan) => {
+    const key = JSON.stringify(plan);
+    if (tried.has(key) || !init.mayGoOn()) return false;
+    tried.add(key);
     runs++;
     return init.stillBreaks(plan);
   };
   let plan = init.plan;
-  const shorter = {
-    ...plan,
-    world: { ...plan.world, stormMs: Math.min(plan.world.stormMs, violationAtMs + MARGIN_MS) },
-  };
-  if (shorter.world.stormMs < plan.world.stormMs && (await breaks(shorter))) plan = shorter;
-  const parts: Part[] = [
+  plan = await orAsItWas(plan, withStorm(plan, violationAtMs + MARGIN_MS), breaks);
+  plan = await withoutKinds(plan, breaks);
+  plan = await shorter(plan, breaks);
+  plan = await withoutLastMachines(plan, breaks);
+  plan = withParts(plan, await minimised(partsOf(plan), (some) => breaks(withParts(plan, some))));
+  const isComplete = init.mayGoOn();
+  plan = await shorter(plan, breaks);
+  plan = await withoutLastMachines(plan, breaks);
+  for (let at = 0; at < plan.faults.length; at++) plan = await shortened(plan, at, breaks);
+  return { plan, runs, isComplete };
+}
+
+async function orAsItWas(plan: Plan, changed: Plan, breaks: Breaks): Promise<Plan> {
+  if (JSON.stringify(changed) === JSON.stringify(plan)) return plan;
+  return (await breaks(changed)) ? changed : plan;
+}
+
+function withStorm(plan: Plan, stormMs: number): Plan {
+  return { ...plan, world: { ...plan.world, stormMs: Math.min(plan.world.stormMs, stormMs) } };
+}
+
+/** All faults of one kind, all steps of one kind or machine at a time. */
+async function withoutKinds(plan: Plan, breaks: Breaks): Promise<Plan> {
+  const kinds = new Set(partsOf(plan).flatMap(kindsOf));
+  let least = plan;
+  for (const kind of kinds) {
+    const rest = partsOf(least).filter((part) => !kindsOf(part).includes(kind));
+    least = await orAsItWas(least, withParts(least, rest), breaks);
+  }
+  return least;
+}
+
+function kindsOf(part: Part): string[] {
+  if (part.of === "fault") return [part.fault.kind];
+  const { step } = part;
+  return step.do === "snapshot" ? [`snapshots of ${step.node}`] : [step.do];
+}
+
+/** The storm ends with its last event, and the calm begins sooner. */
+async function shorter(plan: Plan, breaks: Breaks): Promise<Plan> {
+  const last = Math.max(0, ...[...plan.faults, ...plan.workload].map(({ atMs }) => atMs));
+  let least = await orAsItWas(plan, withStorm(plan, last + MARGIN_MS), breaks);
+  for (;;) {
+    const { world } = least;
+    const settleMs = Math.floor(world.settleMs / 4);
+    if (settleMs < SETTLE_MIN_MS) return least;
+    const sooner = { ...least, world: { ...world, settleMs } };
+    if (!(await breaks(sooner))) return least;
+    least = sooner;
+  }
+}
+
+/** From the last one on, so that the others keep their places and what is drawn for them. */
+async function withoutLastMachines(plan: Plan, breaks: Breaks): Promise<Plan> {
+  let least = plan;
+  while (least.world.nodes.length > NODES_MIN) {
+    const fewer = withMachines(least, least.world.nodes.length - 1);
+    if (!(await breaks(fewer))) return least;
+    least = fewer;
+  }
+  return least;
+}
+
+function withMachines(plan: Plan, count: number): Plan {
+  const isThere = (node: number): boolean => node < count;
+  const faults = plan.faults.flatMap((fault): FaultPlan[] => {
+    if ("a" in fault) {
+      const [a, b] = [fault.a.filter(isThere), fault.b.filter(isThere)];
+      return a.length === 0 || b.length === 0 ? [] : [{ ...fault, a, b }];
+    }
+    if (fault.kind === "silence") {
+      const [from, to] = [fault.from.filter(isThere), fault.to.filter(isThere)];
+      return from.length === 0 || to.length === 0 ? [] : [{ ...fault, from, to }];
+    }
+    return "node" in fault && !isThere(fault.node) ? [] : [fault];
+  });
+  const workload = plan.workload.filter(
+    (step) => isThere(step.node) && (step.do !== "recover" || isThere(step.via)),
+  );
+  return { ...plan, world: { ...plan.world, nodes: plan.world.nodes.slice(0, count) }, faults, workload };
+}
+
+function partsOf(plan: Plan): Part[] {
+  return [
     ...plan.faults.map((fault) => ({ of: "fault" as const, fault })),
     ...plan.workload.map((step) => ({ of: "step" as const, step })),
   ];
-  const least = await minimised(parts, (some) => breaks(withParts(plan, some)));
-  plan = withParts(plan, least);
-  for (let at = 0; at < plan.faults.length; at++) plan = await shortened(plan, at, breaks);
-  return { plan, runs, isComplete: init.mayGoOn() };
 }
 
 function withParts(plan: Plan, parts: readonly Part[]): Plan {
@@ -61,7 +145,7 @@ function withParts(plan: Plan, parts: readonly Part[]): Plan {
 }
 
 /** Halves the time that a fault lasts as long as the rule is still broken. */
-async function shortened(plan: Plan, at: number, breaks: (plan: Plan) => Promise<boolean>): Promise<Plan> {
+async function shortened(plan: Plan, at: number, breaks: Breaks): Promise<Plan> {
   let best = plan;
   for (;;) {
     const fault = best.faults[at];

@@ -26,3 +26,5 @@ export * from "./segment-reader.ts";
 export * from "./silent-peers.ts";
 export * from "./split.ts";
 export * from "./spool-keeper.ts";
+export * from "./strays.ts";
+export * from "./who-has.ts";

@@ -15,6 +15,7 @@ import type { OwnerMaps } from "./owner-maps.ts";
 import type { PeerClient, ShardBytes } from "./peer-client.ts";
 import { blockKey, emptySegment, SegmentCache } from "./segment-cache.ts";
 import { spoolName } from "./spool-keeper.ts";
+import type { Strays } from "./strays.ts";
 
 export interface ReaderComponents {
   readonly catalog: Catalog;
@@ -27,6 +28,8 @@ export interface ReaderComponents {
   /** Lower is better; orders holders of equal use. */
   readonly preference: (peer: PeerId) => number;
   readonly swarm: Parameters<typeof readDescriptor>[1];
+  /** Asked before a segment is given up. @default whom receipts and map name are all there are */
+  readonly strays?: Pick<Strays, "of" | "find">;
 }
 
 /** A buffer of a segment's size, filled where it was asked for. */
@@ -73,7 +76,27 @@ export class SegmentReader {
   /**
    * The segment, of which at least `spans` are filled. Faults: `TOO_FEW_SHARDS`.
    */
-  async read(ref: SegmentRef, spans: readonly SegmentSpan[], signal?: AbortSignal): Promise<SealedBytes> {
+  read(ref: SegmentRef, spans: readonly SegmentSpan[], signal?: AbortSignal): Promise<SealedBytes> {
+    return this.#orFound(ref, signal, () => this.#read(ref, spans, signal));
+  }
+
+  /** Once more where too few gave their shards, if somebody else has some. */
+  async #orFound<T>(ref: SegmentRef, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isFault(error, "TOO_FEW_SHARDS")) throw error;
+      const found = await this.#c.strays?.find([ref], signal);
+      if (found === undefined || found === 0) throw error;
+      return attempt();
+    }
+  }
+
+  async #read(
+    ref: SegmentRef,
+    spans: readonly SegmentSpan[],
+    signal: AbortSignal | undefined,
+  ): Promise<SealedBytes> {
     const record = must(this.#c.catalog.segments.get(ref), "segment record");
     const spooled = record.spooled
       ? await this.#c.spool.get(spoolName(this.#c.catalog.segmentId(ref)))
@@ -103,7 +126,9 @@ export class SegmentReader {
 
   /** Signed by the owner; from a holder where it is not in the catalog. Faults: `TOO_FEW_SHARDS`. */
   async descriptor(ref: SegmentRef, signal?: AbortSignal): Promise<Descriptor> {
-    return this.#descriptorOf(ref, must(this.#c.catalog.segments.get(ref), "segment record"), signal);
+    return this.#orFound(ref, signal, () =>
+      this.#descriptorOf(ref, must(this.#c.catalog.segments.get(ref), "segment record"), signal),
+    );
   }
 
   async #descriptorOf(
@@ -120,14 +145,15 @@ export class SegmentReader {
   /** After a recovery the descriptor is not at hand: the first holder that answers shows it, signed by the owner. */
   async #learnDescriptor(ref: SegmentRef, record: SegmentRecord, signal?: AbortSignal): Promise<Descriptor> {
     const holders = this.#holders(ref, record);
-    const indexes = this.#order([...holders.keys()], holders, []);
+    const first = firstOf(holders);
+    const indexes = this.#order([...holders.keys()], first, []);
     const { have } = await gather<ShardBytes>({
       wanted: indexes.slice(0, 1),
       need: 1,
       indexes,
-      ...this.#c.client.silent.among(holders, 1),
+      ...this.#c.client.silent.among(first, 1),
       fetch: (index, fetchSignal) =>
-        this.#orNote(ref, index, must(holders.get(index), "holder"), fetchSignal, (shard, peer) =>
+        this.#fromAny(ref, index, holders, fetchSignal, (shard, peer) =>
           this.#c.client.getRange(peer, shard, undefined, 0, RANGE_BYTES, fetchSignal),
         ),
       clock: this.#c.clock,
@@ -137,7 +163,7 @@ export class SegmentReader {
     const [answer] = have.values();
     if (answer === undefined) {
       const segment = this.#c.catalog.segmentId(ref);
-      const shortage = { segment, have: 0, need: record.k, holders: [...holders.values()] };
+      const shortage = { segment, have: 0, need: record.k, holders: [...first.values()] };
       throw new Fault({ code: "TOO_FEW_SHARDS", shortages: [shortage] });
     }
     const { descriptor, envelope } = answer;
@@ -157,15 +183,15 @@ export class SegmentReader {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const holders = this.#holders(ref, record);
+    const first = firstOf(holders);
     const wanted = range.shards.filter((index) => index * descriptor.shardBytes + range.offset < out.length);
     const gathering: Gathering<Uint8Array> = await gather({
       wanted,
       need: descriptor.k,
-      indexes: this.#order([...holders.keys()], holders, wanted),
-      ...this.#c.client.silent.among(holders, descriptor.k),
+      indexes: this.#order([...holders.keys()], first, wanted),
+      ...this.#c.client.silent.among(first, descriptor.k),
       fetch: async (index, fetchSignal) => {
-        const peer = must(holders.get(index), "holder");
-        const bytes = await this.#fetch(ref, descriptor, index, peer, range, fetchSignal);
+        const bytes = await this.#fetch(ref, descriptor, index, holders, range, fetchSignal);
         // Too late for anybody: the segment may have been read and released by now.
         if (bytes === undefined || fetchSignal.aborted || !wanted.includes(index)) return bytes;
         return putInPlace(bytes, out, index * descriptor.shardBytes + range.offset);
@@ -176,7 +202,7 @@ export class SegmentReader {
     });
     if (!gathering.complete) {
       const segment = this.#c.catalog.segmentId(ref);
-      const silent = [...holders].filter(([index]) => !gathering.have.has(index)).map(([, peer]) => peer);
+      const silent = [...first].filter(([index]) => !gathering.have.has(index)).map(([, peer]) => peer);
       const shortage = { segment, have: gathering.have.size, need: descriptor.k, holders: silent };
       throw new Fault({ code: "TOO_FEW_SHARDS", shortages: [shortage] });
     }
@@ -214,16 +240,32 @@ export class SegmentReader {
     ref: SegmentRef,
     descriptor: Descriptor,
     index: number,
-    holder: PeerId,
+    holders: ShardHolders,
     range: ShardRange,
     signal: AbortSignal,
   ): Promise<Uint8Array | undefined> {
-    const answer = await this.#orNote(ref, index, holder, signal, (shard, peer) =>
+    const answer = await this.#fromAny(ref, index, holders, signal, (shard, peer) =>
       range.whole
         ? this.#c.client.getShard(peer, shard, descriptor, signal)
         : this.#c.client.getRange(peer, shard, descriptor, range.offset, range.length, signal),
     );
     return answer?.bytes;
+  }
+
+  /** From the first of those who may have this shard that gives it. */
+  async #fromAny(
+    ref: SegmentRef,
+    index: number,
+    holders: ShardHolders,
+    signal: AbortSignal,
+    ask: (shard: ShardId, peer: PeerId) => Promise<ShardBytes>,
+  ): Promise<ShardBytes | undefined> {
+    for (const peer of must(holders.get(index), "holders")) {
+      if (signal.aborted) return undefined;
+      const answer = await this.#orNote(ref, index, peer, signal, ask);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
   }
 
   /** `undefined` where the peer cannot or does not give what is asked; why is noted. */
@@ -265,13 +307,16 @@ export class SegmentReader {
     }
   }
 
-  /** Who to ask for which shard: who acknowledged it, else who is to hold it by the map. */
-  #holders(ref: SegmentRef, record: SegmentRecord): Map<number, PeerId> {
+  /** Whom to ask for which shard: who acknowledged it, else who is to hold it by the map; then who was found besides. */
+  #holders(ref: SegmentRef, record: SegmentRecord): ShardHolders {
     const byMap = this.#c.maps.slots(ref, record.class);
-    const holders = new Map<number, PeerId>();
+    const strays = this.#c.strays?.of(ref) ?? [];
+    const holders = new Map<number, readonly PeerId[]>();
     for (let index = 0; index < record.slots.length; index++) {
-      const peer = record.slots[index]?.peer ?? byMap[index];
-      if (peer !== undefined) holders.set(index, peer);
+      const named = record.slots[index]?.peer ?? byMap[index];
+      const found = strays.filter((claim) => claim.index === index).map(({ peer }) => peer);
+      const peers = [...new Set(named === undefined ? found : [named, ...found])];
+      if (peers.length > 0) holders.set(index, peers);
     }
     return holders;
   }
@@ -281,6 +326,13 @@ export class SegmentReader {
       this.#c.preference(must(holders.get(index), "holder")) + (wanted.includes(index) ? 0 : 0.5);
     return indexes.sort((a, b) => cost(a) - cost(b) || a - b);
   }
+}
+
+/** By shard index, in the order in which they are asked. */
+type ShardHolders = ReadonlyMap<number, readonly PeerId[]>;
+
+function firstOf(holders: ShardHolders): Map<number, PeerId> {
+  return new Map([...holders].map(([index, peers]) => [index, must(peers[0], "holder")]));
 }
 
 /**

@@ -28,6 +28,7 @@ import {
   SegmentReader,
   type SpoolComponents,
   SpoolKeeper,
+  Strays,
   type SwarmView,
 } from "../exchange/index.ts";
 import type { KnownLost } from "../losses/index.ts";
@@ -143,6 +144,7 @@ export class Repository {
   readonly #placer: Placer;
   readonly #snapshots = new Semaphore(1);
   readonly #lateHolders: LateHolders;
+  readonly #strays: Strays;
   readonly #stopping = new AbortController();
   /** Of everything that writes: ended by a fence, and anew when that is lowered. */
   #writing = new AbortController();
@@ -169,7 +171,9 @@ export class Repository {
     this.heads = new HeadKeeper({ ...c, maps }, init);
     this.#lateHolders = new LateHolders({ ...c, maps });
     const preference = (peer: PeerId): number => (c.network.connected().includes(peer) ? 0 : 1);
-    const reader = new SegmentReader({ ...c, maps, preference, swarm: init.swarm });
+    this.#strays = new Strays({ ...c, peers: () => c.network.connected() });
+    const strays = this.#strays;
+    const reader = new SegmentReader({ ...c, maps, preference, strays, swarm: init.swarm });
     this.chunks = new ChunkReader({ ...c, reader }, init);
     this.trees = new TreeReader({ catalog: c.catalog, chunks: this.chunks });
     const alone = <T>(task: () => Promise<T>): Promise<T> => this.#snapshots.run(task);
@@ -191,7 +195,7 @@ export class Repository {
     const rebuilder = new Rebuilder({ ...this.#c, self: network.self, readOwn: spooled.read });
     return new OwnerRepair(
       {
-        ...{ ...this.#c, maps, swarm, reader, spooled, rebuilder },
+        ...{ ...this.#c, maps, swarm, reader, spooled, rebuilder, strays: this.#strays },
         self: network.self,
         placer: this.#placer,
         evidence: {
@@ -401,7 +405,7 @@ export class Repository {
       const { keys, privileged } = this.#init;
       const { client, clock, log } = this.#c;
       const run = new RestoreRun(
-        { catalog, maps, chunks, trees, client, clock, log, target },
+        { catalog, maps, chunks, trees, client, clock, log, target, strays: this.#strays },
         { ...request, keys, privileged, signal },
         manifest,
       );

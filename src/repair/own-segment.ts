@@ -7,6 +7,7 @@ import {
   type OwnerMaps,
   type Placer,
   type SegmentReader,
+  type Strays,
   splitShards,
   spoolName,
 } from "../exchange/index.ts";
@@ -16,7 +17,7 @@ import { permissionFor, type Weather } from "../upkeep/index.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import type { OwnSegment } from "./own-facts.ts";
 import { mayCrowd, type OwnPlanner, type PlannedStep, type SegmentPlan } from "./own-plan.ts";
-import type { PlacedAnew, Rebuilder, Rebuilt, ShardSource, ShardTarget } from "./rebuild.ts";
+import type { PlacedAnew, Rebuilder, RebuildJob, Rebuilt, ShardSource, ShardTarget } from "./rebuild.ts";
 
 export interface OwnSegmentComponents {
   readonly self: PeerId;
@@ -26,6 +27,8 @@ export interface OwnSegmentComponents {
   readonly placer: Pick<Placer, "alone">;
   readonly reader: Pick<SegmentReader, "descriptor">;
   readonly rebuilder: Pick<Rebuilder, "rebuild">;
+  /** Asked where those whom receipts name have too little. */
+  readonly strays: Pick<Strays, "of" | "find">;
   /** A holder turned a shard down: it is not asked for a while. */
   readonly onRefused: (peer: PeerId) => void;
   /** A source turned out not to have its shard, or to have something else. */
@@ -93,7 +96,7 @@ async function act(
   const descriptor = await c.reader.descriptor(ref, turn.signal);
   const envelope = must(c.catalog.segments.get(ref)?.descriptor, "descriptor of a segment that was read");
   const slots = slotsWith(segment.facts.slots, plan.steps);
-  const rebuilt = await c.rebuilder.rebuild({
+  const rebuilt = await rebuildOrFind(c, segment, {
     descriptor: readDescriptor(envelope, c.swarm),
     envelope,
     sources: sourcesOf(c, segment, plan),
@@ -111,6 +114,20 @@ async function act(
   const outcome = { repaired: rebuilt.placed.length, failed: rebuilt.failed.length, bytesIn, bytesOut };
   c.log.debug("segment-repaired", { segment: nameOf(c, ref), k: record.k, ...outcome });
   return { kind: "acted", ...outcome };
+}
+
+/** Once more where too few gave their shards, if somebody else has some. */
+async function rebuildOrFind(
+  c: OwnSegmentComponents,
+  { ref }: OwnSegment,
+  job: RebuildJob & { readonly signal: AbortSignal },
+): Promise<Rebuilt> {
+  try {
+    return await c.rebuilder.rebuild({ ...job, sources: [...job.sources, ...c.strays.of(ref)] });
+  } catch (error) {
+    if (!isFault(error, "TOO_FEW_SHARDS") || (await c.strays.find([ref], job.signal)) === 0) throw error;
+    return c.rebuilder.rebuild({ ...job, sources: [...job.sources, ...c.strays.of(ref)] });
+  }
 }
 
 function slotsWith(slots: readonly Slot[], steps: readonly PlannedStep[]): Slot[] {

@@ -3,7 +3,7 @@ import { mapLimit } from "../base/concurrency.ts";
 import { isFault, type SegmentShortage } from "../base/fault.ts";
 import type { Incarnation, PeerId } from "../base/ids.ts";
 import { type Catalog, refKey, type SegmentRef } from "../catalog/index.ts";
-import { askAll, type OwnerMaps, type PeerClient } from "../exchange/index.ts";
+import { askAll, type OwnerMaps, type PeerClient, type Strays } from "../exchange/index.ts";
 import type { Clock } from "../ports/index.ts";
 import { HAVE_SHARDS_MAX } from "../wire/data.ts";
 
@@ -11,6 +11,8 @@ export interface ReachabilityComponents {
   readonly catalog: Catalog;
   readonly maps: OwnerMaps;
   readonly client: Pick<PeerClient, "have" | "silent">;
+  /** Asked before a segment is said to be out of reach. @default whom receipts and map name are all there are */
+  readonly strays?: Pick<Strays, "of" | "find">;
 }
 
 /** What holders say that they have, right now, of each segment asked about. */
@@ -60,6 +62,8 @@ export async function askUntilEnough(
   if (survey.isEnough) return survey.result();
   const all = survey.askAll(signal);
   await Promise.race([all, survey.enough]);
+  // All whom receipts and map name have said what they have.
+  if (!survey.isEnough) await survey.askElsewhere(signal);
   const timer = new AbortController();
   const grace = components.clock.sleep(GRACE_MS, AbortSignal.any([signal, timer.signal])).catch(() => {});
   await Promise.race([all, grace]);
@@ -133,6 +137,15 @@ class Survey {
       return !this.#silent.has(peer);
     };
     await askAll([...holders.keys()], ask, { clock, signal });
+  }
+
+  /** Of what is still lacking, whoever else may have some. */
+  async askElsewhere(signal: AbortSignal | undefined): Promise<void> {
+    const { strays } = this.#c;
+    const lacking = this.#refs.filter((ref) => this.#lacking.has(refKey(ref)));
+    if (strays === undefined || lacking.length === 0) return;
+    await strays.find(lacking, signal);
+    for (const ref of lacking) for (const { index } of strays.of(ref)) this.#claim({ ref, index });
   }
 
   stop(): void {

@@ -180,3 +180,27 @@ describe("a site that burns down", () => {
     await expectRestores();
   });
 });
+
+describe("a holder that was away until others had its place", () => {
+  it("is asked before anything is given up: what only it still has is restored, and repaired from it", async () => {
+    await begin(["own", "a", "b", "b"], { k: 1, m: 1 });
+    const away = swarm.member(1);
+    expect(await holding(away.peer)).toBe((await records()).length);
+    await away.stop();
+    await swarm.clock.advance(40 * MINUTE_MS);
+    expect(await holding(away.peer)).toBe(0);
+    await expectFull();
+    await away.start();
+    await swarm.settle();
+    // Whoever has a receipt now loses everything at once.
+    const others = swarm.members.filter((machine) => machine !== owner && machine !== away);
+    for (const machine of others)
+      for (const { id } of machine.shardDisk.sorted()) machine.shardDisk.delete(id);
+    await expectRestores();
+    expect(owner.logged("shards-sought").length).toBeGreaterThan(0);
+    await swarm.clock.during(owner.node.repository.repair.now(new AbortController().signal));
+    await expectFull();
+    await away.stop();
+    await expectRestores();
+  });
+});
