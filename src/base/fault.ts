@@ -64,7 +64,7 @@ export type FaultDetail =
   | { code: "REMOVED"; owner: OwnerId }
   | { code: "HOME_BEHIND"; peers: number }
   // peers and their answers
-  | { code: "PEER_UNREACHABLE"; peer: string; reason: string }
+  | { code: "PEER_UNREACHABLE"; peer: string; reason: string; advice?: string }
   | { code: "PEER_TIMEOUT"; peer: string; afterMs: number }
   | { code: "PEER_BUSY"; peer: string }
   | { code: "PEER_REFUSED"; peer: string; refusal: string; reason: string }
@@ -147,7 +147,7 @@ export function describeFault(detail: FaultDetail): string {
     case "INTERRUPTED":
       return "Interrupted; what was done is kept and the next run goes on from there.";
     case "HOME_MISSING":
-      return `${detail.home} is not a cairn home yet; "cairn init" or "cairn join" makes it one.`;
+      return `${detail.home} is not a cairn home yet; "cairn init", "cairn join" or "cairn recover" makes it one.`;
     case "HOME_EXISTS":
       return `${detail.home} is a cairn home already; choose another with --home.`;
     case "HOME_LOCKED":
@@ -204,7 +204,7 @@ export function describeFault(detail: FaultDetail): string {
     case "HOME_BEHIND":
       return `This home is older than what ${detail.peers} peer(s) have seen of this repository: it was rolled back, or runs twice. Use "cairn recover" to go on.`;
     case "PEER_UNREACHABLE":
-      return `${detail.peer} cannot be reached: ${detail.reason}.`;
+      return `${detail.peer} cannot be reached: ${detail.reason}.${detail.advice === undefined ? "" : ` ${detail.advice}`}`;
     case "PEER_TIMEOUT":
       return `${detail.peer} did not answer within ${detail.afterMs} ms.`;
     case "PEER_BUSY":

@@ -1,4 +1,4 @@
-import { type Sheet, steps } from "./key-sheet.ts";
+import { type Sheet, steps, withoutMembers } from "./key-sheet.ts";
 import { printable } from "./text.ts";
 
 const WORDS = 24;
@@ -57,7 +57,7 @@ export function sheetHtml(sheet: Sheet): string {
 ${cells.join("\n")}
 </ol>
 <h2>Members that let this key in</h2>
-${known.length === 0 ? "<p>None is known yet: make this sheet again when others have joined.</p>" : `<ul>\n${known.join("\n")}\n</ul>`}
+${known.length === 0 ? `<p>${escaped(withoutMembers(sheet))}</p>` : `<ul>\n${known.join("\n")}\n</ul>`}
 <h2>How to recover</h2>
 ${how.join("\n")}
 <p class="note">${escaped(lines.at(-1) ?? "")}</p>

@@ -7,6 +7,8 @@ export interface Sheet {
   /** Absent: there is room to write them by hand. */
   readonly words?: readonly string[];
   readonly members: readonly SheetMember[];
+  /** Other members that this node knows, those without a usable address too. */
+  readonly membersKnown: number;
   /** ISO 8601. */
   readonly time: string;
 }
@@ -73,7 +75,7 @@ export function sheetText(sheet: Sheet): string {
     "",
     "Members that let this key in (any one that answers will do):",
     "",
-    ...membersText(members),
+    ...membersText(sheet),
     "",
     ...steps(members).map((line) => (line.startsWith("cairn ") ? `     ${line}` : line)),
   ]
@@ -81,8 +83,18 @@ export function sheetText(sheet: Sheet): string {
     .trimEnd()}\n`;
 }
 
-function membersText(members: readonly SheetMember[]): string[] {
-  if (members.length === 0) return ["  none is known yet: make this sheet again when others have joined."];
+/** Why there is no address on it. */
+export function withoutMembers({ membersKnown }: Sheet): string {
+  if (membersKnown === 0) return "none is known yet: make this sheet again when others have joined.";
+  return (
+    `none of the ${membersKnown} known has an address that other machines can use, such as 127.0.0.1 alone: ` +
+    'give them one ("cairn daemon --listen" or "--announce"), and make this sheet again.'
+  );
+}
+
+function membersText(sheet: Sheet): string[] {
+  const { members } = sheet;
+  if (members.length === 0) return [`  ${withoutMembers(sheet)}`];
   return members.flatMap(({ name, site, peerId, addresses }) => [
     `  ${printable(name)} at ${printable(site)}`,
     ...addresses.map((address) => `     ${printable(address)}/p2p/${peerId}`),

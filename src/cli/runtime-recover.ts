@@ -19,6 +19,7 @@ import {
 } from "../node/index.ts";
 import type { Compute, MetaStore, Spool } from "../ports/index.ts";
 import type { RecoverOptions, RecoverReport } from "./local-operations.ts";
+import { dialFault } from "./runtime-dial.ts";
 import type { HomeKeys, HomeSettings } from "./runtime-home.ts";
 import { findingsOf, nothingFound } from "./runtime-recover-report.ts";
 
@@ -147,6 +148,9 @@ async function beginEmpty({ components, recovery, pool, incarnation }: Begun): P
   return { ...nothingFound(pool), bytesFetched: 0 };
 }
 
+const DIAL_ADVICE =
+  "Is a daemon running there, and does its port let this machine in? The address of any other member does as well.";
+
 /**
  * The first member that answers and shows what belongs to these words. Nobody lets a wrong recovery key in, which
  * looks like not being a member; one that shows another swarm, or nothing, is passed over.
@@ -158,7 +162,7 @@ async function beginWithAny(
   const dial = (address: string): Promise<PeerId> => guest.dial(address);
   const network = guest.network;
   const components = { network, dial, clock: systemClock, rng: systemRng, log: SILENT_LOG };
-  let last: unknown = new Fault({ code: "USAGE", reason: "There is no address of any member to dial." });
+  const failed: Fault[] = [];
   for (const [at, address] of peers.entries()) {
     try {
       const via = await guest.dial(address);
@@ -167,10 +171,12 @@ async function beginWithAny(
     } catch (error) {
       if (!isFault(error)) throw error;
       const isWrongKey = error.code === "NOT_A_MEMBER";
-      last = isWrongKey ? new Fault({ code: "WRONG_KEY", what: "recovery key" }, { cause: error }) : error;
+      failed.push(
+        isWrongKey ? new Fault({ code: "WRONG_KEY", what: "recovery key" }, { cause: error }) : error,
+      );
     }
   }
-  throw last;
+  throw dialFault(failed, DIAL_ADVICE);
 }
 
 /** Whoever answers at these addresses is asked too: one member alone must not say what there is. */

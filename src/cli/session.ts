@@ -2,9 +2,11 @@ import { type Command, Option } from "commander";
 import { z } from "zod";
 import { Fault } from "../base/fault.ts";
 import type { CommandContext, ControlHandlers, ProgressEvent } from "../control/api.ts";
+import { issuesText } from "../control/issues-text.ts";
 import { EXIT_MEANINGS, type ExitStatus } from "./exit-codes.ts";
 import { Output } from "./output.ts";
 import { ProgressDisplay } from "./progress.ts";
+import { usage } from "./values.ts";
 import { homeOf, type World } from "./world.ts";
 
 /** With --json and --progress: at most one line in so long. */
@@ -110,7 +112,7 @@ export function binder(world: World, finished: (status: ExitStatus) => void): Bi
         const common = commonOptions.parse(command.optsWithGlobals());
         const session = new Session(world, common, stop.signal);
         try {
-          const status = await action(session, schema.parse(command.opts()), command.args);
+          const status = await action(session, optionsOf(schema, command.opts()), command.args);
           await session.out.end();
           finished(status);
         } finally {
@@ -121,6 +123,14 @@ export function binder(world: World, finished: (status: ExitStatus) => void): Bi
       }
     });
   };
+}
+
+function optionsOf<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const flagOf = (name: string): string =>
+    `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw usage(`${issuesText(parsed.error, flagOf)}.`);
 }
 
 export function addCommonOptions(command: Command): Command {

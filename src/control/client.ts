@@ -3,6 +3,7 @@ import { toBase64Url, utf8 } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import { COMMANDS, type CommandContext, type ControlHandlers } from "./api.ts";
 import { faultFromJson } from "./fault-json.ts";
+import { issuesText } from "./issues-text.ts";
 import {
   type AnswerLine,
   answerLine,
@@ -100,7 +101,7 @@ function jsonUpload<Q extends z.ZodType>(schema: Q, request: z.output<Q>): Uploa
 function encodeRequest<Q extends z.ZodType>(schema: Q, request: z.output<Q>): string {
   const encoded = z.safeEncode(schema, request);
   if (encoded.success) return JSON.stringify(encoded.data);
-  throw new Fault({ code: "USAGE", reason: `Not a valid request: ${z.prettifyError(encoded.error)}` });
+  throw new Fault({ code: "USAGE", reason: `Not a valid request: ${issuesText(encoded.error)}.` });
 }
 
 async function only<R extends z.ZodType>(schema: R, answers: AsyncIterable<Answer>): Promise<z.output<R>> {

@@ -6,13 +6,13 @@ import type * as results from "./results.ts";
 /** What somebody should know about who may sign, and what waits for a signature. */
 export function administratorAlerts(node: Node): results.Alert[] {
   const { administrators } = node;
-  const alerts = forkAlerts(node);
+  const alerts = [...forkAlerts(node), ...waitingAlerts(node)];
   if (!administrators.includesThisNode || node.isFenced) return alerts;
   const { keys, threshold } = administrators.set;
   if (keys.length === 1) {
     alerts.push({
       code: "single-administrator",
-      text: "This swarm has one administrator: keep this node's recovery key where a fire here does not reach it.",
+      text: 'This swarm has one administrator: keep this node\'s recovery key where a fire here does not reach it, and make a second one at another site ("cairn admin add PEER").',
     });
   } else if (threshold === keys.length) {
     alerts.push({
@@ -33,6 +33,32 @@ export function administratorAlerts(node: Node): results.Alert[] {
   }
   return alerts;
 }
+
+const NAMED_MAX = 5;
+
+/** On every node: a day is for somebody to notice what a stolen key has signed. */
+function waitingAlerts(node: Node): results.Alert[] {
+  if (node.isFenced) return [];
+  const waiting = node.roster.pending();
+  if (waiting.length === 0) return [];
+  const said = waiting.slice(0, NAMED_MAX).map(({ kind, peer, effectiveMs }) => {
+    const whose = peer === node.ports.network.self ? "this node" : (node.roster.member(peer)?.name ?? peer);
+    return `${WHAT_WAITS[kind]} ${whose} from ${iso(effectiveMs)}`;
+  });
+  const more = waiting.length > NAMED_MAX ? ` and ${waiting.length - NAMED_MAX} more` : "";
+  return [
+    {
+      code: "decision-waits",
+      text: `An administrator decided, and it takes effect unless it is taken back: ${said.join(", ")}${more}. If that is nobody's wish, "cairn admin withdraw" on an administrator's node ends it, and a key was stolen.`,
+    },
+  ];
+}
+
+const WHAT_WAITS = {
+  removal: "removal of",
+  "site-move": "another site for",
+  certificate: "another certificate for",
+} as const;
 
 /** On every node: whoever looks at any of them should see that the swarm may go by two sets of administrators. */
 function forkAlerts(node: Node): results.Alert[] {

@@ -104,7 +104,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
   const alive = new Set([...ports.network.connected(), ports.network.self]);
   const { newest, protection } = standing;
   return {
-    standing: standingJson(node.standing),
+    standing: standingJson(node),
     node: {
       peerId: ports.network.self,
       name: self?.name ?? "read-only",

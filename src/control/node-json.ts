@@ -81,10 +81,24 @@ export function differenceJson({ path, change, before, after }: Difference): res
   };
 }
 
-export function standingJson(standing: NodeStanding): results.Standing {
+export function standingJson(node: Node): results.Standing {
+  const { standing } = node;
   const { state } = standing;
   if (!("sinceMs" in standing)) return { state };
-  return { state, since: iso(standing.sinceMs), ...(standing.by === undefined ? {} : { by: standing.by }) };
+  const { by } = standing;
+  const name = by === undefined ? undefined : nameOfDecider(node, by);
+  return {
+    state,
+    since: iso(standing.sinceMs),
+    ...(by === undefined ? {} : { by }),
+    ...(name === undefined ? {} : { byName: name }),
+  };
+}
+
+/** `by`: the peer that has the repository now, or the key of the administrator who removed this node. */
+function nameOfDecider({ roster, administrators }: Node, by: string): string | undefined {
+  const peer = roster.members().find((member) => member.peer === by);
+  return peer?.name ?? administrators.list().find(({ key }) => toHex(key) === by)?.member?.name;
 }
 
 export function recoveryUsesJson(node: Node): results.StatusResult["recoveryUses"] {
@@ -111,7 +125,7 @@ function recoveryAlert(node: Node): results.Alert | undefined {
 }
 
 const ADOPT =
-  'Nothing is written from here. To make this machine a node of its own again, stop the daemon and run "cairn adopt TOKEN".';
+  'Nothing is written from here. To make this machine a node of its own again, stop the daemon and run "cairn adopt TOKEN" with a token that an administrator makes ("cairn invite").';
 
 function standingAlert({ state }: NodeStanding): results.Alert | undefined {
   switch (state) {

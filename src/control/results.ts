@@ -53,6 +53,8 @@ export const standing = z.object({
   since: isoTime.optional(),
   /** The node that took its place, or the administrator's public key. */
   by: z.string().optional(),
+  /** What people call that node, or the administrator's. */
+  byName: z.string().optional(),
 });
 export type Standing = z.infer<typeof standing>;
 

@@ -3,12 +3,13 @@ import type { IncomingMessage } from "node:http";
 import { dirname } from "node:path";
 import { Readable } from "node:stream";
 import Fastify, { type FastifyReply, type FastifyRequest } from "fastify";
-import { z } from "zod";
+import type { z } from "zod";
 import { fromBase64Url, fromUtf8 } from "../base/bytes.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import { answerMany, answerOnce, dataLines, itemLines } from "./answer.ts";
 import { COMMANDS, type CommandContext, type ControlHandlers } from "./api.ts";
 import { faultToJson } from "./fault-json.ts";
+import { issuesText } from "./issues-text.ts";
 import { commandPath, errorLine, REQUEST_HEADER } from "./lines.ts";
 import { prepareSocket, removeSocket } from "./socket-path.ts";
 
@@ -164,7 +165,7 @@ function asRequestFault(error: unknown): Fault {
 function decodeRequest<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  throw new Fault({ code: "USAGE", reason: `Not a valid request: ${z.prettifyError(parsed.error)}` });
+  throw new Fault({ code: "USAGE", reason: `Not a valid request: ${issuesText(parsed.error)}.` });
 }
 
 function requestInHeader(request: FastifyRequest): unknown {

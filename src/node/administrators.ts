@@ -155,7 +155,7 @@ export class Administrators {
     const administrator = this.key();
     const { keys, threshold: before } = this.set;
     if (threshold > keys.length) {
-      const reason = `There are ${keys.length} administrators: ${threshold} could never sign.`;
+      const reason = `${threshold} could never sign: there ${keys.length === 1 ? "is 1 administrator" : `are ${keys.length} administrators`}.`;
       throw new Fault({ code: "USAGE", reason });
     }
     if (threshold === before) return {};

@@ -20,6 +20,9 @@ export const initCommand: AddCommand = (program, bind) => {
       return `New swarm ${report.swarmId.slice(0, 12)}: ${report.name} at site ${report.site}.`;
     });
     await completeNewHome(session.home);
+    session.note(
+      'This swarm has one administrator, and its recovery key brings that key back too. Make a second one soon, at another site: "cairn admin add PEER".',
+    );
     return EXIT.done;
   });
   return command;

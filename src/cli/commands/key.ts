@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { isFault } from "../../base/fault.ts";
 import { EXIT } from "../exit-codes.ts";
-import { membersForSheet, type Sheet, sheetText } from "../key-sheet.ts";
+import { membersForSheet, type Sheet, sheetText, withoutMembers } from "../key-sheet.ts";
 import { sheetHtml } from "../key-sheet-html.ts";
 import type { SheetMember } from "../local-operations.ts";
 import { createSecretFile, readKeyText, wordsOf } from "../recovery-key.ts";
@@ -54,6 +54,8 @@ function addSheet(group: Command, bind: Bind): void {
     const format = given.format ?? (/\.html?$/i.test(given.out ?? "") ? "html" : "text");
     const page = format === "html" ? sheetHtml(sheet) : sheetText(sheet);
     const { identity, members, words } = sheet;
+    if (members.length === 0)
+      session.note(`Warning: there is no address on this sheet: ${withoutMembers(sheet)}`);
     const shown = { ...identity, members, withWords: words !== undefined, format };
     if (given.out === undefined) {
       await session.result({ ...shown, page }, () => page);
@@ -69,13 +71,15 @@ function addSheet(group: Command, bind: Bind): void {
 async function makeSheet(session: Session, key: string | undefined): Promise<Sheet> {
   const { checkKey, identityOfHome } = await session.world.localOperations();
   const identity = await identityOfHome(session.home);
-  const members = membersForSheet(await knownMembers(session));
+  const known = await knownMembers(session);
+  const members = membersForSheet(known);
+  const membersKnown = known.length;
   const time = new Date(session.world.wallMs()).toISOString();
-  if (key === undefined) return { identity, members, time };
+  if (key === undefined) return { identity, members, membersKnown, time };
   const text = await readKeyText(key, session.world);
   // A sheet with a word wrong would be found out on the worst day.
   await checkKey({ home: session.home, text });
-  return { identity, members, time, words: wordsOf(text) };
+  return { identity, members, membersKnown, time, words: wordsOf(text) };
 }
 
 /** As the daemon knows them, and from the home while none runs. */

@@ -15,10 +15,11 @@ export const siteCommand: AddCommand = (program, bind) => {
     .argument("<peer>", "its name, its peer id or the beginning of it")
     .argument("[site]", "where it is from now on")
     .description("say that a node is at another site: after a day, or at once by two administrators")
-    .option("--cancel", "take back a move that is waiting");
+    .option("--cancel", "take back every move of this node that waits");
   bind(command, options, [0, 1, 2, 5, 6, 10], async (session, { cancel }, args) => {
     const [peer, site] = args;
-    if (cancel === (site !== undefined)) throw usage("Give a site, or --cancel.");
+    if (cancel === (site !== undefined))
+      throw usage("Give either a site or --cancel, which takes back every move of this node that waits.");
     const request = { peer: must(peer, "peer"), cancel, ...(site === undefined ? {} : { site }) };
     const result = await session.daemon.siteMove(request, session.context);
     await session.result(result, () =>

@@ -59,12 +59,11 @@ function nodeLines({ node }: StatusResult): string[] {
 
 /** Only where it is not what everybody expects. */
 function standingBlock({ standing }: StatusResult): [string, string[]][] {
-  const { state, since, by } = standing;
+  const { state, since, by, byName } = standing;
   if (state === "member" || state === "guest") return [];
   const whence = since === undefined ? "" : ` since ${shortTime(since)} UTC`;
-  return [
-    ["standing", [`${state.toUpperCase()}, read-only${whence}${by === undefined ? "" : `, by ${by}`}`]],
-  ];
+  const who = by === undefined ? "" : `, by ${byName === undefined ? by : `${byName} (${shortId(by)})`}`;
+  return [["standing", [`${state.toUpperCase()}, read-only${whence}${who}`]]];
 }
 
 function swarmLine({ swarm }: StatusResult): string {
@@ -75,8 +74,9 @@ function swarmLine({ swarm }: StatusResult): string {
 }
 
 /** Only what is not as it should be; the alerts say why. */
-function presenceLines({ presence }: StatusResult): string[] {
-  if (presence === undefined) return [];
+function presenceLines({ presence, standing }: StatusResult): string[] {
+  // Of a swarm that it is no part of any more a node cannot say who is away.
+  if (presence === undefined || !["member", "guest"].includes(standing.state)) return [];
   const { states, weather, away } = presence;
   const counts = (["draining", "unreachable", "absent", "lost"] as const)
     .filter((state) => states[state] > 0)

@@ -54,6 +54,12 @@ describe("everywhere", () => {
     expect((await runCairn([...argv, "status"], { environment, userId })).home).toBe(home);
   });
 
+  it("a choice that there is not is a usage error that names the option and the choices", async () => {
+    const ran = await runCairn(["key", "sheet", "--format", "pdf"]);
+    expect(ran.status).toBe(2);
+    expect(ran.stderr).toMatch(/^cairn: --format: .*"text"\|"html"\.\n$/);
+  });
+
   it("no home at all is a usage error", async () => {
     const ran = await runCairn(["status"], { environment: {} });
     expect(ran).toMatchObject({ status: 2, stdout: "" });
@@ -554,6 +560,42 @@ describe("who is up", () => {
     expect(json.presence).toEqual(presence);
   });
 
+  it("says whose word it is that a node that answers is lost, and who is on the way back", async () => {
+    const declared = { state: "lost" as const, since: TIME, declaredLost: true as const };
+    const away = [{ peerId: "12D3KooWaway", name: "till-9", ...declared }];
+    const node = { site: "jena", holder: true, addresses: [] };
+    const handlers: RunOptions["handlers"] = {
+      status: async () => statusResult({ presence: { ...presence, away } }),
+      peers: async () => ({
+        peers: [
+          { ...node, peerId: "12D3a", name: "till-7", state: "alive", liveness: declared },
+          {
+            ...node,
+            peerId: "12D3b",
+            name: "till-8",
+            state: "alive",
+            liveness: { state: "lost", since: TIME },
+          },
+        ],
+      }),
+    };
+    expect((await runCairn(["status"], { handlers })).stdout).toMatch(
+      /till-9: lost since 2026-11-21 .* UTC, as an administrator said/,
+    );
+    const { stdout } = await runCairn(["peers"], { handlers });
+    expect(stdout).toMatch(/till-7 +jena +declared lost/);
+    expect(stdout).toMatch(/till-8 +jena +returning/);
+  });
+
+  it("of a swarm that it is no part of any more a node says nothing, but who took its place", async () => {
+    const standing = { state: "fenced" as const, since: TIME, by: "12D3KooWnext", byName: "till-1" };
+    const handlers: RunOptions["handlers"] = { status: async () => statusResult({ presence, standing }) };
+    const { stdout, status } = await runCairn(["status"], { handlers });
+    expect(status).toBe(4);
+    expect(stdout).toMatch(/^standing +FENCED, read-only since .* by till-1 \(12D3KooWnext\)/);
+    expect(stdout).not.toMatch(/absent|CUT-OFF|FROZEN/);
+  });
+
   it("peers shows who is absent besides who has no connection", async () => {
     const { state, since, plannedUntil } = away;
     const peer = { name: "till-9", site: "jena", holder: true, addresses: [], peerId: away.peerId };
@@ -785,6 +827,7 @@ describe("commands without a daemon", () => {
     const ran = await runCairn(["init", "--site", "north"], { local });
     expect(ran.status).toBe(0);
     expect(ran.stdout).toContain("New swarm abababababab: host-1 at site north.\n");
+    expect(ran.stderr).toMatch(/one administrator.* "cairn admin add PEER"/);
     expect(ran.stdout).toMatch(/ {3}1\. worda {6}2\. wordb {6}3\. wordc {6}4\. wordd\n {3}5\. /);
     expect(ran.stdout.match(/^ +\d+\. /gm)).toHaveLength(6);
     const json = JSON.parse((await runCairn(["init", "--site", "north", "--json"], { local })).stdout);

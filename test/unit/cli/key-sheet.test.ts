@@ -48,10 +48,10 @@ it("names five members at as many sites as there are, those that answer first, n
 
 it("has the words only where they were given, else room for them", () => {
   const members = membersForSheet([member("a1", "a")]);
-  const blank = sheetText({ identity, members, time });
+  const blank = sheetText({ identity, members, membersKnown: 1, time });
   expect(blank).toMatch(/ 1\. _+ .*\n/);
   expect(blank.match(/_{8,}/g)).toHaveLength(24);
-  const filled = sheetText({ identity, members, time, words: WORDS });
+  const filled = sheetText({ identity, members, membersKnown: 1, time, words: WORDS });
   for (const word of WORDS) expect(filled).toContain(word);
   expect(filled).not.toMatch(/____/);
   for (const text of [
@@ -65,8 +65,27 @@ it("has the words only where they were given, else room for them", () => {
   expect(filled).not.toContain("\x1b");
 });
 
+it("says why it names no member, on the page and to who makes it", async () => {
+  const alone = { identity, members: [], membersKnown: 0, time };
+  expect(sheetText(alone)).toContain("none is known yet");
+  const unaddressed = { ...alone, membersKnown: 4 };
+  for (const page of [sheetText(unaddressed), sheetHtml(unaddressed)])
+    expect(page).toContain("none of the 4 known has an address that other machines can use");
+  const nowhere = { ...member("nowhere", "f"), addresses: ["/ip4/127.0.0.1/tcp/4001"] };
+  const known = { ...local, membersOfHome: async () => [nowhere] };
+  const ran = await runCairn(["key", "sheet"], { local: known, handlers });
+  expect(ran.status).toBe(0);
+  expect(ran.stderr).toContain("Warning: there is no address on this sheet: none of the 1 known");
+});
+
 it("is a page that needs nothing else, and takes no markup from names", () => {
-  const page = sheetHtml({ identity, members: [member("<script>", "a")], time, words: WORDS });
+  const page = sheetHtml({
+    identity,
+    members: [member("<script>", "a")],
+    membersKnown: 1,
+    time,
+    words: WORDS,
+  });
   expect(page).not.toMatch(/<script|<b>till|https?:|src=/);
   expect(page).not.toContain("\x1b");
   expect(page).toContain("&lt;b&gt;till&lt;/b&gt;");
