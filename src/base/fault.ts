@@ -32,6 +32,11 @@ export type FaultDetail =
   | { code: "PROFILE_IMPOSSIBLE"; profile: string; reason: string }
   | { code: "UNSUPPORTED"; what: string }
   | { code: "INTERRUPTED" }
+  | { code: "SET_UNKNOWN"; set: string }
+  | {
+      code: "POLICY_INVALID";
+      issues: readonly { readonly line: number; readonly column: number; readonly message: string }[];
+    }
   // this machine
   | { code: "HOME_MISSING"; home: string }
   | { code: "HOME_EXISTS"; home: string }
@@ -138,6 +143,13 @@ export function describeFault(detail: FaultDetail): string {
       return `"${detail.asked}" is the beginning of ${detail.matches.length} snapshot ids; give more of it.`;
     case "PATH_NOT_IN_SNAPSHOT":
       return `Snapshot ${detail.snapshot.slice(0, 12)} has no "${detail.path}".`;
+    case "SET_UNKNOWN":
+      return `The policy has no set "${detail.set}" for this node; "cairn policy show" lists those there are.`;
+    case "POLICY_INVALID": {
+      const [first] = detail.issues;
+      const more = detail.issues.length > 1 ? ` (and ${detail.issues.length - 1} more)` : "";
+      return `The policy is not valid: line ${first?.line ?? 1}: ${first?.message ?? "unknown"}${more}.`;
+    }
     case "PEER_UNKNOWN":
       return `No member of this swarm is called "${detail.asked}".`;
     case "PROFILE_IMPOSSIBLE":

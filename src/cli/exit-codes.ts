@@ -85,6 +85,8 @@ function exitStatusOfFault({ detail }: Fault): ExitStatus {
     case "INTERRUPTED":
       return EXIT.interrupted;
     case "COMMAND_FAILED":
+    case "SET_UNKNOWN":
+    case "POLICY_INVALID":
     case "SNAPSHOT_UNKNOWN":
     case "SNAPSHOT_AMBIGUOUS":
     case "PATH_NOT_IN_SNAPSHOT":

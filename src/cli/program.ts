@@ -16,6 +16,7 @@ import { keyCommand } from "./commands/key.ts";
 import { lsCommand } from "./commands/ls.ts";
 import { maintenanceCommand } from "./commands/maintenance.ts";
 import { peersCommand } from "./commands/peers.ts";
+import { policyCommand } from "./commands/policy.ts";
 import { quotaCommand } from "./commands/quota.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { removeCommand } from "./commands/remove.ts";
@@ -54,6 +55,7 @@ const COMMANDS = [
   quotaCommand,
   adminCommand,
   snapshotCommand,
+  policyCommand,
   snapshotsCommand,
   lsCommand,
   findCommand,

@@ -4,6 +4,7 @@ import { createFileTarget, createFileTree } from "../adapters/files/index.ts";
 import { returnFreedMemory } from "../adapters/freed-memory.ts";
 import { lockHome } from "../adapters/home/index.ts";
 import { guardProcess, parseDialAddress } from "../adapters/libp2p/index.ts";
+import { createHookRunner, openPolicyFile } from "../adapters/policy/index.ts";
 import { openFileShardStore, openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
@@ -15,7 +16,7 @@ import { serveControl } from "../control/server.ts";
 import { deriveOwnerKeys } from "../crypto/index.ts";
 import { signerFromSeed } from "../crypto/sign.ts";
 import { FORMAT_VERSIONS, Roster } from "../membership/index.ts";
-import { DEFAULT_SIZES, NAMESPACE, Node, parseUpkeep, type ScrubInit } from "../node/index.ts";
+import { DEFAULT_SIZES, NAMESPACE, Node, parseUpkeep, type ScrubInit, schedulerOf } from "../node/index.ts";
 import { prefixed } from "../ports/index.ts";
 import type { DaemonOptions } from "./local-operations.ts";
 import { formatVersions } from "./runtime-formats.ts";
@@ -114,9 +115,16 @@ async function startNode(
   await ends.start();
   await node.start();
   closers.push(() => node.stop());
-  const control = await serveControl(nodeHandlers(node, { version: programVersion(), stop: onStop }), {
-    home,
+  const scheduler = await schedulerOf(node, {
+    file: openPolicyFile(paths.policy),
+    hooks: createHookRunner(),
   });
+  await scheduler.start();
+  closers.push(() => scheduler.stop());
+  const control = await serveControl(
+    nodeHandlers(node, { version: programVersion(), stop: onStop, scheduler }),
+    { home },
+  );
   closers.push(() => control.close());
   const { self } = ends.network;
   log.info("ready", {

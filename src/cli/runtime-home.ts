@@ -98,6 +98,7 @@ export const homePaths = (home: string) => ({
   libp2p: join(home, "libp2p"),
   shards: join(home, "shards"),
   spool: join(home, "spool"),
+  policy: join(home, "policy.yaml"),
 });
 
 /** Makes the directory for a new home. Throws `HOME_EXISTS`, and `USAGE` where something else lies in it. */
@@ -118,7 +119,8 @@ export function clearLeftovers(home: string, kept: readonly string[]): void {
   const left = [...PARTS, ...readdirSync(home).filter((name) => UNFINISHED.test(name))];
   for (const name of left)
     if (name !== "lock" && !kept.includes(name)) rmSync(join(home, name), { recursive: true, force: true });
-  for (const path of Object.values(homePaths(home))) mkdirSync(path, { recursive: true, mode: 0o700 });
+  const { policy: _, ...directories } = homePaths(home);
+  for (const path of Object.values(directories)) mkdirSync(path, { recursive: true, mode: 0o700 });
   mkdirSync(join(home, "keys"), { recursive: true, mode: 0o700 });
 }
 

@@ -3,6 +3,7 @@ import * as admin from "./admin-api.ts";
 import * as audit from "./audit-api.ts";
 import * as heirs from "./heirs-api.ts";
 import * as plan from "./plan-api.ts";
+import * as policy from "./policy-api.ts";
 import * as presence from "./presence-api.ts";
 import * as repair from "./repair-api.ts";
 import * as requests from "./requests.ts";
@@ -14,6 +15,7 @@ export type { AuditedHolder, AuditResult } from "./audit-api.ts";
 export type * from "./heirs-api.ts";
 export * from "./paths-json.ts";
 export type * from "./plan-api.ts";
+export type * from "./policy-api.ts";
 export type * from "./presence-api.ts";
 export type * from "./repair-api.ts";
 export type * from "./requests.ts";
@@ -51,6 +53,11 @@ export interface ControlHandlers {
   adminVote(request: admin.VoteRequest, context: CommandContext): Promise<admin.VoteResult>;
   quota(request: admin.QuotaRequest, context: CommandContext): Promise<admin.QuotaResult>;
   snapshot(request: requests.SnapshotRequest, context: CommandContext): Promise<results.SnapshotResult>;
+  /** Of a set of the policy, with its hooks. */
+  snapshotSet(request: policy.SnapshotSetRequest, context: CommandContext): Promise<results.SnapshotResult>;
+  policyShow(request: requests.EmptyRequest, context: CommandContext): Promise<policy.PolicyResult>;
+  /** Throws POLICY_INVALID, and changes nothing then. */
+  policySet(request: policy.PolicySetRequest, context: CommandContext): Promise<policy.PolicyResult>;
   /** `body` throws (and does not end) when the client went away before it had sent everything. */
   snapshotStdin(
     request: requests.SnapshotStdinRequest,
@@ -119,6 +126,9 @@ export const COMMANDS = {
   adminVote: { request: admin.voteRequest, result: admin.voteResult },
   quota: { request: admin.quotaRequest, result: admin.quotaResult },
   snapshot: { request: requests.snapshotRequest, result: results.snapshotResult },
+  snapshotSet: { request: policy.snapshotSetRequest, result: results.snapshotResult },
+  policyShow: { request: requests.emptyRequest, result: policy.policyResult },
+  policySet: { request: policy.policySetRequest, result: policy.policyResult },
   snapshotStdin: { request: requests.snapshotStdinRequest, result: results.snapshotResult },
   snapshots: { request: requests.snapshotsRequest, result: results.snapshotsResult },
   ls: { request: requests.lsRequest, item: results.entryInfo, result: results.lsResult },

@@ -81,6 +81,8 @@ const details = [
   }),
   fault("SNAPSHOT_AMBIGUOUS", { asked: text, matches: z.array(text) }),
   fault("PATH_NOT_IN_SNAPSHOT", { snapshot: text, path: text }),
+  fault("SET_UNKNOWN", { set: text }),
+  fault("POLICY_INVALID", { issues: z.array(z.object({ line: number, column: number, message: text })) }),
   fault("PEER_UNKNOWN", { asked: text }),
   fault("PROFILE_IMPOSSIBLE", { profile: text, reason: text }),
   fault("UNSUPPORTED", { what: text }),

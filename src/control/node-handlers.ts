@@ -7,6 +7,7 @@ import {
   findEntries,
   listEntries,
   type Node,
+  type NodeScheduler,
   narrowSnapshots,
   ownerNames,
   peersOf,
@@ -29,6 +30,7 @@ import {
   survivesJson,
 } from "./node-json.ts";
 import { planHandler } from "./node-plan.ts";
+import { policyJson, requireScheduler, scheduleStandingOf, snapshotSetHandler } from "./node-policy.ts";
 import { livenessOf, maintenanceHandler, presenceStanding } from "./node-presence.ts";
 import { proposalOf } from "./node-proposals.ts";
 import { removedPeers } from "./node-removed.ts";
@@ -46,17 +48,27 @@ export interface NodeHandlersInit {
   readonly version: string;
   /** Asks the daemon to stop as on SIGTERM. */
   readonly stop: () => void;
+  /** @default none: nothing is made by itself */
+  readonly scheduler?: NodeScheduler;
 }
 
 /** What a running node answers to the command line and the dashboard. */
 export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandlers {
   const { repository } = node;
   return {
-    status: () => statusHandler(node, init.version),
+    status: () => statusHandler(node, init),
     peers: () => peersHandler(node),
     invite: (request) => inviteHandler(node, request),
     ...adminHandlers(node),
     snapshot: (request, context) => snapshotHandler(node, request, context),
+    snapshotSet: async (request, context) =>
+      snapshotSetHandler(node, requireScheduler(init.scheduler), request, context),
+    async policyShow() {
+      const scheduler = requireScheduler(init.scheduler);
+      await scheduler.reload();
+      return policyJson(scheduler.standing);
+    },
+    policySet: async ({ text }) => policyJson(await requireScheduler(init.scheduler).replace(text)),
     snapshotStdin: (request, context, body) => snapshotStdinHandler(node, request, context, body),
     async snapshots(request) {
       const census = repository.census();
@@ -87,7 +99,10 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
   };
 }
 
-async function statusHandler(node: Node, version: string): Promise<results.StatusResult> {
+async function statusHandler(
+  node: Node,
+  { version, scheduler }: NodeHandlersInit,
+): Promise<results.StatusResult> {
   const { repository, roster, ports } = node;
   const self = roster.member(ports.network.self) ?? roster.formerMember(ports.network.self);
   const [standing, space, spoolMax] = await Promise.all([
@@ -100,6 +115,7 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
   const repaired = repairStatus(node);
   const { heirs, alerts: heirsAlerts } = await heirsStandingOf(node);
   const { presence, alerts } = presenceStanding(node);
+  const scheduled = await scheduleStandingOf(node, scheduler);
   const members = roster.members();
   const alive = new Set([...ports.network.connected(), ports.network.self]);
   const { newest, protection } = standing;
@@ -175,12 +191,14 @@ async function statusHandler(node: Node, version: string): Promise<results.Statu
     ...(heirs === undefined ? {} : { heirs }),
     audit: auditStanding(node),
     ...(presence === undefined ? {} : { presence }),
+    ...(scheduled.schedule === undefined ? {} : { schedule: scheduled.schedule }),
     alerts: [
       ...alertsOf(node, standing, disputes),
       ...alerts,
       ...scrubbed.alerts,
       ...repaired.alerts,
       ...heirsAlerts,
+      ...scheduled.alerts,
     ],
   };
 }

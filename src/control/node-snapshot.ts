@@ -51,7 +51,7 @@ async function takeSnapshot(
   }
 }
 
-function snapshotJson(node: Node, result: SnapshotResult, durationMs: number): results.SnapshotResult {
+export function snapshotJson(node: Node, result: SnapshotResult, durationMs: number): results.SnapshotResult {
   const { entry, report, classes, protection } = result;
   return {
     snapshotId: toHex(entry.id),

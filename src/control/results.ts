@@ -2,6 +2,7 @@ import { z } from "zod";
 import { pendingDecision, proposalInfo } from "./admin-api.ts";
 import { heirsStanding } from "./heirs-api.ts";
 import { shownPath } from "./paths-json.ts";
+import { scheduleStanding } from "./policy-api.ts";
 import { liveness, presence } from "./presence-api.ts";
 import { repairStanding } from "./repair-api.ts";
 import { survives } from "./survives-api.ts";
@@ -160,6 +161,8 @@ export const statusResult = z.object({
     .optional(),
   /** Who is up, and whether anything may be moved. */
   presence: presence.optional(),
+  /** What the policy asks for, and how far it is. */
+  schedule: scheduleStanding.optional(),
   alerts: z.array(alert),
 });
 export type StatusResult = z.infer<typeof statusResult>;

@@ -132,6 +132,9 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("quota", COMMANDS.quota.request, handlers.quota);
   once("adminConfirm", COMMANDS.adminConfirm.request, handlers.adminConfirm);
   once("snapshot", COMMANDS.snapshot.request, handlers.snapshot);
+  once("snapshotSet", COMMANDS.snapshotSet.request, handlers.snapshotSet);
+  once("policyShow", COMMANDS.policyShow.request, handlers.policyShow);
+  once("policySet", COMMANDS.policySet.request, handlers.policySet);
   once("snapshots", COMMANDS.snapshots.request, handlers.snapshots);
   once("restore", COMMANDS.restore.request, handlers.restore);
   once("verify", COMMANDS.verify.request, handlers.verify);

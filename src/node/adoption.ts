@@ -96,6 +96,7 @@ export async function replaceRepository(
   await clear(catalog);
   // What the former owner's audits found is about shards that the new one does not have.
   await clear(prefixed(components.meta, NAMESPACE.audit));
+  await clear(prefixed(components.meta, NAMESPACE.schedule));
   for (const { name } of await components.spool.list()) await components.spool.delete(name);
   await newRepository(components, identity);
 }

@@ -16,8 +16,10 @@ export type {
   RosterEntry,
 } from "../membership/index.ts";
 export { parseProfile, type Survival } from "../placement/index.ts";
+export type { EffectiveSet, Sourced } from "../policy/index.ts";
 export type { Census as RepairCensus, RepairStanding as OwnerRepairStanding } from "../repair/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
+export type { PolicyStanding, SetStanding } from "../schedule/index.ts";
 export type { ScrubInit } from "../scrub/index.ts";
 export type { TrustStanding, Word } from "../trust/index.ts";
 export { parseUpkeep } from "../upkeep/index.ts";
@@ -61,6 +63,7 @@ export { type FoundHead, forksOf, pickHead } from "./recovery-heads.ts";
 export { type FoundSnapshot, foundSnapshots } from "./recovery-standing.ts";
 export { viewOfAnswers } from "./recovery-view.ts";
 export { Repository, type RestoreRequest, type SnapshotRequest, type SnapshotResult } from "./repository.ts";
+export { type NodeScheduler, type RecoveryPoint, recoveryPointOf, schedulerOf } from "./scheduling.ts";
 export { makeSlot, openSlot, readSlot, type SlotContent } from "./slot.ts";
 export { type PeerStanding, peersOf, type RepositoryStanding, repositoryStanding } from "./standing.ts";
 export { RosterView } from "./swarm-view.ts";

@@ -57,4 +57,5 @@ export const NAMESPACE = {
   presence: Uint8Array.of(0x50), // P
   repairs: Uint8Array.of(0x52), // R
   rows: Uint8Array.of(0x57), // W
+  schedule: Uint8Array.of(0x4a), // J
 } as const;

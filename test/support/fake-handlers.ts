@@ -323,6 +323,9 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       for await (const chunk of body) bytesRead += chunk.length;
       return snapshotResult({ bytesRead, files: 1, directories: 0 });
     },
+    snapshotSet: async () => snapshotResult(),
+    policyShow: async () => ({ state: "none", issues: [], sets: [] }),
+    policySet: async () => ({ state: "valid", issues: [], sets: [] }),
     snapshots: async () => ({ snapshots: [] }),
     async *ls() {
       yield entry("/srv/a");

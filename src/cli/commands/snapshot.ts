@@ -31,6 +31,7 @@ const options = z.object({
   profile: profileValue,
   wait: z.enum(["safe", "queued"]),
   stdin: z.boolean().default(false),
+  set: z.string().optional(),
   stdinFromCommand: z.boolean().default(false),
   commandTimeout: durationValue.optional(),
   stdinFilename: z.string().default("stdin"),
@@ -45,6 +46,7 @@ export const snapshotCommand: AddCommand = (program, bind) => {
       "[paths...]",
       "files and directories to save; with --stdin-from-command, behind --, the command",
     )
+    .option("--set <name>", "save a set of the policy now, with its hooks")
     .option("--tag <tag>", "a word to find it by; may be repeated", collect)
     .option("--exclude <glob>", "leave out what matches; may be repeated", collect)
     .option("--exclude-file <file>", "patterns to leave out, one a line; may be repeated", collect)
@@ -70,6 +72,13 @@ export const snapshotCommand: AddCommand = (program, bind) => {
 };
 
 function checkSource(given: Options, args: readonly string[]): void {
+  if (given.set !== undefined) {
+    const { tag, exclude, excludeFile, oneFileSystem, stdin, stdinFromCommand, profile } = given;
+    const more = tag.length + exclude.length + excludeFile.length + args.length > 0;
+    if (more || oneFileSystem || stdin || stdinFromCommand || profile.profile !== undefined)
+      throw usage("What a set is and how it is saved is in the policy: give --set NAME alone.");
+    return;
+  }
   if (given.stdinFromCommand) {
     if (given.stdin) throw usage("Give either --stdin or --stdin-from-command, not both.");
     if (args.length === 0)
@@ -85,6 +94,7 @@ function checkSource(given: Options, args: readonly string[]): void {
 }
 
 function save(session: Session, given: Options, args: readonly string[]): Promise<SnapshotResult> {
+  if (given.set !== undefined) return session.daemon.snapshotSet({ set: given.set }, session.context);
   if (given.stdinFromCommand) return saveCommand(session, given, args);
   return given.stdin ? saveStdin(session, given) : savePaths(session, given, args);
 }

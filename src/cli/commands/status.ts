@@ -37,6 +37,8 @@ function statusText(status: StatusResult): string {
   ];
   if (status.scrub !== undefined) blocks.splice(5, 0, ["scrub", [scrubLine(status.scrub)]]);
   if (status.repair !== undefined) blocks.splice(5, 0, ["repair", standingLines(status.repair)]);
+  const schedule = scheduleLines(status);
+  if (schedule.length > 0) blocks.splice(4, 0, ["schedule", schedule]);
   const heirs = heirsLines(status);
   if (heirs.length > 0) blocks.splice(5, 0, ["heirs", heirs]);
   if (status.audit !== undefined && status.audit.holders > 0)
@@ -122,6 +124,24 @@ function protectionLines({ protection }: StatusResult): string[] {
   if (protection.unreachable.length > 0)
     lines.push(`${counted(protection.unreachable.length, "holder")} not answering now`);
   return [...lines, ...protection.notes];
+}
+
+/** Only where there is a policy. */
+function scheduleLines({ schedule }: StatusResult): string[] {
+  if (schedule === undefined || schedule.policy === "none") return [];
+  const lines = schedule.policy === "invalid" ? ["the policy file is NOT VALID"] : [];
+  for (const { set, running, next, last, rpoMs } of schedule.sets) {
+    const point = rpoMs === undefined ? "no safe snapshot yet" : `RPO ${formatDuration(rpoMs)}`;
+    const when = running
+      ? "running now"
+      : next === undefined
+        ? "only when told"
+        : `next ${shortTime(next)} UTC`;
+    const failed = last?.outcome === "failed" ? `; last try FAILED at ${shortTime(last.ended)} UTC` : "";
+    const left = last === undefined || last.unreadable === 0 ? "" : `; ${last.unreadable} unreadable`;
+    lines.push(`${set}: ${point}, ${when}${failed}${left}`);
+  }
+  return lines;
 }
 
 function storageLine({ storage }: StatusResult): string {

@@ -10,6 +10,7 @@ const CORE_FOLDERS = [
   "erasure",
   "placement",
   "upkeep",
+  "policy",
   "wire",
   "segments",
   "compute",
@@ -25,6 +26,7 @@ const CORE_FOLDERS = [
   "trust",
   "scrub",
   "repair",
+  "schedule",
   "node",
 ] as const;
 
@@ -37,6 +39,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   erasure: ["base", "crypto"],
   placement: ["base"],
   upkeep: ["base", "placement"],
+  policy: ["base"],
   wire: ["base", "crypto"],
   segments: ["base", "ports", "crypto"],
   compute: ["base", "ports", "chunking", "crypto", "segments", "erasure"],
@@ -64,6 +67,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "exchange",
     "audit",
   ],
+  schedule: ["base", "ports", "policy", "wire"],
   node: CORE_FOLDERS,
   adapters: ["base", "ports", "wire"],
   control: ["base"],
@@ -84,6 +88,11 @@ const WIDER: readonly { readonly files: RegExp; readonly also: readonly string[]
     files: /^src\/cli\/(commands\/(daemon|init|join|recover)\.ts$|runtime[^/]*\.ts$)/,
     also: ["node", "adapters", "membership", "crypto", "ports"],
     why: "these run without a daemon, or are it: they make keys and put the ports together",
+  },
+  {
+    files: /^src\/cli\/commands\/policy\.ts$/,
+    also: ["policy"],
+    why: "a policy file is checked where there is no daemon",
   },
   {
     files: /^sim\/full\/command\.ts$/,

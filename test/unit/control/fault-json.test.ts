@@ -17,6 +17,8 @@ const EVERY: {
   SNAPSHOT_UNKNOWN: [1, { asked: "4f" }],
   SNAPSHOT_AMBIGUOUS: [1, { asked: "4f", matches: ["4f1", "4f2"] }],
   PATH_NOT_IN_SNAPSHOT: [1, { snapshot: "4f", path: "/a" }],
+  SET_UNKNOWN: [1, { set: "shop" }],
+  POLICY_INVALID: [1, { issues: [{ line: 3, column: 1, message: "m" }] }],
   PEER_UNKNOWN: [1, { asked: "p" }],
   PROFILE_IMPOSSIBLE: [2, { profile: "6+3", reason: "r" }],
   UNSUPPORTED: [1, { what: "w" }],

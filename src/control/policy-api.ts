@@ -1,0 +1,107 @@
+import { z } from "zod";
+
+const count = z.int().nonnegative();
+const isoTime = z.string();
+
+/** Where a value was said, and on which line of the file. */
+const origin = z.object({ level: z.string(), line: count.optional() });
+const sourced = <T extends z.ZodType>(value: T) => z.object({ value, from: origin });
+
+export const policyIssue = z.object({ line: count, column: count, message: z.string() });
+export type PolicyIssueInfo = z.infer<typeof policyIssue>;
+
+const keepCount = z.union([count, z.literal("all")]);
+export const keepRules = z.object({
+  last: keepCount.optional(),
+  hourly: keepCount.optional(),
+  daily: keepCount.optional(),
+  weekly: keepCount.optional(),
+  monthly: keepCount.optional(),
+  yearly: keepCount.optional(),
+  tags: z.array(z.string()).optional(),
+  timeZone: z.string().optional(),
+});
+export type KeepRules = z.infer<typeof keepRules>;
+
+/** The newest try of a set. */
+export const setRun = z.object({
+  started: isoTime,
+  ended: isoTime,
+  outcome: z.enum(["done", "failed"]),
+  snapshotId: z.string().optional(),
+  /** In a row. */
+  failures: count,
+  unreadable: count,
+  reason: z.string().optional(),
+});
+
+/** How a set stands: what `status` says of it. */
+export const setStanding = z.object({
+  set: z.string(),
+  running: z.boolean(),
+  /** Absent: only when told. In the past: waiting for another set. */
+  next: isoTime.optional(),
+  last: setRun.optional(),
+  /** Of the newest snapshot. */
+  newest: z.object({ snapshotId: z.string(), time: isoTime }).optional(),
+  /** Age of the newest snapshot that is as safe as this swarm can make it: what would be lost now. */
+  rpoMs: count.optional(),
+});
+export type SetStandingInfo = z.infer<typeof setStanding>;
+
+export const policyState = z.enum(["none", "valid", "invalid"]);
+
+/** Part of `status`. */
+export const scheduleStanding = z.object({
+  policy: policyState,
+  issues: z.array(policyIssue),
+  sets: z.array(setStanding),
+});
+export type ScheduleStanding = z.infer<typeof scheduleStanding>;
+
+export const effectiveSet = z.object({
+  set: z.string(),
+  paths: sourced(z.array(z.string())),
+  exclude: z.array(sourced(z.string())),
+  oneFileSystem: sourced(z.boolean()),
+  profile: sourced(z.string()),
+  tags: sourced(z.array(z.string())),
+  /** `null`: only when told. */
+  schedule: sourced(
+    z
+      .object({
+        everyMs: count.optional(),
+        cron: z.string().optional(),
+        timeZone: z.string().optional(),
+        jitterMs: count,
+        catchUp: z.boolean(),
+      })
+      .nullable(),
+  ),
+  keep: sourced(keepRules),
+  lockMs: sourced(count),
+  hooks: sourced(
+    z.object({
+      before: z.array(z.string()).optional(),
+      after: z.array(z.string()).optional(),
+      timeLimitMs: count.optional(),
+    }),
+  ),
+  priority: sourced(z.int()),
+});
+export type EffectiveSetInfo = z.infer<typeof effectiveSet>;
+
+export const policySetRequest = z.object({ text: z.string().max(1024 * 1024) }).strict();
+export type PolicySetRequest = z.infer<typeof policySetRequest>;
+
+export const policyResult = z.object({
+  state: policyState,
+  /** What is wrong with the file; what is in force is then the last valid one since the daemon's start. */
+  issues: z.array(policyIssue),
+  /** In force on this node, in the order of the file. */
+  sets: z.array(effectiveSet),
+});
+export type PolicyResult = z.infer<typeof policyResult>;
+
+export const snapshotSetRequest = z.object({ set: z.string().min(1).max(64) }).strict();
+export type SnapshotSetRequest = z.infer<typeof snapshotSetRequest>;

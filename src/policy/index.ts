@@ -1,0 +1,27 @@
+/**
+ * What an operator wants backed up, when, and how long it is kept: a file people write, and decisions that follow from it.
+ *
+ * Invariant: pure. Text, times and lists go in, decisions with their reasons come out; nothing here reads a clock or a
+ * file, makes a snapshot or forgets one.
+ */
+export { type ParsedPolicy, POLICY_BYTES_MAX, type PolicyIssue, parsePolicy } from "./document.ts";
+export {
+  type EffectiveSet,
+  effectiveSets,
+  type Origin,
+  type Sourced,
+  type Whereabouts,
+} from "./effective.ts";
+export type { Hooks, Keep, PolicyDocument } from "./schema.ts";
+export { SETS_MAX, setTag } from "./schema.ts";
+export {
+  CLOCK_TOLERANCE_MS,
+  ClockWatch,
+  checkCron,
+  chooseRun,
+  type LastRun,
+  nextDueMs,
+  type PlannedSet,
+  retryAfterMs,
+  type Timing,
+} from "./timing.ts";

@@ -1,0 +1,129 @@
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { z } from "zod";
+import { must } from "../../src/base/assert.ts";
+import { policyResult, type ScheduleStanding } from "../../src/control/policy-api.ts";
+import { snapshotResult, snapshotsResult } from "../../src/control/results.ts";
+import { errorOf, resultOf } from "../support/cli.ts";
+import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
+
+let swarm: DaemonSwarm;
+let owner: TestNode;
+let folder: string;
+let hooked: string;
+
+beforeAll(async () => {
+  swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
+  owner = swarm.node(0);
+  folder = swarm.scratch("files");
+  hooked = join(swarm.scratch("hooks"), "log");
+}, 60_000);
+afterAll(() => swarm?.dispose());
+
+const policy = (exclude: string) => `# Kept as it is.
+version: 1
+defaults:
+  exclude: ["${exclude}"]
+  keep: { daily: 7 }
+sites:
+  a: { tags: [from-a] }
+  b: { tags: [from-b] }
+sets:
+  shop:
+    paths: [${folder}]
+    schedule: { every: 1min }
+    hooks:
+      before: [sh, -c, 'echo before $CAIRN_SET >> ${hooked}; test ! -e ${hooked}.broken']
+      after: [sh, -c, 'echo after $CAIRN_RESULT >> ${hooked}']
+  never:
+    paths: [${folder}]
+    nodes: [elsewhere]
+`;
+
+async function given(text: string): Promise<string> {
+  const file = join(swarm.scratch("policy"), "policy.yaml");
+  writeFileSync(file, text);
+  return file;
+}
+
+async function schedule(): Promise<ScheduleStanding> {
+  return must((await owner.status()).schedule, "schedule in status");
+}
+
+const listed = async () =>
+  resultOf(await owner.cli("snapshots", "--json", "--tag", "set:shop"), snapshotsResult.shape.snapshots);
+
+it("a mistake is shown with its line and changes nothing", async () => {
+  const wrong = await given("version: 1\nsets:\n  shop:\n    paths: [srv]\n    shedule: {}\n");
+  for (const verb of ["check", "set"]) {
+    const ran = await owner.cli("policy", verb, wrong);
+    expect(ran.status).toBe(1);
+    expect(ran.stderr).toContain("line 4, column 13: ");
+    expect(ran.stderr).toContain('line 5, column 5: "shedule" is not known here');
+  }
+  expect(errorOf(await owner.cli("policy", "set", wrong, "--json"))).toMatchObject({
+    code: "POLICY_INVALID",
+  });
+  expect(existsSync(join(owner.home, "policy.yaml"))).toBe(false);
+  expect(await schedule()).toEqual({ policy: "none", issues: [], sets: [] });
+});
+
+it("the daemon saves by itself what the policy says, between its hooks, and says how it stands", async () => {
+  writeFileSync(join(folder, "kept"), "kept");
+  writeFileSync(join(folder, "scratch.tmp"), "left out");
+  const text = policy("*.tmp");
+  const shown = await owner.ask(policyResult, "policy", "set", await given(text));
+  expect(shown).toMatchObject({ status: 0, state: "valid", sets: [{ set: "shop" }] });
+  expect(shown.sets[0]?.tags).toEqual({ value: ["from-a"], from: { level: "site a", line: 7 } });
+  expect(readFileSync(join(owner.home, "policy.yaml"), "utf8")).toBe(text);
+  expect((await owner.cli("policy", "show")).stdout).toContain("# defaults, line 5");
+
+  await eventually("a snapshot of the set", async () => (await listed()).length > 0, { withinMs: 60_000 });
+  const [first] = await listed();
+  expect(first).toMatchObject({ tags: ["set:shop", "from-a"], state: "full", files: 1 });
+  await eventually("its end", async () => (await schedule()).sets[0]?.last !== undefined);
+  const [set] = (await schedule()).sets;
+  expect(set).toMatchObject({
+    last: { outcome: "done", snapshotId: first?.snapshotId },
+    rpoMs: expect.any(Number),
+  });
+  expect(readFileSync(hooked, "utf8")).toBe("before shop\nafter done\n");
+  expect((await owner.cli("status")).stdout).toMatch(/schedule {4}shop: RPO .*, next /);
+  await eventually("the second one", async () => (await listed()).length > 1, { withinMs: 120_000 });
+}, 240_000);
+
+it("by hand, and not where the hook before it fails", async () => {
+  const byHand = await owner.ask(snapshotResult, "snapshot", "--set", "shop");
+  expect(byHand).toMatchObject({ status: 0, state: "full" });
+  writeFileSync(`${hooked}.broken`, "");
+  const before = (await listed()).length;
+  const failed = errorOf(await owner.cli("snapshot", "--set", "shop", "--json"));
+  expect(failed).toMatchObject({ status: 1, code: "COMMAND_FAILED" });
+  expect(await listed()).toHaveLength(before);
+  expect(owner.logged("set-failed")).toMatchObject([{ set: "shop", failures: 1 }]);
+  const status = await owner.status();
+  expect(status.alerts.map(({ code }) => code)).toContain("set-failing");
+  // Over a restart, too: it is on disk.
+  await owner.stop();
+  await owner.start();
+  expect((await schedule()).sets[0]?.last).toMatchObject({ outcome: "failed", failures: 1 });
+  expect(errorOf(await owner.cli("snapshot", "--set", "ship", "--json"))).toMatchObject({
+    code: "SET_UNKNOWN",
+  });
+}, 120_000);
+
+it("a file that others may write is not used, and what was in force stays", async () => {
+  const path = join(owner.home, "policy.yaml");
+  chmodSync(path, 0o666);
+  await eventually(
+    "the alert",
+    async () => (await owner.status()).alerts.some(({ code }) => code === "policy-invalid"),
+    { withinMs: 90_000 },
+  );
+  const shown = await owner.cli("policy", "show", "--json");
+  expect(shown.status).toBe(1);
+  const { state, sets } = resultOf(shown, z.object({ state: z.string(), sets: z.array(z.unknown()) }));
+  expect({ state, sets: sets.length }).toEqual({ state: "invalid", sets: 1 });
+  expect(owner.logged("policy-invalid")).toHaveLength(1);
+}, 120_000);
