@@ -109,7 +109,7 @@ class Survey {
     this.#refs = refs;
     this.#claimed = new Map(refs.map((ref) => [refKey(ref), new Set()]));
     for (const ref of refs) {
-      const { spooled, k } = must(components.catalog.segments.get(ref), "segment record");
+      const { spooled, k } = components.catalog.segments.orUnknown(ref);
       if (!spooled) this.#lacking.set(refKey(ref), k);
     }
   }

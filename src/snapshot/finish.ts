@@ -125,11 +125,27 @@ export class Finisher {
     const whole = known.filter((run) => !kept.includes(run));
     const anew = whole.length >= INDEX_RUNS_MAX || !whole.every(isReliable);
     const listed = anew ? fresh.whole() : fresh.unlisted();
-    const init = { chunkIdKey: this.#init.chunkIdKey, pageEntries: store.pages.indexEntries };
+    const { chunkIdKey } = this.#init;
+    const also = anew ? await this.#segmentsOfOthers() : new SegmentSet();
+    const init = { chunkIdKey, pageEntries: store.pages.indexEntries, also };
     const run = await writeIndexRun({ catalog, compute, end }, init, mergeEntries(listed, own));
     if (run === undefined) return known;
     const added = { locator: run.locator, segments: run.segments.toRanges() };
     return anew ? [...kept, added] : [...known, added];
+  }
+
+  /**
+   * What earlier runs described. A snapshot goes on needing a segment whose chunks were all stored anew since: where no run
+   * described it any more, a recovered home could neither read that snapshot nor have the segment repaired.
+   */
+  async #segmentsOfOthers(): Promise<SegmentSet> {
+    const { catalog, store } = this.#c;
+    const others = new SegmentSet();
+    for await (const [ref, { slots, spooled, createdMs }] of catalog.segments.all()) {
+      const wasPlaced = spooled || createdMs === 0 || slots.some((slot) => slot !== null);
+      if (wasPlaced && (!store.written.has(ref) || store.stored.has(ref))) others.add(ref);
+    }
+    return others;
   }
 
   async #writeManifest(

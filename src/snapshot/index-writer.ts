@@ -27,11 +27,11 @@ export interface IndexWriterComponents {
 
 /**
  * Writes one sorted run of index entries as pages, and the chunk that fences them. Returns `undefined` when there
- * are no entries.
+ * are no entries. `also`: segments whose class it tells besides those that its entries name.
  */
 export async function writeIndexRun(
   components: IndexWriterComponents,
-  init: { chunkIdKey: Uint8Array; pageEntries: number },
+  init: { chunkIdKey: Uint8Array; pageEntries: number; also: SegmentSet },
   entries: AsyncIterable<IndexEntry>,
 ): Promise<WrittenRun | undefined> {
   const { compute, end, catalog } = components;
@@ -39,6 +39,7 @@ export async function writeIndexRun(
   let count = 0;
   const segments = new SegmentSet();
   const described = new SegmentSet();
+  described.addAll(init.also);
   const write = async (plaintext: Uint8Array): Promise<Locator> => {
     const [chunk] = await compute.prepare([plaintext], init.chunkIdKey);
     const locator = await end.addLocated(must(chunk, "prepared page"));

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
+import { SegmentSet } from "../../src/catalog/index.ts";
 import { newIdentity, openSlot } from "../../src/node/index.ts";
 import { beginRecovery, recoverOnto } from "../support/recover.ts";
 import { expectSameTree } from "../support/same-tree.ts";
@@ -117,5 +118,38 @@ it("says how many of the pool answered", async () => {
   expect(pool.asked).toBeGreaterThanOrEqual(9);
   expect(pool.pool.answered * 2).toBeLessThanOrEqual(pool.pool.members);
   expect(pool.heads.length).toBe(1);
+  await swarm.stop();
+});
+
+it("an older snapshot stays restorable after all that it shared was stored anew, over a second recovery", async () => {
+  const swarm = await Swarm.create({ sites: TEN });
+  const lost = swarm.member(1);
+  const root = scratch();
+  const source = buildPlainTree(join(root, "src"), swarm.rng);
+  await swarm.clock.during(lost.snapshot([source]));
+  const [one] = await lost.node.repository.snapshots();
+  const oneId = Buffer.from(must(one, "first").id).toString("hex");
+  lost.crash();
+  // So many are away that nothing counts as safe, and enough to read by: a snapshot made now leans on nothing that is there.
+  const away = [6, 7, 8, 9].map((index) => swarm.member(index));
+  for (const machine of away) machine.crash();
+  const fresh = swarm.newMachine("fresh", "a");
+  await swarm.clock.during(recoverOnto(fresh, lost, swarm.member(4)));
+  const anew = await swarm.clock.during(fresh.snapshot([source]));
+  expect(anew.bytesNew).toBeGreaterThan(0);
+  for (const machine of away) await machine.start();
+  await swarm.settle();
+  fresh.crash();
+  const third = swarm.newMachine("third", "b");
+  await swarm.clock.during(recoverOnto(third, lost, swarm.member(4)));
+  const { catalog, trees } = third.node.repository;
+  for (const entry of await third.node.repository.snapshots()) {
+    const { needs } = await swarm.clock.during(trees.manifest(entry));
+    const unknown = [...SegmentSet.fromRanges(needs)].filter(
+      (ref) => catalog.segments.get(ref) === undefined,
+    );
+    expect(unknown).toEqual([]);
+  }
+  await expectRestores(swarm, third, oneId, source);
   await swarm.stop();
 });
