@@ -62,5 +62,18 @@ export const heirsStanding = z.object({
   failures: count,
   recordsRefused: count,
   claimsRefused: count,
+  /** Copies on this disk that the maps look for elsewhere. */
+  surplus: z
+    .object({
+      copies: count,
+      /** Since the start. */
+      dropped: count,
+      droppedBytes: count,
+      /** Why those that were looked at last stay. */
+      kept: z.array(z.object({ why: z.string(), copies: count })).max(ROWS_LISTED_MAX),
+      /** Shards promised to others since the start, for 30 days. */
+      promised: count,
+    })
+    .optional(),
 });
 export type HeirsStanding = z.infer<typeof heirsStanding>;

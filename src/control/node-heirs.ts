@@ -70,8 +70,17 @@ export async function heirsStandingOf(node: Node): Promise<{ heirs?: api.HeirsSt
       ...(waiting === undefined ? {} : { waiting }),
       recordsRefused: book.refused,
       claimsRefused: door.refused,
+      surplus: surplusOf(node),
     },
     alerts: [...(await drainAlerts(node)), ...stuckAlerts(stuck)],
+  };
+}
+
+function surplusOf({ sweep }: Node): NonNullable<api.HeirsStanding["surplus"]> {
+  const { surplus, dropped, droppedBytes, kept } = sweep.sweeper.status();
+  return {
+    ...{ copies: surplus, dropped, droppedBytes, promised: sweep.promises.count },
+    kept: [...kept].map(([why, copies]) => ({ why, copies })),
   };
 }
 

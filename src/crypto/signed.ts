@@ -35,7 +35,8 @@ export type SignedType =
   | "doubt"
   | "clearance"
   | "repair"
-  | "repair-claim";
+  | "repair-claim"
+  | "promise";
 
 /** What one key has said: the body's meaning follows from the type. */
 export interface Signed {

@@ -39,6 +39,7 @@ interface OpenShard {
 export class AuditAnswers {
   readonly #shards: Pick<ShardStore, "stat" | "read" | "isSetAside">;
   readonly #onBad: (shard: ShardId) => void;
+  readonly #isElsewhere: (shard: ShardId) => Promise<boolean>;
   readonly #disk: DiskPresence;
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #signer: Signer;
@@ -53,11 +54,14 @@ export class AuditAnswers {
       signer: Signer;
       /** Called with what is listed and is not as it should be. */
       onBad?: (shard: ShardId) => void;
+      /** What is looked for elsewhere may have been dropped here, and no receipt of old is broken by that. */
+      isElsewhere?: (shard: ShardId) => Promise<boolean>;
     },
     init: { swarm: SwarmId },
   ) {
     this.#shards = components.shards;
     this.#onBad = components.onBad ?? (() => {});
+    this.#isElsewhere = components.isElsewhere ?? (async () => false);
     this.#disk = components.disk;
     this.#clock = components.clock;
     this.#signer = components.signer;
@@ -82,7 +86,8 @@ export class AuditAnswers {
       // Auditors ask for the leaves of one shard one after the other.
       if (last?.key !== key) last = { key, shard: await this.#open(id, asked.root) };
       if (last.shard === undefined) {
-        items.push({ asked, found: null, ...(this.#shards.isSetAside(id) ? { told: true as const } : {}) });
+        const isTold = this.#shards.isSetAside(id) || (await this.#isElsewhere(id));
+        items.push({ asked, found: null, ...(isTold ? { told: true as const } : {}) });
         continue;
       }
       const { found, leaf, proof } = prove(last.shard, asked.leaf);

@@ -21,6 +21,7 @@ import {
 } from "../wire/data.ts";
 import { type Descriptor, readDescriptor, requireShardIndex } from "../wire/descriptor.ts";
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
+import { AskedFor } from "./asked-for.ts";
 import { AuditAnswers } from "./audit-answers.ts";
 import type { KeptRecords } from "./kept-records.ts";
 import { QuotaLedger } from "./quota-ledger.ts";
@@ -54,6 +55,8 @@ export interface HolderComponents {
   readonly log: Log;
   /** It is about to leave the swarm: nothing new comes in. @default never */
   readonly isLeaving?: () => boolean;
+  /** Whether a map is known here that names somebody else for a shard, and none that names this node. @default never */
+  readonly isElsewhere?: (shard: ShardId) => Promise<boolean>;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -71,12 +74,14 @@ export class Holder {
   #conflicts = 0;
   readonly #quotas: QuotaLedger;
   readonly #audits: AuditAnswers;
+  readonly #asked: AskedFor;
 
   constructor(components: HolderComponents, init: { swarm: SwarmId }) {
     this.#c = components;
     this.#swarm = init.swarm;
     this.#quotas = new QuotaLedger({ ...components, quotaOf: (owner) => components.registry.quotaOf(owner) });
     this.#audits = new AuditAnswers(components, init);
+    this.#asked = new AskedFor(components.clock);
   }
 
   /** `asOwner`: for whom the other end may speak: a member's own owner, or the owner a recovery identity names. */
@@ -146,6 +151,16 @@ export class Holder {
     return this.#put(owner, index, descriptor, body, { ofAnyLife: true });
   }
 
+  /** Nothing else is put in the place of this shard, and no receipt given for it, until the task is done. */
+  guarded<T>(shard: ShardId, task: () => Promise<T>): Promise<T> {
+    return this.#puts.run(shardKey(shard), task);
+  }
+
+  /** Since a receipt was last given for a copy that was here already, or may have been; at most since the start. */
+  unaskedForMs(shard: ShardId): number {
+    return this.#asked.ageMs(shard);
+  }
+
   /** Proves leaves to somebody whose right to ask was checked. */
   async proveTo(request: AuditRequest): Promise<NetMessage> {
     this.#c.disk.requireServing();
@@ -194,6 +209,7 @@ export class Holder {
     body: Uint8Array,
   ): Promise<void> {
     const root = rootOf(descriptor, id.index);
+    this.#asked.note(id);
     const held = this.#c.shards.stat(id);
     if (held !== undefined) {
       if (!equalBytes(shardNote.decode(held.note).root, root)) {

@@ -7,6 +7,7 @@
  */
 
 export * from "./ask-all.ts";
+export * from "./asked-for.ts";
 export * from "./audit-answers.ts";
 export * from "./class-chooser.ts";
 export * from "./fence.ts";

@@ -1,5 +1,5 @@
 import { isFault } from "../base/fault.ts";
-import type { Incarnation, OwnerId, PeerId, SegmentId } from "../base/ids.ts";
+import type { Incarnation, OwnerId, PeerId, SegmentId, ShardId } from "../base/ids.ts";
 import {
   classFromData,
   EMPTY_MAP,
@@ -53,6 +53,12 @@ export class KeptMaps {
   async slotsOfAnyClass({ owner, incarnation, number }: SegmentId): Promise<Slot[][]> {
     const map = await this.#map(owner, incarnation);
     return [...map.classes.keys()].map((classId) => slotsOf(map, classId, number));
+  }
+
+  /** Whether a map is known that names another holder for this shard, and none that names this one. */
+  async isElsewhere(shard: ShardId, peer: PeerId): Promise<boolean> {
+    const named = (await this.slotsOfAnyClass(shard)).map((slots) => slots[shard.index]);
+    return named.some((slot) => slot !== undefined) && !named.includes(peer);
   }
 
   async peers(owner: OwnerId, incarnation: Incarnation): Promise<PeerId[]> {

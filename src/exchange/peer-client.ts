@@ -22,6 +22,7 @@ import {
   dataAnswer,
   dataRequest,
   keptBody,
+  type PromiseRequest,
 } from "../wire/data.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
 import { readReceipt } from "../wire/receipt.ts";
@@ -188,6 +189,19 @@ export class PeerClient {
   async tellLost(peer: PeerId, owner: OwnerId, notice: Uint8Array, signal?: AbortSignal): Promise<number> {
     const { answer } = await this.#ask(peer, { t: "lost", v: 1, notice }, EMPTY, "noted", { owner }, signal);
     return answer.noted;
+  }
+
+  /** The signed promise of a peer to keep its copies of these shards, as it came. */
+  async promise(
+    peer: PeerId,
+    owner: OwnerId,
+    nonce: Uint8Array,
+    shards: PromiseRequest["shards"],
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
+    const request: DataRequest = { t: "promise", v: 1, nonce, shards };
+    const { answer } = await this.#ask(peer, request, EMPTY, "promised", { owner }, signal);
+    return answer.promise;
   }
 
   /** Resolves once the peer has the records on disk. */

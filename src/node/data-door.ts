@@ -1,12 +1,13 @@
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { Fault, isFault } from "../base/fault.ts";
-import type { OwnerId, PeerId } from "../base/ids.ts";
+import { type OwnerId, type PeerId, type SwarmId, segmentKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { DAY_MS, HOUR_MS } from "../base/units.ts";
 import type { Holder, KeptMaps } from "../exchange/index.ts";
 import type { LossDesk } from "../losses/index.ts";
 import type { Clock, NetMessage } from "../ports/index.ts";
 import type { RepairDoor } from "../repair/index.ts";
+import type { Promises } from "../sweep/index.ts";
 import {
   type AuditRequest,
   type DataRequest,
@@ -14,12 +15,15 @@ import {
   dataRequest,
   isRepairRequest,
 } from "../wire/data.ts";
+import { readDescriptor } from "../wire/descriptor.ts";
 
 export interface DataDoorComponents {
+  readonly swarm: SwarmId;
   readonly holder: Holder;
   readonly kept: KeptMaps;
   readonly desk: LossDesk;
   readonly repairs: RepairDoor;
+  readonly promises: Promises;
   readonly clock: Clock;
   /** Says a few lines a minute of each peer. */
   readonly log: Log;
@@ -52,6 +56,7 @@ export class DataDoor {
         return { head: dataAnswer.encode({ t: "noted", v: 1, noted }), body: EMPTY_BYTES };
       });
     }
+    if (request.t === "promise") return this.#c.promises.answer(from, request);
     if (isRepairRequest(request)) return this.#c.repairs.answer(from, request, message.body, mayWrite);
     if (request.t === "audit") return holder.answerRefusals(() => this.#prove(from, owner, request));
     if ((request.t === "get" || request.t === "have" || request.t === "records") && request.owner !== owner)
@@ -61,9 +66,9 @@ export class DataDoor {
 
   async #prove(from: PeerId, owner: OwnerId, request: AuditRequest): Promise<NetMessage> {
     try {
-      if (request.owner !== owner) await this.#requireSharedRow(from, request);
       const budget = request.owner === owner ? this.#owners : this.#rows;
       budget.take(from, request.challenges.length);
+      if (request.owner !== owner) await this.#requireSharedRow(from, request);
     } catch (error) {
       if (!isFault(error, "NOT_ALLOWED")) throw error;
       this.#c.log.warn("audit-refused", { from, owner: request.owner, reason: error.message });
@@ -73,13 +78,21 @@ export class DataDoor {
   }
 
   /** Leaves are parts of shards: only whoever holds shards of the same segments may see a few of them. */
-  async #requireSharedRow(from: PeerId, { owner, challenges }: AuditRequest): Promise<void> {
+  async #requireSharedRow(
+    from: PeerId,
+    { owner, challenges, descriptors = [] }: AuditRequest,
+  ): Promise<void> {
+    let shown: ReadonlySet<string> | undefined;
     for (const { incarnation, number } of challenges) {
-      const rows = await this.#c.kept.slotsOfAnyClass({ owner, incarnation, number });
-      if (!rows.some((slots) => slots.includes(from)))
+      const segment = { owner, incarnation, number };
+      const rows = await this.#c.kept.slotsOfAnyClass(segment);
+      if (rows.some((slots) => slots.includes(from))) continue;
+      // A descriptor lies beside a shard: who has one had a shard of the segment, though the map may not name it any more.
+      shown ??= new Set(descriptors.map((one) => segmentKey(readDescriptor(one, this.#c.swarm).segment)));
+      if (!shown.has(segmentKey(segment)))
         throw new Fault({
           code: "NOT_ALLOWED",
-          reason: "leaves are proven to their owner and to holders of the row",
+          reason: "leaves are proven to their owner and to holders of the segment",
         });
     }
   }

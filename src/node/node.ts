@@ -45,6 +45,7 @@ import { publishSlot } from "./slot.ts";
 import { StandingKeeper } from "./standing-keeper.ts";
 import { StatusBeat } from "./status-beat.ts";
 import { RosterView } from "./swarm-view.ts";
+import { Sweep } from "./sweep.ts";
 import { UnmetPeers } from "./unmet.ts";
 
 export interface NodeInit {
@@ -114,6 +115,7 @@ export class Node {
   readonly presence: Presence;
   /** What this node does for the data of others. */
   readonly heirship: Heirship;
+  readonly sweep: Sweep;
   readonly #init: NodeInit;
   readonly #holder: Holder;
   readonly #kept: KeptRecords;
@@ -148,6 +150,7 @@ export class Node {
       onBad: { call: (shard: ShardId) => void };
       presence: Presence;
       ticks: TickBook;
+      client: PeerClient;
     },
   ) {
     this.ports = ports;
@@ -161,6 +164,10 @@ export class Node {
     this.presence = parts.presence;
     this.heirship = new Heirship(
       { ...ports, ...parts, registry: ownerRegistry(parts.roster, parts.records), signer: init.signer },
+      { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
+    );
+    this.sweep = new Sweep(
+      { ...ports, ...parts, ...parts.losses, disk: parts.watch, signer: init.signer },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
     );
     parts.losses.kept.withRepairs(async (owner, life) => {
@@ -282,6 +289,7 @@ export class Node {
         ...ports,
         ...{ disk: watch, records: kept, registry, clock, signer: init.signer },
         isLeaving: () => presence.own.draining,
+        isElsewhere: (shard) => losses.kept.isElsewhere(shard, network.self),
         onBad: (shard) => onBad.call(shard),
       },
       { swarm },
@@ -323,7 +331,7 @@ export class Node {
       { ...parts, ...losses, book, trust, records, roster, repository, signer },
       { swarm, everyMs: (init.upkeep ?? UPKEEP_SETTINGS).auditEveryMs },
     );
-    const watched = { holder, onBad, kept, fence, watch, audits, losses, presence, ticks };
+    const watched = { holder, onBad, kept, fence, watch, audits, losses, presence, ticks, client };
     return new Node(ports, init, { roster, records, repository, view, ...watched });
   }
 
@@ -344,7 +352,8 @@ export class Node {
     // How often somebody knocks is its own choice.
     const doorLog = calmLog(log, () => clock.monotonicMs());
     const door = new DataDoor({
-      ...{ holder: this.#holder, ...this.losses, repairs: this.heirship.door },
+      ...{ swarm: this.roster.swarm, holder: this.#holder, ...this.losses, repairs: this.heirship.door },
+      promises: this.sweep.promises,
       ...{ clock, log: doorLog },
     });
     network.handle("data", (from, message) => {
@@ -383,6 +392,7 @@ export class Node {
     this.#unsubscribe.push(this.recoveryWatch.start());
     this.presence.start();
     this.heirship.start();
+    this.sweep.sweeper.start();
     this.#sync.start();
     await this.#beat.start();
     this.#gossip.start();
@@ -410,6 +420,7 @@ export class Node {
     await this.recoveryWatch.idle();
     await this.#gossip.stop();
     await this.#sync.stop();
+    await this.sweep.sweeper.stop();
     await this.heirship.stop();
     await this.presence.stop();
     this.#ticks.stop();

@@ -58,4 +58,5 @@ export const NAMESPACE = {
   repairs: Uint8Array.of(0x52), // R
   rows: Uint8Array.of(0x57), // W
   schedule: Uint8Array.of(0x4a), // J
+  promises: Uint8Array.of(0x46), // F
 } as const;

@@ -57,7 +57,7 @@ export function recoverDoor(
     components.uses.note(owner, publicKeyOfPeer(from), "read");
     const request = dataRequest.decode(message.head);
     if (isRepairRequest(request)) return components.repairs(from, owner, request);
-    if (request.t === "lost")
+    if (request.t === "lost" || request.t === "promise")
       throw new Fault({ code: "NOT_ALLOWED", reason: "a recovery identity holds no shards" });
     return components.holder.answer(owner, request, message.body, false);
   };

@@ -26,4 +26,5 @@ export * from "./reports.ts";
 export * from "./settings.ts";
 export * from "./slot-work.ts";
 export * from "./storm.ts";
+export * from "./surplus.ts";
 export * from "./trust.ts";

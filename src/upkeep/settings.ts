@@ -6,6 +6,7 @@ import { BACK_OFF, type BackOff } from "./election.ts";
 import { GRACE_RULES, type GraceRules } from "./grace.ts";
 import { LIVENESS_RULES, type LivenessRules } from "./liveness.ts";
 import { STORM_RULES, type StormRules } from "./storm.ts";
+import { SURPLUS_RULES, type SurplusRules } from "./surplus.ts";
 
 /** Every clock and bound of policy that an operator may set. */
 export interface UpkeepSettings {
@@ -21,6 +22,8 @@ export interface UpkeepSettings {
   readonly assessEveryMs: number;
   /** How often each holder is audited. */
   readonly auditEveryMs: number;
+  /** How often, and after how long, copies that are one too many are looked at. */
+  readonly sweep: { readonly everyMs: number; readonly rules: SurplusRules };
 }
 
 export const UPKEEP_SETTINGS: UpkeepSettings = {
@@ -38,6 +41,7 @@ export const UPKEEP_SETTINGS: UpkeepSettings = {
   beatEveryMs: 5 * MINUTE_MS,
   assessEveryMs: 10 * MINUTE_MS,
   auditEveryMs: DAY_MS,
+  sweep: { everyMs: 6 * HOUR_MS, rules: SURPLUS_RULES },
 };
 
 /** A beat may be lost and the next one late before anybody calls the node unreachable. */
@@ -100,6 +104,10 @@ const schema = z
       .exactOptional(),
     assessEvery: optional(100),
     auditEvery: optional(100),
+    sweep: z
+      .object({ every: optional(100), settled: optional(1000) })
+      .strict()
+      .exactOptional(),
     uplink: readable(parseUplink).exactOptional(),
     budget: readable(parseShare).exactOptional(),
     night: readable(parseShare).exactOptional(),
@@ -116,7 +124,7 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
     const [issue] = read.error.issues;
     throw unusable(`${issue?.path.join(".") ?? ""}: ${(issue?.message ?? "unknown").replace(/\.$/, "")}`);
   }
-  const { storm = {}, backOff = {}, ...one } = read.data;
+  const { storm = {}, backOff = {}, sweep = {}, ...one } = read.data;
   const base = UPKEEP_SETTINGS;
   const settings: UpkeepSettings = {
     liveness: {
@@ -151,6 +159,10 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
     beatEveryMs: one.beatEvery ?? base.beatEveryMs,
     assessEveryMs: one.assessEvery ?? base.assessEveryMs,
     auditEveryMs: one.auditEvery ?? base.auditEveryMs,
+    sweep: {
+      everyMs: sweep.every ?? base.sweep.everyMs,
+      rules: { ...base.sweep.rules, settledMs: sweep.settled ?? base.sweep.rules.settledMs },
+    },
   };
   checkTimes(settings);
   return settings;

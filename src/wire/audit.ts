@@ -3,7 +3,7 @@ import { concatBytes, u32be } from "../base/bytes.ts";
 import { KIB, MIB } from "../base/units.ts";
 import { sha256 } from "../crypto/hash.ts";
 import { bytesOf, bytesUpTo, codec, count, incarnation, ownerId, segmentNumber } from "./codec.ts";
-import { LEAF_BYTES_MAX, SEGMENT_BYTES_MAX, SHARDS_MAX } from "./descriptor.ts";
+import { DESCRIPTOR_BYTES_MAX, LEAF_BYTES_MAX, SEGMENT_BYTES_MAX, SHARDS_MAX } from "./descriptor.ts";
 
 /** Leaves asked for in one message. */
 export const AUDIT_LEAVES_MAX = 64;
@@ -45,6 +45,11 @@ export const auditRequestFields = {
   owner: ownerId,
   nonce: hash,
   challenges: z.array(auditChallenge).min(1).max(AUDIT_LEAVES_MAX),
+  /**
+   * Of whoever is in none of the rows any more: the signed descriptors that lie beside its own copies. What was asked, and is
+   * signed in the answer, are the challenges alone.
+   */
+  descriptors: z.array(bytesUpTo(DESCRIPTOR_BYTES_MAX)).min(1).max(AUDIT_LEAVES_MAX).exactOptional(),
 };
 
 export const auditAnswerFields = {

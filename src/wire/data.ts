@@ -13,6 +13,7 @@ import {
 } from "./codec.ts";
 import { SEGMENT_BYTES_MAX, SHARDS_MAX } from "./descriptor.ts";
 import { lostRequestFields, notedAnswerFields } from "./losses.ts";
+import { promisedAnswerFields, promiseRequestFields } from "./promise.ts";
 import { repairAnswers, repairRequests } from "./repair.ts";
 
 /** A signed record in its envelope: bounds what one field can hold. */
@@ -60,6 +61,8 @@ export const dataRequestSchema = z.discriminatedUnion("t", [
   z.object(auditRequestFields).strict(),
   /** The sender has lost these of its shards. Answer: `noted`. */
   z.object(lostRequestFields).strict(),
+  /** Will the receiver, whom the map names for these shards, keep its copies of them? Answer: `promised`. */
+  z.object(promiseRequestFields).strict(),
   ...repairRequests,
 ]);
 
@@ -94,6 +97,7 @@ const answer = z.discriminatedUnion("t", [
   /** The body: the leaves that are there, one after the other in the order of the challenges. */
   z.object(auditAnswerFields).strict(),
   z.object(notedAnswerFields).strict(),
+  z.object(promisedAnswerFields).strict(),
   ...repairAnswers,
   z
     .object({
@@ -108,11 +112,12 @@ const answer = z.discriminatedUnion("t", [
 
 export type DataRequest = z.output<typeof dataRequestSchema>;
 export type LostRequest = Extract<DataRequest, { t: "lost" }>;
+export type PromiseRequest = Extract<DataRequest, { t: "promise" }>;
 export type AuditRequest = Extract<DataRequest, { t: "audit" }>;
 /** Of members that repair for an owner: `repair/` answers them. */
 export type RepairRequest = Extract<DataRequest, { t: "repair-get" | "repair-put" | "repaired" | "repairs" }>;
 /** What one end asks of another's `Holder`. */
-export type OwnerRequest = Exclude<DataRequest, RepairRequest | LostRequest>;
+export type OwnerRequest = Exclude<DataRequest, RepairRequest | LostRequest | PromiseRequest>;
 
 export function isRepairRequest(request: DataRequest): request is RepairRequest {
   return (

@@ -10,6 +10,8 @@ import { decodeSigned } from "./signed.ts";
 export const SHARDS_MAX = 64;
 export const SEGMENT_BYTES_MAX = 16 * 1024 * 1024;
 export const LEAF_BYTES_MAX = 1024 * 1024;
+/** In its envelope, with 64 roots: less than 3 KiB. */
+export const DESCRIPTOR_BYTES_MAX = 8 * 1024;
 
 /** The fields that repair and audit need. They are in every version, with the same meaning. */
 const fixedFields = {

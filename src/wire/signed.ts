@@ -30,6 +30,7 @@ const SIGNED_TYPES = [
   "clearance",
   "repair",
   "repair-claim",
+  "promise",
 ] as const satisfies readonly SignedType[];
 
 /** No signed body of ours comes near this; it bounds what one record can make a reader hold. */

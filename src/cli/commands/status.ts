@@ -28,7 +28,7 @@ function statusText(status: StatusResult): string {
     ["swarm", [swarmLine(status), ...presenceLines(status), ...pendingLines(status)]],
     ["repository", repositoryLines(status)],
     ["protection", protectionLines(status)],
-    ["storage", [storageLine(status)]],
+    ["storage", [storageLine(status), ...surplusLines(status)]],
     ["spool", [spoolLine(status)]],
     [
       "alerts",
@@ -149,6 +149,13 @@ function storageLine({ storage }: StatusResult): string {
     `${formatBytes(storage.usedBytes)} of ${formatBytes(storage.capacityBytes)} used for others ` +
     `(${counted(storage.shards, "shard")}), ${formatBytes(storage.freeBytes)} free`
   );
+}
+
+/** Only where there is something to say. */
+function surplusLines({ heirs }: StatusResult): string[] {
+  const { copies = 0, dropped = 0, droppedBytes = 0 } = heirs?.surplus ?? {};
+  if (copies === 0 && dropped === 0) return [];
+  return [`copies too many: ${copies}; ${dropped} dropped since the start, ${formatBytes(droppedBytes)}`];
 }
 
 function spoolLine({ spool }: StatusResult): string {

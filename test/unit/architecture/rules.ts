@@ -27,6 +27,7 @@ const CORE_FOLDERS = [
   "scrub",
   "repair",
   "schedule",
+  "sweep",
   "node",
 ] as const;
 
@@ -68,6 +69,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "audit",
   ],
   schedule: ["base", "ports", "policy", "wire"],
+  sweep: ["base", "ports", "crypto", "placement", "upkeep", "wire", "exchange", "losses", "audit"],
   node: CORE_FOLDERS,
   adapters: ["base", "ports", "wire"],
   control: ["base"],

@@ -22,6 +22,7 @@ let isListed: boolean;
 let reads: number;
 let isUnplugged: boolean;
 let isAside: boolean;
+let isElsewhere: boolean;
 let found: string[];
 
 const shards = {
@@ -41,6 +42,7 @@ const holder = new AuditAnswers(
   {
     ...{ shards, disk, clock: { wallMs: () => 2000 }, signer: story.holder },
     onBad: (shard) => found.push(shardKey(shard)),
+    isElsewhere: async () => isElsewhere,
   },
   { swarm: story.swarm },
 );
@@ -51,6 +53,7 @@ beforeEach(() => {
   reads = 0;
   isUnplugged = false;
   isAside = false;
+  isElsewhere = false;
   found = [];
 });
 
@@ -115,6 +118,16 @@ describe("a holder that is audited", () => {
     const evidence = convictionCodec.encode({ v: 1, statement: answer.statement, position: 0, proof });
     expect(() => checkConviction(evidence, story.swarm)).toThrow("said itself");
     expect(found).toHaveLength(1);
+  });
+
+  it("admits what the map looks for elsewhere: an old receipt convicts nobody who dropped a copy too many", async () => {
+    isListed = false;
+    isElsewhere = true;
+    const request = story.request([0]);
+    const { answer } = await audit(request);
+    const proof = { t: "denied", receipt: story.receipt() } as const;
+    const evidence = convictionCodec.encode({ v: 1, statement: answer.statement, position: 0, proof });
+    expect(() => checkConviction(evidence, story.swarm)).toThrow("said itself");
   });
 
   it("signs nothing while its disk is unplugged", async () => {
