@@ -118,7 +118,7 @@ export class LossTeller {
     let after: ShardId | undefined;
     for (let seen = 0; seen < ROUND_SHARDS_MAX; seen += PAGE) {
       const page = await this.#c.shards.quarantined(after, PAGE);
-      for (const { id, sinceMs } of page) if (this.#c.shards.stat(id) === undefined) yield { ...id, sinceMs };
+      for (const { id, sinceMs } of page) if (this.#isLost(id)) yield { ...id, sinceMs };
       after = page.at(-1)?.id;
       if (page.length < PAGE) return;
     }
@@ -143,9 +143,13 @@ export class LossTeller {
     try {
       for (const ofLife of lives.values()) {
         for (let at = 0; at < ofLife.length; at += LOST_SHARDS_MAX) {
-          const some = ofLife.slice(at, at + LOST_SHARDS_MAX);
-          const { owner } = must(some[0], "lost shard");
-          const noted = await client.tellLost(peer, owner, this.#notice(some), signal);
+          const timeMs = this.#c.clock.wallMs();
+          // Telling others before takes its time: what was put here again meanwhile must not be called lost by a younger word.
+          const some = ofLife.slice(at, at + LOST_SHARDS_MAX).filter((shard) => this.#isLost(shard));
+          const [first] = some;
+          if (first === undefined) continue;
+          const { owner } = first;
+          const noted = await client.tellLost(peer, owner, this.#notice(some, timeMs), signal);
           log.info("losses-told", { to: peer, owner, shards: some.length, noted });
           this.#remember(peer, some);
         }
@@ -161,9 +165,12 @@ export class LossTeller {
     }
   }
 
-  #notice(shards: readonly LostShard[]): Uint8Array {
+  #isLost(shard: ShardId): boolean {
+    return this.#c.shards.stat(shard) === undefined;
+  }
+
+  #notice(shards: readonly LostShard[], timeMs: number): Uint8Array {
     const { owner, incarnation } = must(shards[0], "lost shard");
-    const timeMs = this.#c.clock.wallMs();
     const body = lostBody.encode({
       v: 1,
       owner,
