@@ -2,7 +2,7 @@ import { AssertionFailure, must } from "../../src/base/assert.ts";
 import { Fault } from "../../src/base/fault.ts";
 import { type PeerId, peerIdOf } from "../../src/base/ids.ts";
 import type { Log } from "../../src/base/log.ts";
-import { GIB, KIB } from "../../src/base/units.ts";
+import { GIB, HOUR_MS, KIB } from "../../src/base/units.ts";
 import { type Signer, signerFromSeed } from "../../src/crypto/sign.ts";
 import type { ErasureCodec } from "../../src/erasure/index.ts";
 import { FORMAT_VERSIONS, guestSigner, parseToken, Roster } from "../../src/membership/index.ts";
@@ -23,6 +23,7 @@ import {
   type Protocol,
   prefixed,
 } from "../../src/ports/index.ts";
+import { SURPLUS_RULES, UPKEEP_SETTINGS, type UpkeepSettings } from "../../src/upkeep/index.ts";
 import { SimDisk } from "../disk.ts";
 import { SimFiles } from "../files.ts";
 import { createInlineCompute } from "../inline-compute.ts";
@@ -77,6 +78,11 @@ export interface MachineInit {
 /** Beside what it keeps for others, a machine has room for its own. */
 const DISK_BYTES = 64 * GIB;
 const PROGRAM = "sim";
+/** As in the field, but for copies too many: so that some are swept within the hours of a run. */
+const UPKEEP: UpkeepSettings = {
+  ...UPKEEP_SETTINGS,
+  sweep: { everyMs: HOUR_MS / 4, rules: { ...SURPLUS_RULES, settledMs: HOUR_MS } },
+};
 
 /** One machine of a simulated world: its disks, clock and files outlive the node that runs there. */
 export class SimMachine {
@@ -251,6 +257,7 @@ export class SimMachine {
         privileged: false,
         scrub: { periodMs: scrubPeriodMs },
         sync: { intervalMs: syncEveryMs },
+        upkeep: UPKEEP,
         ...(administratorSeed === undefined ? {} : { administrator: signerFromSeed(administratorSeed) }),
         ...(spoolMaxBytes === undefined ? {} : { spoolMaxBytes }),
       },

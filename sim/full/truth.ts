@@ -113,6 +113,26 @@ export class Truth {
     return right !== undefined && contents !== undefined && this.#hashOf(contents) === right;
   }
 
+  /**
+   * A holder has dropped what the map looks for elsewhere: its receipt binds it no more. Says what is wrong with that: who is
+   * named in its place has to have the shard, unless it lies or a fault took it.
+   */
+  dropped(machine: SimMachine, key: string, named: SimMachine | undefined): string | undefined {
+    const holding = `${machine.peer} ${key}`;
+    this.receipts.delete(holding);
+    this.damaged.delete(holding);
+    const at = key.lastIndexOf("/");
+    const segment = this.segments.get(key.slice(0, at));
+    if (segment === undefined || named === undefined)
+      return `${key} was dropped, and nobody knows what it was`;
+    const shard = { ...segment.id, index: Number(key.slice(at + 1)) };
+    if (named === machine) return `${key} was dropped by the one that the map names for it`;
+    const isExcused = !named.isHonest || named.wasRolledBack || named.isDead || this.isDamaged(named, shard);
+    return isExcused || this.isIntact(named, shard)
+      ? undefined
+      : `${key} was dropped, and ${named.name} has not got it`;
+  }
+
   /** An injected fault is about to spoil this shard, or has taken it. */
   damage(machine: SimMachine, shard: ShardId): void {
     this.damaged.set(holdingKey(machine.peer, shard), { machine, shard, atMs: this.#nowMs() });

@@ -255,9 +255,16 @@ export class World {
       this.overCap.add(
         `${String(fields["owner"])} ${String(fields["row"])}#${String(fields["slot"])} ${String(fields["to"])}`,
       );
+    if (event === "surplus-dropped") this.#dropped(machine, fields);
     this.scheduler.trace.mixText(event);
     this.label(`log ${event}`);
     if (level !== "debug") this.note(machine, `${level} ${event} ${JSON.stringify(fields)}`);
+  }
+
+  #dropped(machine: SimMachine, fields: LogFields): void {
+    const named = this.machines.find(({ peer }) => peer === fields["holder"]);
+    const wrong = this.truth.dropped(machine, String(fields["shard"]), named);
+    if (wrong !== undefined && machine.isHonest) this.violate("swept-elsewhere", wrong, machine);
   }
 
   #answered(answered: Answered): NetMessage {

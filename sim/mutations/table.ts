@@ -159,6 +159,31 @@ export const MUTATIONS: readonly Mutation[] = [
     ),
   },
   {
+    name: "what the map names a holder for is swept, too",
+    oracle: "swept-elsewhere",
+    withinSeeds: 10,
+    edits: [
+      ...one("src/sweep/sweeper.ts", "return named === this.#c.self ? undefined : named;", "return named;"),
+      ...one("src/upkeep/surplus.ts", 'if (slots[index] === self) return keep("named");', ""),
+      ...one("src/upkeep/surplus.ts", 'if (slots.includes(self)) return keep("in-row");', ""),
+      ...one(
+        "src/sweep/witnesses.ts",
+        "peer === undefined ? []",
+        "peer === undefined || peer === this.#c.self ? []",
+      ),
+      ...one(
+        "src/upkeep/surplus.ts",
+        "const proof = facts.proofs.get(at);",
+        "if (peer === facts.self) continue;\n    const proof = facts.proofs.get(at);",
+      ),
+      ...one(
+        "src/upkeep/surplus.ts",
+        'return isKept ? { kind: "drop" }',
+        'return isKept || promise === undefined ? { kind: "drop" }',
+      ),
+    ],
+  },
+  {
     name: "a right answer to an audit counts as wrong",
     oracle: "no-false-blame",
     withinSeeds: 5,
