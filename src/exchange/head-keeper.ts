@@ -76,6 +76,8 @@ export class HeadKeeper {
   readonly #keys: OwnerKeys;
   readonly #one = new KeyedMutex();
   #acknowledged: Acknowledged;
+  /** Bodies of the maps that `mapEpoch` stands for. */
+  #noted: readonly Uint8Array[] | undefined;
   /** Are being handed the head, or hang. */
   readonly #underWay = new Set<PeerId>();
 
@@ -112,7 +114,7 @@ export class HeadKeeper {
    * signs nothing before more than half of those who are up have told it so; `NOT_ALLOWED` when fewer did.
    */
   async compareWithPool(signal?: AbortSignal): Promise<{ asked: number; answered: number }> {
-    const pool = this.pool().filter((peer) => this.#isReachable(peer));
+    const pool = this.#reachablePool();
     let answered = 0;
     let ahead = 0;
     const ask = async (peer: PeerId): Promise<boolean> => {
@@ -183,16 +185,16 @@ export class HeadKeeper {
     await this.#one.run("publish", async () => {
       const head = this.#c.catalog.head;
       if (head === undefined) return;
-      const maps = await this.#signMaps();
+      const bodies = await this.#noteMaps();
       const { headEpoch, mapEpoch } = this.#c.catalog.state;
       if (this.#acknowledged.epoch !== headEpoch || this.#acknowledged.mapEpoch !== mapEpoch) {
         this.#acknowledged = { epoch: headEpoch, mapEpoch, peers: new Set() };
       }
       const acknowledged = this.#acknowledged;
       const isDue = (peer: PeerId): boolean => !acknowledged.peers.has(peer) && !this.#underWay.has(peer);
-      const due = this.pool().filter((peer) => isDue(peer) && this.#isReachable(peer));
+      const due = this.#reachablePool().filter(isDue);
       if (due.length === 0) return;
-      const records = [head, ...maps].map(encodeSigned);
+      const records = [head, ...this.#signMaps(bodies)].map(encodeSigned);
       let isOver = false;
       const hand = async (peer: PeerId): Promise<boolean> => {
         if (!(await this.#hand(peer, records, headEpoch, signal))) return false;
@@ -238,11 +240,13 @@ export class HeadKeeper {
     return { clock: this.#c.clock, ...(signal === undefined ? {} : { signal }) };
   }
 
-  /** The maps as they are now, under the next epoch if they are not what was signed last. */
-  async #signMaps(): Promise<Signed[]> {
+  /** The maps as they are now get the next epoch if they are not what was noted last; returns their bodies. */
+  async #noteMaps(): Promise<readonly Uint8Array[]> {
     const { catalog, maps } = this.#c;
     this.#c.fence?.check();
     const bodies = maps.encodedBodies();
+    // Looked at every minute, and changed by snapshots and repairs alone.
+    if (bodies === this.#noted) return bodies;
     const hash = sha256(...bodies);
     const stored = catalog.store.get(SIGNED_MAPS_KEY);
     if (stored === undefined || !equalBytes(signedMaps.decode(stored).hash, hash)) {
@@ -251,11 +255,14 @@ export class HeadKeeper {
         { type: "put", key: SIGNED_MAPS_KEY, value },
       ]);
     }
-    const { incarnation } = catalog;
-    const epoch = catalog.state.mapEpoch;
-    return bodies.map((body) =>
-      signStatement({ type: "map", swarm: this.#swarm, incarnation, epoch, body }, this.#keys.signer),
-    );
+    this.#noted = bodies;
+    return bodies;
+  }
+
+  #signMaps(bodies: readonly Uint8Array[]): Signed[] {
+    const { incarnation, state } = this.#c.catalog;
+    const statement = { type: "map", swarm: this.#swarm, incarnation, epoch: state.mapEpoch } as const;
+    return bodies.map((body) => signStatement({ ...statement, body }, this.#keys.signer));
   }
 
   async #records(peer: PeerId, signal: AbortSignal | undefined): Promise<Signed[] | undefined> {
@@ -275,7 +282,9 @@ export class HeadKeeper {
     return record.incarnation === this.#c.catalog.incarnation && record.epoch > headEpoch;
   }
 
-  #isReachable(peer: PeerId): boolean {
-    return this.#c.view.nodes().some((node) => node.peer === peer && node.reachable);
+  #reachablePool(): PeerId[] {
+    const nodes = this.#c.view.nodes();
+    const reachable = new Set(nodes.flatMap(({ peer, reachable: isUp }) => (isUp ? [peer] : [])));
+    return this.pool().filter((peer) => reachable.has(peer));
   }
 }

@@ -41,6 +41,7 @@ export class OwnerMaps {
   readonly #writing = new Semaphore(1);
   /** By position of the incarnation. */
   readonly #maps: PlacementMap[];
+  #encoded: { readonly map: PlacementMap; readonly bodies: readonly Uint8Array[] } | undefined;
 
   private constructor(catalog: Catalog, maps: PlacementMap[]) {
     this.#catalog = catalog;
@@ -173,9 +174,14 @@ export class OwnerMaps {
     return [...peers];
   }
 
-  /** To be signed: one body a class, of the life that this home writes under. */
-  encodedBodies(): Uint8Array[] {
-    return [...this.#current().classes].map(([classId, rows]) => mapBody.encode(bodyOf(classId, rows)));
+  /** To be signed: one body a class, of the life that this home writes under. The same array as long as nothing changes. */
+  encodedBodies(): readonly Uint8Array[] {
+    const map = this.#current();
+    if (this.#encoded?.map !== map) {
+      const bodies = [...map.classes].map(([classId, rows]) => mapBody.encode(bodyOf(classId, rows)));
+      this.#encoded = { map, bodies };
+    }
+    return this.#encoded.bodies;
   }
 
   #rows(incarnation: number, classId: number): ClassRows {

@@ -162,6 +162,11 @@ export class RecordStore {
     return known === undefined ? [] : this.#read(known);
   }
 
+  /** Of the newest statement, without reading it: the same array as long as it is the same statement. */
+  hashOf(key: RecordKey): Uint8Array | undefined {
+    return this.#known.get(toHex(recordKeyBytes(key)))?.hashes[0];
+  }
+
   epochOf(key: RecordKey): number | undefined {
     return this.#known.get(toHex(recordKeyBytes(key)))?.epoch;
   }

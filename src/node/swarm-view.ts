@@ -20,6 +20,15 @@ const FULL_BELOW_BYTES = 64 * MIB;
 /** Of a small holder, when less than this share of it is left. */
 const FULL_BELOW_SHARE = 0.05;
 
+interface KnownStatus {
+  readonly signer: Uint8Array;
+  readonly hash: Uint8Array | undefined;
+  readonly status: NodeStatus | undefined;
+}
+
+/** More than a roster has members: those who were members, and asked about, go with the rest now and then. */
+const STATUSES_MAX = 16_384;
+
 /** The newest that a node has said of itself; a hint. */
 export function statusOf(records: Pick<RecordStore, "get">, peer: PeerId): NodeStatus | undefined {
   const signed = records.get({ type: "status", signer: publicKeyOfPeer(peer) });
@@ -37,6 +46,8 @@ export class RosterView implements SwarmView {
   readonly #isSuspected: (peer: PeerId) => boolean;
   readonly #isBelieved: (peer: PeerId) => boolean;
   readonly #presence: Pick<PresenceView, "nodes"> | undefined;
+  /** Decoded once each: whoever places or compares looks at all of them, every minute and for every shard. */
+  readonly #statuses = new Map<PeerId, KnownStatus>();
 
   constructor(components: {
     roster: Roster;
@@ -68,7 +79,7 @@ export class RosterView implements SwarmView {
     const states = this.#presence?.nodes();
     return this.#roster.members().flatMap((member) => {
       if (!member.holder) return [];
-      const status = statusOf(this.#records, member.peer);
+      const status = this.statusOf(member.peer);
       const { peer, site, host, nodeNumber, capacityBytes } = member;
       const state = states?.get(peer)?.state;
       const isAway = state === "absent" || state === "lost";
@@ -96,7 +107,7 @@ export class RosterView implements SwarmView {
   writable(): Writable {
     const readers = this.#roster.members().flatMap(({ peer, since }) => {
       if (peer === this.self) return [];
-      const status = statusOf(this.#records, peer);
+      const status = this.statusOf(peer);
       return [{ peer, formats: status?.formatVersions, heardMs: status?.timeMs ?? since }];
     });
     return writableVersion(this.#formats, readers, this.#clock.wallMs());
@@ -104,7 +115,7 @@ export class RosterView implements SwarmView {
 
   apart(): Apart {
     const statements = this.#roster.members().flatMap(({ peer }) => {
-      const unmet = statusOf(this.#records, peer)?.unmet ?? [];
+      const unmet = this.statusOf(peer)?.unmet ?? [];
       const members = unmet.filter((other) => this.#roster.member(other) !== undefined);
       return members.length === 0 ? [] : [{ peer, unmet: members }];
     });
@@ -113,7 +124,15 @@ export class RosterView implements SwarmView {
 
   /** The newest that a node has said of itself; a hint. */
   statusOf(peer: PeerId): NodeStatus | undefined {
-    return statusOf(this.#records, peer);
+    const known = this.#statuses.get(peer);
+    const signer = known?.signer ?? publicKeyOfPeer(peer);
+    const hash = this.#records.hashOf({ type: "status", signer });
+    // A hash stands for one statement: the array is another where the record is.
+    if (known !== undefined && known.hash === hash) return known.status;
+    const status = statusOf(this.#records, peer);
+    if (this.#statuses.size >= STATUSES_MAX) this.#statuses.clear();
+    this.#statuses.set(peer, { signer, hash, status });
+    return status;
   }
 
   placeOf(peer: PeerId): { site: string; host: string } | undefined {
