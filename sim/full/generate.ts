@@ -17,9 +17,10 @@ export function planOf(seed: string, wishes: Wishes = {}): Plan {
   const rng = new SeededRng(`plan/${seed}`);
   const nodes = nodesOf(rng.fork("nodes"), wishes);
   const shape = rng.fork("world");
-  const stormMs = shape.pick([HOUR_MS, 2 * HOUR_MS, 3 * HOUR_MS, 6 * HOUR_MS]);
+  // Mostly short: of as much processor time, more swarms and more faults on top of each other.
+  const stormMs = shape.pick([0.5, 1, 1, 2, 3, 6]) * HOUR_MS;
   // Every holder is audited once a day, and what an audit finds is looked into after it: few seeds have time for it.
-  const isLong = nodes.length <= 5 && shape.chance(0.1);
+  const isLong = nodes.length <= 5 && shape.chance(0.06);
   const beyond = wishes.beyond ?? shape.chance(1 / 8);
   return {
     v: 1,

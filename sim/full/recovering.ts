@@ -8,11 +8,27 @@ import { NodeClock } from "../node-clock.ts";
 import type { SimMachine } from "./machine.ts";
 import type { World } from "./world.ts";
 
-/** From a recovery key and one member to a running node on an empty machine, as `cairn recover` goes about it. */
+/**
+ * From a recovery key and one member to a running node on an empty machine, as `cairn recover` goes about it. One that fails
+ * leaves no home behind, and may be tried again.
+ */
 export async function recoverOwner(world: World, lost: SimMachine, via: SimMachine): Promise<SimMachine> {
   const onto = world.newMachine(lost.init.plan);
-  world.machines.push(onto);
   lost.isReplaced = true;
+  try {
+    await makeHome(world, lost, onto, via);
+  } catch (error) {
+    lost.isReplaced = false;
+    throw error;
+  }
+  world.machines.push(onto);
+  await onto.start();
+  world.plugIn(onto);
+  world.label("recover: done");
+  return onto;
+}
+
+async function makeHome(world: World, lost: SimMachine, onto: SimMachine, via: SimMachine): Promise<void> {
   const clock = new NodeClock(world.scheduler, onto.clockError);
   const guest = onto.guest(lost.identity.recovery.identity);
   await guest.dial(must(via.node.ports.directory.ownAddresses()[0], "address"));
@@ -60,8 +76,4 @@ export async function recoverOwner(world: World, lost: SimMachine, via: SimMachi
   const records = await RecordStore.open({ store, roster, log: SILENT_LOG });
   await records.put(entered.incarnation);
   onto.adopt({ ...lost.identity, node, nodeSeed, keys: recovery.keys }, recovery.slotRecord);
-  await onto.start();
-  world.plugIn(onto);
-  world.label("recover: done");
-  return onto;
 }

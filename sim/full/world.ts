@@ -61,6 +61,8 @@ export class World {
   readonly lines: string[] = [];
   readonly #codec: ErasureCodec;
   readonly #nodeRngs: SeededRng;
+  /** Machines that were ever made, those of recoveries that failed too: each is another one. */
+  #made = 0;
 
   constructor({ plan, scheduler, codec }: WorldInit) {
     this.plan = plan;
@@ -95,7 +97,7 @@ export class World {
   }
 
   newMachine(plan: NodePlan): SimMachine {
-    const index = this.machines.length;
+    const index = this.#made++;
     const { scrubPeriodMs, syncEveryMs, spoolMaxBytes } = this.plan.world;
     return new SimMachine({
       index,
