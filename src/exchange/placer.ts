@@ -138,7 +138,8 @@ export class Placer {
     const retry: number[] = [];
     for (const index of failed) {
       const field = fieldFor(this.#c.view, this.#c.catalog.owner, of, partition, excluded);
-      const next = replacementFor(slots, index, field);
+      // Whoever failed just now and finds nobody in its place stays in the row, and is asked again.
+      const next = replacementFor(slots, index, { ...field, excludedMayReturn: true });
       if (!next.ok) continue;
       this.#c.log.info("slot-replaced", {
         partition,

@@ -49,6 +49,11 @@ export interface PlacementField {
   /** The owner's own node, which never holds its own shards; `undefined` only when it has none any more. */
   readonly ownerPeer: PeerId | undefined;
   readonly exclude?: ReadonlyMap<PeerId, ExcludeReason>;
+  /**
+   * Who is excluded has its slots until somebody else takes them, and may come back with what it has: it fills its site
+   * till then. @default false: who is excluded is gone, and fills no site
+   */
+  readonly excludedMayReturn?: boolean;
   /** Peers that cannot reach each other: two of them are not put into one row while anything else fits. */
   readonly apart?: Apart;
 }
@@ -214,6 +219,7 @@ class Picker {
   readonly #onHost = new Map<string, number>();
   readonly #skipped: Skipped[];
   readonly #exclude: ReadonlyMap<PeerId, ExcludeReason>;
+  readonly #excludedMayReturn: boolean;
   readonly #apart: Apart;
   /** Who was there before anybody was taken, and has to be able to meet whoever is. */
   readonly #present = new Set<PeerId>();
@@ -228,6 +234,7 @@ class Picker {
     this.#cap = field.cap;
     this.#skipped = skipped;
     this.#exclude = field.exclude ?? new Map();
+    this.#excludedMayReturn = field.excludedMayReturn === true;
     this.#apart = field.apart ?? NOBODY_APART;
     this.#ranked = ranked;
     this.#byPeer = new Map(field.candidates.map((node) => [node.peer, node]));
@@ -249,8 +256,9 @@ class Picker {
     const node = this.#byPeer.get(peer);
     if (node === undefined) return;
     if (this.#eligible.has(node)) this.#drop(node, leaving ? "not wanted" : "holds another shard");
-    if (leaving || this.#exclude.has(peer)) return;
-    this.mustMeet(peer);
+    const isOut = this.#exclude.has(peer);
+    if (leaving || (isOut && !this.#excludedMayReturn)) return;
+    if (!isOut) this.mustMeet(peer);
     this.#count(node);
   }
 

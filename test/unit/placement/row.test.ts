@@ -162,6 +162,19 @@ describe("replacementFor", () => {
     expect(strangers.ok).toBe(true);
   });
 
+  test("counts whoever is passed over only for a moment against its site, until another one has its slot", () => {
+    const candidates = [node("slow", "a"), node("near", "a"), node("far", "b"), node("lost", "c")];
+    const [slow, near, far, lost] = candidates.map(({ peer }) => peer);
+    const exclude = new Map([
+      [slow, "not wanted" as const],
+      [lost, "lost" as const],
+    ]) as ReadonlyMap<PeerId, "not wanted" | "lost">;
+    const tried = { key, cap: 1, candidates, ownerPeer: undefined, exclude, excludedMayReturn: true };
+    expect(replacementFor([slow, far, undefined], 2, tried).ok).toBe(false);
+    expect(replacementFor([slow, far, undefined], 0, tried)).toMatchObject({ ok: true, peer: near });
+    expect(replacementFor([slow, far, undefined], 2, { ...tried, excludedMayReturn: false }).ok).toBe(true);
+  });
+
   test("prefers a host that has no shard of the segment yet", () => {
     const candidates = [
       node("holder", "a", { host: "h1" }),
