@@ -53,8 +53,11 @@ export const peersCommand: AddCommand = (program, bind) => {
   return command;
 };
 
-function sinceText({ liveness, removedAt }: PeerInfo): string {
-  const since = removedAt ?? liveness?.since;
+function sinceText({ state, liveness, lastSeen, removedAt }: PeerInfo): string {
+  // The connection is gone, and beats have not told of it yet.
+  const isJustGone =
+    state === "unreachable" && (liveness?.state === "alive" || liveness?.state === "draining");
+  const since = removedAt ?? (isJustGone ? lastSeen : liveness?.since);
   return since === undefined ? "-" : shortTime(since);
 }
 

@@ -585,6 +585,14 @@ describe("who is up", () => {
     const { stdout } = await runCairn(["peers"], { handlers });
     expect(stdout).toMatch(/till-7 +jena +declared lost/);
     expect(stdout).toMatch(/till-8 +jena +returning/);
+    const lastSeen = "2026-11-21T09:00:00.000Z";
+    const gone = { ...node, peerId: "12D3c", name: "till-6", state: "unreachable" as const, lastSeen };
+    const only = {
+      peers: async () => ({ peers: [{ ...gone, liveness: { state: "alive" as const, since: TIME } }] }),
+    };
+    expect((await runCairn(["peers"], { handlers: only })).stdout).toMatch(
+      /till-6 +jena +unreachable +2026-11-21 09:00:00/,
+    );
   });
 
   it("of a swarm that it is no part of any more a node says nothing, but who took its place", async () => {
