@@ -41,6 +41,19 @@ describe("documents", () => {
     expect(missing).toEqual([]);
   });
 
+  test("claims of the threat model name tests that exist", () => {
+    const model = read("docs/threat-model.md");
+    const tests = filesBelow("test", ".ts").map((file) => ({ file, source: read(file) }));
+    const named = tests.filter(({ file }) => {
+      const [name = ""] = (file.split("/").at(-1) ?? "").split(".");
+      return model.includes(`\`${name}`) || model.includes(`/${name}.`);
+    });
+    const unknown = [...model.matchAll(/"([^"]+)"/g)]
+      .map(([, quoted = ""]) => quoted.replace(/\s+/g, " "))
+      .filter((quoted) => named.every(({ source }) => !source.includes(quoted)));
+    expect(unknown).toEqual([]);
+  });
+
   test("every record of a decision is in their list", () => {
     const list = read("docs/decisions/README.md");
     const records = filesBelow("docs/decisions", ".md").map((file) => file.split("/").at(-1) ?? "");
