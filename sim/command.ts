@@ -1,8 +1,10 @@
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/base/fault.ts";
 import { fleetCommand } from "./fleet/command.ts";
-import { runFull } from "./full/command.ts";
-import { mutationsNamed, tryMutation } from "./mutations/run.ts";
+import { durationOf, runFull } from "./full/command.ts";
+import { foldRecords } from "./full/ledger.ts";
+import { mutationsFrom, mutationsNamed, tryMutation } from "./mutations/run.ts";
 
 /** What scripts may rely on. */
 export const SIM_EXIT = { held: 0, violated: 1, failed: 2, labelMissing: 3 } as const;
@@ -10,7 +12,10 @@ export type SimExit = (typeof SIM_EXIT)[keyof typeof SIM_EXIT];
 
 const HELP = `Usage: cairn sim run [SCENARIO.json] [options]
        cairn sim fleet FLEET.json [--years N] [--profile K+M] [--seed SEED] [--svg FILE] [--json]
-       cairn sim bugs [NAME] [--seed SEED]     are the rules able to fail? each bug of a table must break its rule
+       cairn sim bugs [NAME] [--seed SEED] [--time 90s] [--from WORD]
+                            are the rules able to fail? each bug of a table must break its rule; with --time as
+                            many of them as fit, beginning where the word says
+       cairn sim ledger RECORD...   adds what --record noted to docs/simulator-ledger.json, and writes the page
 
 Runs whole swarms of the real program in virtual time, through faults drawn from a seed, and checks after each
 step what must hold. The same seed gives the same run on every machine with the same version.
@@ -30,7 +35,7 @@ step what must hold. The same seed gives the same run on every machine with the 
   --twice-every N      every Nth seed twice
   --require LABEL      exit 3 unless this happened in some run; may be given several times
   --trace FILE         the last lines that the nodes logged, of the last run
-  --record FILE        add seeds, processor time and counts to this file
+  --record FILE        add a line for each run to this file, for "cairn sim ledger"
   --json               one JSON document on standard output
 
 Exit status: 0 all rules held, 1 one was broken (seed, plan and the line that replays it are printed),
@@ -44,6 +49,7 @@ export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
   try {
     const [command, ...rest] = argv;
     if (command === "bugs") return await runBugs(rest);
+    if (command === "ledger" && rest.length > 0) return fold(rest);
     if (command === "fleet" && !rest.includes("--help"))
       return (await fleetCommand(rest)) ? SIM_EXIT.held : SIM_EXIT.violated;
     if (command !== "run" || rest.includes("--help")) {
@@ -59,16 +65,34 @@ export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
   }
 }
 
+/** The ledger lies with the source, so that it goes with the commits that it speaks of. */
+function fold(records: readonly string[]): SimExit {
+  const docs = join(import.meta.dirname, "../docs");
+  const page = join(docs, "simulator-ledger.md");
+  const added = foldRecords(records, join(docs, "simulator-ledger.json"), page);
+  process.stdout.write(`${added} runs added; see ${page}\n`);
+  return SIM_EXIT.held;
+}
+
 /** Puts bugs into the core, one after the other, and looks whether the rule that is named for each is broken. */
 async function runBugs(argv: readonly string[]): Promise<SimExit> {
   const { values, positionals } = parseArgs({
     args: [...argv],
     allowPositionals: true,
-    options: { seed: { type: "string", default: "1" } },
+    options: {
+      seed: { type: "string", default: "1" },
+      time: { type: "string" },
+      from: { type: "string", default: "" },
+    },
   });
-  let missed = 0;
-  for (const mutation of mutationsNamed(positionals[0] ?? "all")) {
+  const timeMs = values.time === undefined ? Number.POSITIVE_INFINITY : durationOf(values.time);
+  const due = mutationsFrom(mutationsNamed(positionals[0] ?? "all"), values.from);
+  let [tried, missed, spentMs] = [0, 0, 0];
+  for (const mutation of due) {
+    if (spentMs >= timeMs) break;
     const { isCaught, by, seeds, cpuMs } = await tryMutation(mutation, values.seed);
+    tried++;
+    spentMs += cpuMs;
     if (!isCaught) missed++;
     const verdict = isCaught
       ? `caught by ${mutation.oracle}`
@@ -77,6 +101,7 @@ async function runBugs(argv: readonly string[]): Promise<SimExit> {
       `${mutation.name}: ${verdict}, seed ${seeds} of ${mutation.withinSeeds}, ${(cpuMs / 1000).toFixed(0)} s\n`,
     );
   }
+  process.stdout.write(`${tried - missed} of ${tried} caught; ${due.length - tried} left for another time\n`);
   return missed === 0 ? SIM_EXIT.held : SIM_EXIT.violated;
 }
 

@@ -1,9 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { z } from "zod";
 import { readReedSolomonWasm } from "../../src/adapters/workers/reed-solomon-wasm.ts";
 import { must } from "../../src/base/assert.ts";
 import { DAY_MS, MINUTE_MS, parseDuration, SECOND_MS } from "../../src/base/units.ts";
@@ -11,6 +10,7 @@ import { createWasmCodec } from "../../src/erasure/index.ts";
 import { SIM_EXIT, type SimExit, type SimOptions } from "../command.ts";
 import { type CampaignTotals, cpuMs, type Failure, plansOf, runCampaign } from "./campaign.ts";
 import type { Wishes } from "./generate.ts";
+import { recordRun } from "./ledger.ts";
 import { FAULT_KINDS, type FaultKind, type Plan, readPlan, writePlan } from "./plan.ts";
 import type { RunResult } from "./run.ts";
 
@@ -33,6 +33,8 @@ export async function runFull(options: SimOptions): Promise<SimExit> {
     options.scenario === undefined ? plansOf(seed, amountOf(options), wishes) : [planIn(options.scenario)];
   const timeMs = options.time === undefined ? Number.POSITIVE_INFINITY : durationOf(options.time);
   const startedMs = cpuMs();
+  // Of what is loaded now, whatever becomes of the files meanwhile.
+  const commit = commitNow();
   let last: RunResult | undefined;
   const { totals, failure } = await runCampaign({
     codec: createWasmCodec(readReedSolomonWasm()),
@@ -43,13 +45,13 @@ export async function runFull(options: SimOptions): Promise<SimExit> {
     shrinkForMs: options.shrink === true ? SHRINK_MS : 0,
     onRun: (result, spentMs) => {
       last = result;
+      if (options.record !== undefined) recordRun(options.record, commit, result, spentMs);
       if (options.json !== true) process.stderr.write(lineOf(result, spentMs));
     },
   });
   if (options.trace !== undefined) writeFileSync(options.trace, `${must(last, "run").lines.join("\n")}\n`);
-  if (options.record !== undefined) record(options.record, totals);
   const missing = (options.require ?? []).filter((label) => !totals.labels.has(label));
-  const report = failure === undefined ? undefined : reportOf(failure, wishes);
+  const report = failure === undefined ? undefined : reportOf(failure, wishes, commit);
   if (options.json === true)
     process.stdout.write(`${JSON.stringify(jsonOf(totals, failure, report, missing))}\n`);
   else process.stdout.write(textOf(totals, failure, report, missing));
@@ -69,7 +71,8 @@ function numberOf(text: string | undefined): number | undefined {
   return value;
 }
 
-function durationOf(text: string): number {
+/** Throws for what is no time. */
+export function durationOf(text: string): number {
   const ms = parseDuration(text);
   if (ms === undefined) throw new Error(`"${text}" is not a time such as 180s`);
   return ms;
@@ -100,7 +103,7 @@ interface Report {
 }
 
 /** Writes the plans down, so that they can be run again. */
-function reportOf({ result, shrunk }: Failure, wishes: Wishes): Report {
+function reportOf({ result, shrunk }: Failure, wishes: Wishes, commit: string): Report {
   const name = result.plan.seed.replaceAll(/[^\w.-]/g, "_");
   const planFile = join(tmpdir(), `cairn-sim-${name}.json`);
   writeFileSync(planFile, writePlan(shrunk?.plan ?? result.plan));
@@ -112,7 +115,7 @@ function reportOf({ result, shrunk }: Failure, wishes: Wishes): Report {
     ...(wishes.kinds === undefined ? [] : [`--faults ${wishes.kinds.join(",")}`]),
   ];
   return {
-    commit: commitNow(),
+    commit,
     planFile,
     replay: ["cairn sim run --seed", result.plan.seed, ...shape].join(" "),
     replayShrunk: `cairn sim run ${planFile}`,
@@ -193,31 +196,4 @@ function textOf(
     ...small,
     sum,
   ].join("\n");
-}
-
-const recordFile = z
-  .object({
-    seeds: z.number(),
-    cpuHours: z.number(),
-    events: z.number(),
-    nodeYears: z.number(),
-    labels: z.record(z.string(), z.number()),
-  })
-  .strict();
-
-/** Over all commits: how much was run, and how often what happened in it. */
-function record(file: string, totals: CampaignTotals): void {
-  const before = existsSync(file)
-    ? recordFile.parse(JSON.parse(readFileSync(file, "utf8")))
-    : { seeds: 0, cpuHours: 0, events: 0, nodeYears: 0, labels: {} };
-  const labels = new Map(Object.entries(before.labels));
-  for (const [label, times] of totals.labels) labels.set(label, (labels.get(label) ?? 0) + times);
-  const after = {
-    seeds: before.seeds + totals.seeds,
-    cpuHours: before.cpuHours + totals.cpuMs / SECOND_MS / 3600,
-    events: before.events + totals.events,
-    nodeYears: before.nodeYears + totals.nodeMs / DAY_MS / 365.25,
-    labels: Object.fromEntries([...labels].sort(([a], [b]) => (a < b ? -1 : 1))),
-  };
-  writeFileSync(file, `${JSON.stringify(after, undefined, 1)}\n`);
 }

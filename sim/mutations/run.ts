@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { SeededRng } from "../rng.ts";
 import { CANARY, MUTATIONS, type Mutation } from "./table.ts";
 
 const HOOK = fileURLToPath(new URL("./hook.ts", import.meta.url));
@@ -29,6 +30,13 @@ export function mutationsNamed(name: string): readonly Mutation[] {
   if (found.length === 0)
     throw new Error(`there is no bug "${name}"; there are: ${all.map((one) => one.name).join("; ")}`);
   return found;
+}
+
+/** The canary, then the others in their order, beginning with one that follows from the word: another share every time. */
+export function mutationsFrom(all: readonly Mutation[], word: string): readonly Mutation[] {
+  const rest = all.filter((mutation) => mutation !== CANARY);
+  const start = word === "" ? 0 : new SeededRng(word).below(Math.max(1, rest.length));
+  return [...all.filter((mutation) => mutation === CANARY), ...rest.slice(start), ...rest.slice(0, start)];
 }
 
 /** Runs seeds with the bug in a process of its own until a rule is broken, or the seeds are used up. */
