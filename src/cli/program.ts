@@ -9,6 +9,7 @@ import { daemonCommand } from "./commands/daemon.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { drainCommand } from "./commands/drain.ts";
 import { findCommand } from "./commands/find.ts";
+import { forgetCommand } from "./commands/forget.ts";
 import { initCommand } from "./commands/init.ts";
 import { inviteCommand } from "./commands/invite.ts";
 import { joinCommand } from "./commands/join.ts";
@@ -16,6 +17,7 @@ import { keyCommand } from "./commands/key.ts";
 import { lsCommand } from "./commands/ls.ts";
 import { maintenanceCommand } from "./commands/maintenance.ts";
 import { peersCommand } from "./commands/peers.ts";
+import { pinCommand, unpinCommand } from "./commands/pin.ts";
 import { policyCommand } from "./commands/policy.ts";
 import { quotaCommand } from "./commands/quota.ts";
 import { recoverCommand } from "./commands/recover.ts";
@@ -56,6 +58,9 @@ const COMMANDS = [
   adminCommand,
   snapshotCommand,
   policyCommand,
+  pinCommand,
+  unpinCommand,
+  forgetCommand,
   snapshotsCommand,
   lsCommand,
   findCommand,

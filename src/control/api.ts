@@ -55,6 +55,9 @@ export interface ControlHandlers {
   snapshot(request: requests.SnapshotRequest, context: CommandContext): Promise<results.SnapshotResult>;
   /** Of a set of the policy, with its hooks. */
   snapshotSet(request: policy.SnapshotSetRequest, context: CommandContext): Promise<results.SnapshotResult>;
+  /** What retention would forget, and why; nothing is forgotten. */
+  forget(request: policy.ForgetRequest, context: CommandContext): Promise<policy.ForgetResult>;
+  pin(request: policy.PinRequest, context: CommandContext): Promise<policy.PinResult>;
   policyShow(request: requests.EmptyRequest, context: CommandContext): Promise<policy.PolicyResult>;
   /** Throws POLICY_INVALID, and changes nothing then. */
   policySet(request: policy.PolicySetRequest, context: CommandContext): Promise<policy.PolicyResult>;
@@ -127,6 +130,8 @@ export const COMMANDS = {
   quota: { request: admin.quotaRequest, result: admin.quotaResult },
   snapshot: { request: requests.snapshotRequest, result: results.snapshotResult },
   snapshotSet: { request: policy.snapshotSetRequest, result: results.snapshotResult },
+  forget: { request: policy.forgetRequest, result: policy.forgetResult },
+  pin: { request: policy.pinRequest, result: policy.pinResult },
   policyShow: { request: requests.emptyRequest, result: policy.policyResult },
   policySet: { request: policy.policySetRequest, result: policy.policyResult },
   snapshotStdin: { request: requests.snapshotStdinRequest, result: results.snapshotResult },

@@ -36,6 +36,7 @@ import { proposalOf } from "./node-proposals.ts";
 import { removedPeers } from "./node-removed.ts";
 import { repairHandler, repairStatus } from "./node-repair.ts";
 import { restoreHandler } from "./node-restore.ts";
+import { forgetHandler, pinHandler } from "./node-retention.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
 import { trustOf } from "./node-trust.ts";
@@ -63,6 +64,8 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     snapshot: (request, context) => snapshotHandler(node, request, context),
     snapshotSet: async (request, context) =>
       snapshotSetHandler(node, requireScheduler(init.scheduler), request, context),
+    forget: async (request) => forgetHandler(node, requireScheduler(init.scheduler), request),
+    pin: (request) => pinHandler(node, request),
     async policyShow() {
       const scheduler = requireScheduler(init.scheduler);
       await scheduler.reload();

@@ -13,6 +13,7 @@ import type {
   SnapshotEntry,
   Survival,
 } from "../node/index.ts";
+import { isPinned, PIN_TAG } from "../node/index.ts";
 import { administratorAlerts } from "./node-admin-alerts.ts";
 import { showPath } from "./paths-json.ts";
 import * as results from "./results.ts";
@@ -45,7 +46,8 @@ export function snapshotInfoJson(entry: SnapshotEntry, protection: ProtectionRep
     host: entry.host,
     paths: shown.map(({ path }) => path),
     pathsBase64: shown.map(({ pathBase64 }) => pathBase64),
-    tags: entry.tags,
+    tags: entry.tags.filter((tag) => tag !== PIN_TAG),
+    pinned: isPinned(entry),
     files: entry.files,
     directories: entry.directories,
     bytes: entry.bytes,

@@ -1,6 +1,6 @@
 import { toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
-import type { Node, SnapshotRequest, SnapshotResult } from "../node/index.ts";
+import { type Node, OWN_TAG_PREFIXES, type SnapshotRequest, type SnapshotResult } from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
 import { iso, survivesJson } from "./node-json.ts";
 import { showPath } from "./paths-json.ts";
@@ -32,6 +32,11 @@ async function takeSnapshot(
   source: SnapshotRequest["source"],
 ): Promise<results.SnapshotResult> {
   const startedMs = node.ports.clock.monotonicMs();
+  const own = request.tags.find((tag) => OWN_TAG_PREFIXES.some((prefix) => tag.startsWith(prefix)));
+  if (own !== undefined) {
+    const reason = `Tags such as "${own}" are given by cairn itself: "cairn snapshot --set" and "cairn pin" do.`;
+    throw new Fault({ code: "USAGE", reason });
+  }
   const { tags, wait, profile } = request;
   try {
     const result = await node.repository.snapshot({

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { snapshotSelector } from "./requests.ts";
 
 const count = z.int().nonnegative();
 const isoTime = z.string();
@@ -105,3 +106,42 @@ export type PolicyResult = z.infer<typeof policyResult>;
 
 export const snapshotSetRequest = z.object({ set: z.string().min(1).max(64) }).strict();
 export type SnapshotSetRequest = z.infer<typeof snapshotSetRequest>;
+
+/** Without `keep`: by the rules of each set. This version only says what would be forgotten. */
+export const forgetRequest = z
+  .object({
+    dryRun: z.literal(true),
+    set: z.string().max(64).optional(),
+    keep: keepRules.strict().optional(),
+  })
+  .strict();
+export type ForgetRequest = z.infer<typeof forgetRequest>;
+
+export const retentionVerdict = z.object({
+  snapshotId: z.string(),
+  time: isoTime,
+  /** Absent: of no set of the policy. */
+  set: z.string().optional(),
+  tags: z.array(z.string()),
+  pinned: z.boolean(),
+  keep: z.boolean(),
+  /** At least one. `rule` is a stable word for scripts. */
+  reasons: z.array(z.object({ rule: z.string(), text: z.string() })),
+});
+export type RetentionVerdictInfo = z.infer<typeof retentionVerdict>;
+
+export const forgetResult = z.object({
+  dryRun: z.literal(true),
+  /** By the times in receipts for the newest segments; absent where nobody can tell. */
+  clockAheadMs: z.int().optional(),
+  sets: z.array(z.object({ set: z.string(), rules: z.string(), kept: count, forgotten: count })),
+  /** In the order of sets, then of their making. */
+  snapshots: z.array(retentionVerdict),
+});
+export type ForgetResult = z.infer<typeof forgetResult>;
+
+export const pinRequest = z.object({ ...snapshotSelector.shape, pinned: z.boolean() }).strict();
+export type PinRequest = z.infer<typeof pinRequest>;
+
+export const pinResult = z.object({ snapshotId: z.string(), time: isoTime, pinned: z.boolean() });
+export type PinResult = z.infer<typeof pinResult>;

@@ -269,6 +269,8 @@ export const snapshotInfo = z.object({
   /** In the order of `paths`. */
   pathsBase64: z.array(z.string()),
   tags: z.array(z.string()),
+  /** No rule forgets it. */
+  pinned: z.boolean(),
   files: count,
   directories: count,
   bytes: count,

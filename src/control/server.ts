@@ -133,6 +133,8 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("adminConfirm", COMMANDS.adminConfirm.request, handlers.adminConfirm);
   once("snapshot", COMMANDS.snapshot.request, handlers.snapshot);
   once("snapshotSet", COMMANDS.snapshotSet.request, handlers.snapshotSet);
+  once("forget", COMMANDS.forget.request, handlers.forget);
+  once("pin", COMMANDS.pin.request, handlers.pin);
   once("policyShow", COMMANDS.policyShow.request, handlers.policyShow);
   once("policySet", COMMANDS.policySet.request, handlers.policySet);
   once("snapshots", COMMANDS.snapshots.request, handlers.snapshots);

@@ -16,7 +16,7 @@ export type {
   RosterEntry,
 } from "../membership/index.ts";
 export { parseProfile, type Survival } from "../placement/index.ts";
-export type { EffectiveSet, Sourced } from "../policy/index.ts";
+export type { EffectiveSet, Keep, Sourced } from "../policy/index.ts";
 export type { Census as RepairCensus, RepairStanding as OwnerRepairStanding } from "../repair/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
 export type { PolicyStanding, SetStanding } from "../schedule/index.ts";
@@ -56,6 +56,7 @@ export { type Disputes, Node, type NodeInit } from "./node.ts";
 export type { NodeStanding } from "./node-standing.ts";
 export type { OlderHead, RescuedSnapshot } from "./older-heads.ts";
 export { planRemovalOf } from "./owner-repair.ts";
+export { isPinned, OWN_TAG_PREFIXES, PIN_TAG } from "./pins.ts";
 export { DEFAULT_SIZES, NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 export { type Deciding, PROPOSAL_EXPIRES_MS } from "./proposals.ts";
 export { type PoolFindings, Recovery, type SilentMember } from "./recovery.ts";
@@ -63,6 +64,7 @@ export { type FoundHead, forksOf, pickHead } from "./recovery-heads.ts";
 export { type FoundSnapshot, foundSnapshots } from "./recovery-standing.ts";
 export { viewOfAnswers } from "./recovery-view.ts";
 export { Repository, type RestoreRequest, type SnapshotRequest, type SnapshotResult } from "./repository.ts";
+export { planRetention, type RetentionPlan } from "./retention.ts";
 export { type NodeScheduler, type RecoveryPoint, recoveryPointOf, schedulerOf } from "./scheduling.ts";
 export { makeSlot, openSlot, readSlot, type SlotContent } from "./slot.ts";
 export { type PeerStanding, peersOf, type RepositoryStanding, repositoryStanding } from "./standing.ts";

@@ -56,6 +56,7 @@ import { chooseSnapshot, type SnapshotChoice } from "./choose-snapshot.ts";
 import { Completion } from "./completion.ts";
 import { NeededSegments } from "./needed-segments.ts";
 import { LateHolders } from "./note-holders.ts";
+import { withPin } from "./pins.ts";
 import type { NodePorts, RepositorySizes } from "./ports.ts";
 
 export interface RepositoryComponents extends NodePorts {
@@ -355,6 +356,25 @@ export class Repository {
 
   async snapshots(): Promise<SnapshotEntry[]> {
     return this.catalog.snapshots();
+  }
+
+  /**
+   * Marks a snapshot in the list, on disk here at once; the pool has it with the next snapshot's head. Waits for a snapshot
+   * that is under way: it writes the list.
+   */
+  async pin(choice: SnapshotChoice, pinned: boolean): Promise<SnapshotEntry> {
+    return await this.#snapshots.run(async () => {
+      this.#c.fence.check();
+      const entry = await this.find(choice);
+      if (pinned && entry.partial) {
+        const reason =
+          "that is a checkpoint, which the next whole snapshot of its paths replaces: pin that one";
+        throw new Fault({ code: "NOT_ALLOWED", reason });
+      }
+      const changed = withPin(entry, pinned);
+      await this.catalog.store.write([this.catalog.snapshotOp(changed)], { sync: true });
+      return changed;
+    });
   }
 
   async find(choice: string | SnapshotChoice): Promise<SnapshotEntry> {

@@ -12,6 +12,14 @@ export {
   type Sourced,
   type Whereabouts,
 } from "./effective.ts";
+export {
+  CLOCK_OFF_MAX_MS,
+  decideRetention,
+  NEWEST_SAFE_KEPT,
+  type RetentionCandidate,
+  type RetentionVerdict,
+  rulesText,
+} from "./retention.ts";
 export type { Hooks, Keep, PolicyDocument } from "./schema.ts";
 export { SETS_MAX, setTag } from "./schema.ts";
 export {

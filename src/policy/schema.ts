@@ -49,7 +49,10 @@ const tag = z
   .string()
   .min(1)
   .max(255)
-  .refine((text) => !text.startsWith("set:"), 'tags that begin with "set:" are given by cairn itself');
+  .refine(
+    (text) => !text.startsWith("set:") && !text.startsWith("cairn:"),
+    'tags that begin with "set:" or "cairn:" are given by cairn itself',
+  );
 const argv = z
   .array(z.string().min(1).max(4096), "a command is a list of its words: [systemctl, stop, shop]")
   .min(1)

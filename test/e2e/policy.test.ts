@@ -3,7 +3,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { must } from "../../src/base/assert.ts";
-import { policyResult, type ScheduleStanding } from "../../src/control/policy-api.ts";
+import {
+  forgetResult,
+  pinResult,
+  policyResult,
+  type ScheduleStanding,
+} from "../../src/control/policy-api.ts";
 import { snapshotResult, snapshotsResult } from "../../src/control/results.ts";
 import { errorOf, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
@@ -111,6 +116,28 @@ it("by hand, and not where the hook before it fails", async () => {
   expect(errorOf(await owner.cli("snapshot", "--set", "ship", "--json"))).toMatchObject({
     code: "SET_UNKNOWN",
   });
+}, 120_000);
+
+it("says what retention would forget, and forgets nothing; a pin is kept over a restart", async () => {
+  const before = await listed();
+  const first = must(before[0], "snapshot");
+  const plan = (...args: string[]) => owner.ask(forgetResult, "forget", "--dry-run", ...args);
+  const planned = await plan();
+  expect(planned.sets).toMatchObject([{ set: "shop", rules: "daily 7", kept: before.length, forgotten: 0 }]);
+  expect(planned.snapshots[0]?.reasons.length).toBeGreaterThan(0);
+  expect(Math.abs(must(planned.clockAheadMs, "the peers' word"))).toBeLessThan(60_000);
+  expect((await owner.cli("forget")).status).toBe(2);
+  expect(await owner.ask(pinResult, "pin", first.snapshotId)).toMatchObject({ status: 0, pinned: true });
+  await owner.kill();
+  await owner.start();
+  expect((await listed())[0]).toMatchObject({
+    snapshotId: first.snapshotId,
+    pinned: true,
+    tags: ["set:shop", "from-a"],
+  });
+  expect((await plan()).snapshots[0]?.reasons[0]).toEqual({ rule: "pinned", text: "it is pinned" });
+  const refused = await owner.cli("snapshot", folder, "--tag", "set:shop", "--json");
+  expect(errorOf(refused)).toMatchObject({ status: 2, code: "USAGE" });
 }, 120_000);
 
 it("a file that others may write is not used, and what was in force stays", async () => {

@@ -324,6 +324,8 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       return snapshotResult({ bytesRead, files: 1, directories: 0 });
     },
     snapshotSet: async () => snapshotResult(),
+    forget: async () => ({ dryRun: true, sets: [], snapshots: [] }),
+    pin: async ({ pinned }) => ({ snapshotId: SNAPSHOT_ID, time: TIME, pinned }),
     policyShow: async () => ({ state: "none", issues: [], sets: [] }),
     policySet: async () => ({ state: "valid", issues: [], sets: [] }),
     snapshots: async () => ({ snapshots: [] }),

@@ -28,7 +28,7 @@ export const snapshotsCommand: AddCommand = (program, bind) => {
         formatBytes(snapshot.bytes),
         String(snapshot.survives.sites),
         String(snapshot.survives.nodes),
-        snapshot.tags.join(","),
+        `${snapshot.tags.join(",")}${snapshot.pinned ? " (pinned)" : ""}`.trim(),
         snapshot.paths.join(" "),
       ]);
       return table(HEADER, rows, ["FILES", "SIZE", "SITES", "NODES"]);

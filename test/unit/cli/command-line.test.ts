@@ -7,7 +7,12 @@ import { Fault } from "../../../src/base/fault.ts";
 import { displayPath } from "../../../src/base/paths.ts";
 import type { InitReport, RecoverOptions } from "../../../src/cli/local-operations.ts";
 import { textOfBytes } from "../../../src/cli/raw-arguments.ts";
-import type { RestoreRequest, SnapshotRequest, SnapshotStdinRequest } from "../../../src/control/api.ts";
+import type {
+  ForgetRequest,
+  RestoreRequest,
+  SnapshotRequest,
+  SnapshotStdinRequest,
+} from "../../../src/control/api.ts";
 import {
   auditResult,
   entry,
@@ -80,6 +85,10 @@ describe("everywhere", () => {
     [["restore", "latest"]],
     [["restore", "nonsense", "--target", "/t"]],
     [["cat", "latest"]],
+    [["forget"]],
+    [["forget", "--dry-run", "--keep-last", "some"]],
+    [["pin", "latest:/srv"]],
+    [["pin"]],
     [["snapshot", "--stdin-from-command"]],
     [["snapshot", "--stdin-from-command", "--stdin", "true"]],
     [["snapshot", "/a", "--command-timeout", "2h"]],
@@ -373,6 +382,62 @@ describe("snapshot", () => {
       .split("\n")
       .map((line) => JSON.parse(line).type);
     expect(types).toEqual(["progress", "summary"]);
+  });
+});
+
+describe("forget and pin", () => {
+  it("shows the reason for each, and hands on rules to try", async () => {
+    let request: ForgetRequest | undefined;
+    const verdict = { snapshotId: SNAPSHOT_ID, time: TIME, set: "shop", tags: [], pinned: false };
+    const handlers: RunOptions["handlers"] = {
+      forget: async (given) => {
+        request = given;
+        return {
+          dryRun: true,
+          clockAheadMs: -7_200_000,
+          sets: [{ set: "shop", rules: "daily 7", kept: 1, forgotten: 1 }],
+          snapshots: [
+            { ...verdict, keep: false, reasons: [{ rule: "not-kept", text: "no rule keeps it (daily 7)" }] },
+            {
+              ...verdict,
+              keep: true,
+              reasons: [
+                { rule: "daily", text: "daily" },
+                { rule: "pinned", text: "it is pinned" },
+              ],
+            },
+          ],
+        };
+      },
+    };
+    const tried = ["--keep-daily", "7", "--keep-yearly", "all", "--keep-tag", "x"];
+    const ran = await runCairn(["forget", "--dry-run", "--set", "shop", ...tried], { handlers });
+    expect(request).toEqual({
+      dryRun: true,
+      set: "shop",
+      keep: { daily: 7, yearly: "all", tags: ["x"] },
+    });
+    expect(ran.stdout).toContain(
+      "forget  4f2a9c000000  2026-11-21 03:04:05  shop  no rule keeps it (daily 7)\n",
+    );
+    expect(ran.stdout).toContain("keep    4f2a9c000000  2026-11-21 03:04:05  shop  daily, it is pinned\n");
+    expect(ran.stdout).toContain("clock was 2 h 0 min behind its peers'");
+    expect(ran.stdout).toMatch(/nothing was forgotten: this was a dry run\n$/);
+    await runCairn(["forget", "--dry-run"], { handlers });
+    expect(request).toEqual({ dryRun: true });
+  });
+
+  it.each([
+    ["pin", true],
+    ["unpin", false],
+  ])("%s says so, and when others will know", async (verb, pinned) => {
+    const ran = await runCairn([verb, "4f2a"]);
+    expect(ran.stdout).toBe(
+      `snapshot 4f2a9c000000 of 2026-11-21 03:04:05 UTC is ${pinned ? "pinned" : "not pinned"}; other machines have it with the next snapshot\n`,
+    );
+    expect(JSON.parse((await runCairn([verb, "4f2a", "--json"])).stdout)).toEqual({
+      ...{ snapshotId: SNAPSHOT_ID, time: TIME, pinned },
+    });
   });
 });
 
@@ -790,6 +855,7 @@ describe("looking", () => {
       paths: ["/srv"],
       pathsBase64: ["L3Nydg=="],
       tags: ["daily"],
+      pinned: false,
       files: 12,
       directories: 3,
       bytes: 5_000_000,
@@ -804,6 +870,10 @@ describe("looking", () => {
     expect(JSON.parse((await runCairn(["snapshots", "--json"], { handlers: listing })).stdout)).toEqual([
       snapshot,
     ]);
+    const pinned: RunOptions["handlers"] = {
+      snapshots: async () => ({ snapshots: [{ ...snapshot, pinned: true }] }),
+    };
+    expect((await runCairn(["snapshots"], { handlers: pinned })).stdout).toContain("daily (pinned)  /srv\n");
     expect((await runCairn(["snapshots"])).stdout).toBe("no snapshots\n");
     expect((await runCairn(["peers"])).stdout).toMatch(
       /^NAME +SITE .*\ntill-3 +leipzig +self +- +yes +1\.00 GiB +1\.00 TiB +- /,

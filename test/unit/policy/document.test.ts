@@ -46,7 +46,7 @@ describe("a policy file that is wrong says where", () => {
     ],
     [
       "version: 1\ndefaults:\n  tags: ['set:x']\n",
-      ['3: defaults.tags.0: tags that begin with "set:" are given by cairn itself'],
+      ['3: defaults.tags.0: tags that begin with "set:" or "cairn:" are given by cairn itself'],
     ],
     ["version: 1\nversion: 1\n", ["2: Map keys must be unique"]],
     [

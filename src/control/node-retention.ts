@@ -1,0 +1,84 @@
+import { toHex } from "../base/bytes.ts";
+import { Fault } from "../base/fault.ts";
+import {
+  isPinned,
+  type Keep,
+  type Node,
+  type NodeScheduler,
+  PIN_TAG,
+  planRetention,
+  type RetentionPlan,
+} from "../node/index.ts";
+import { iso } from "./node-json.ts";
+import type * as api from "./policy-api.ts";
+
+type Entry = RetentionPlan["others"][number];
+
+export async function forgetHandler(
+  node: Node,
+  scheduler: NodeScheduler,
+  { set, keep }: api.ForgetRequest,
+): Promise<api.ForgetResult> {
+  await scheduler.reload();
+  const { standing } = scheduler;
+  // What is not in force decides nothing about what there is: the rules of a broken file may lack a line.
+  if (standing.state === "invalid") throw new Fault({ code: "POLICY_INVALID", issues: standing.issues });
+  const all = standing.state === "none" ? [] : standing.sets.map((one) => one.set);
+  const asked = set === undefined ? all : all.filter(({ name }) => name === set);
+  if (set !== undefined && asked.length === 0) throw new Fault({ code: "SET_UNKNOWN", set });
+  const plan = await planRetention(node, asked, keep === undefined ? undefined : rulesOf(keep));
+  const { clockAheadMs } = plan;
+  const others = set === undefined ? plan.others : [];
+  return {
+    dryRun: true,
+    ...(clockAheadMs === undefined ? {} : { clockAheadMs: Math.round(clockAheadMs) }),
+    sets: plan.sets.map((one) => {
+      const kept = one.snapshots.filter(({ verdict }) => verdict.keep).length;
+      return { set: one.set, rules: one.rules, kept, forgotten: one.snapshots.length - kept };
+    }),
+    snapshots: [
+      ...plan.sets.flatMap((one) =>
+        one.snapshots.map(({ entry, verdict: { keep: kept, reasons } }) => ({
+          ...entryJson(entry),
+          ...{ set: one.set, keep: kept, reasons: reasons.map((reason) => ({ ...reason })) },
+        })),
+      ),
+      ...others.map((entry) => ({
+        ...entryJson(entry),
+        keep: true,
+        reasons: [{ rule: "no-set", text: "it is of no set of the policy: no rule is about it" }],
+      })),
+    ],
+  };
+}
+
+export async function pinHandler(node: Node, request: api.PinRequest): Promise<api.PinResult> {
+  const { pinned, ...choice } = request;
+  const entry = await node.repository.pin(choice, pinned);
+  node.log.info(pinned ? "snapshot-pinned" : "snapshot-unpinned", { snapshot: toHex(entry.id) });
+  return { snapshotId: toHex(entry.id), time: iso(entry.timeMs), pinned: isPinned(entry) };
+}
+
+/** The same, without what is there and undefined. */
+function rulesOf(keep: api.KeepRules): Keep {
+  const { last, hourly, daily, weekly, monthly, yearly, tags, timeZone } = keep;
+  return {
+    ...(last === undefined ? {} : { last }),
+    ...(hourly === undefined ? {} : { hourly }),
+    ...(daily === undefined ? {} : { daily }),
+    ...(weekly === undefined ? {} : { weekly }),
+    ...(monthly === undefined ? {} : { monthly }),
+    ...(yearly === undefined ? {} : { yearly }),
+    ...(tags === undefined ? {} : { tags }),
+    ...(timeZone === undefined ? {} : { "time-zone": timeZone }),
+  };
+}
+
+function entryJson(entry: Entry) {
+  return {
+    snapshotId: toHex(entry.id),
+    time: iso(entry.timeMs),
+    tags: entry.tags.filter((tag) => tag !== PIN_TAG),
+    pinned: isPinned(entry),
+  };
+}

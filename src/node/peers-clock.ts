@@ -1,0 +1,33 @@
+import type { PeerId } from "../base/ids.ts";
+import type { Catalog } from "../catalog/index.ts";
+
+/** The newest: what the clock was before decides nothing now. A few, because one may have been placed late. */
+const SEGMENTS_LOOKED_AT = 8;
+/** Fewer peers than that prove nothing: one of them may be the one that is wrong. */
+const PEERS_MIN = 2;
+
+/**
+ * What this machine's clock is ahead of its peers', by the times in their receipts for its newest segments; `undefined`
+ * where too few of them have signed any. A receipt is given after the segment was made, so that of each peer the
+ * smallest difference counts; of the peers the middle one, so that less than half of them can say nothing false.
+ */
+export async function clockAheadOfPeersMs(
+  catalog: Pick<Catalog, "segments" | "currentIncarnation">,
+): Promise<number | undefined> {
+  const newest: ReadonlyMap<PeerId, number>[] = [];
+  for await (const [ref, record] of catalog.segments.all()) {
+    if (ref.incarnation !== catalog.currentIncarnation || record.createdMs === 0) continue;
+    const later = new Map<PeerId, number>();
+    for (const slot of record.slots)
+      if (slot?.signature !== undefined) later.set(slot.peer, slot.timeMs - record.createdMs);
+    newest.push(later);
+    if (newest.length > SEGMENTS_LOOKED_AT) newest.shift();
+  }
+  const smallest = new Map<PeerId, number>();
+  for (const later of newest)
+    for (const [peer, ms] of later)
+      smallest.set(peer, Math.min(ms, smallest.get(peer) ?? Number.POSITIVE_INFINITY));
+  const differences = [...smallest.values()].sort((a, b) => a - b);
+  const middle = differences[Math.floor(differences.length / 2)];
+  return middle === undefined || differences.length < PEERS_MIN ? undefined : -middle;
+}
