@@ -169,6 +169,12 @@ export function alertsOf(node: Node, standing: RepositoryStanding, disputes: Dis
       text: `${disputes.forks.length} key(s) said two different things with one number: a home runs twice, or a key was stolen. "cairn status --json" names them.`,
     });
   }
+  if (disputes.conflicts > 0) {
+    alerts.push({
+      code: "shard-conflicts",
+      text: `Owners handed in ${disputes.conflicts} shard(s) with other bytes than those that are held; what is held stays. A home runs twice, or an owner's key was stolen: "shard-conflict" in the log says whose.`,
+    });
+  }
   const used = recoveryAlert(node);
   if (used !== undefined) alerts.push(used);
   alerts.push(...administratorAlerts(node));
