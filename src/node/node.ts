@@ -31,6 +31,7 @@ import { Administrators } from "./administrators.ts";
 import { Audits } from "./audits.ts";
 import { DataDoor } from "./data-door.ts";
 import { DecisionWatch } from "./decision-watch.ts";
+import { FallenDecisions } from "./fallen-decisions.ts";
 import { Heirship } from "./heirship.ts";
 import { Losses } from "./losses.ts";
 import type { NodeStanding } from "./node-standing.ts";
@@ -387,6 +388,7 @@ export class Node {
       this.#sync.answeredAs.onChange(review),
       new DecisionWatch({ roster: this.roster, log }).start(),
       this.proposals.start(),
+      new FallenDecisions({ ...this, clock, log }).start(),
     );
     this.#standing?.begin();
     this.#unsubscribe.push(this.recoveryWatch.start());

@@ -31,6 +31,9 @@ export interface ProposalsComponents {
 /** So long a proposal waits for signatures, unless what it proposes ends sooner. */
 export const PROPOSAL_EXPIRES_MS = 7 * DAY_MS;
 
+/** An invitation has up to a thousand entries. */
+const DECIDED_HERE_MAX = 4096;
+
 /** What became of a decision that this node's administrator took. */
 export type Deciding =
   /** It is in the roster: one signature is enough. */
@@ -48,6 +51,7 @@ export class Proposals {
   readonly #box: ProposalRecords;
   readonly #saying = new Semaphore(1);
   readonly #said = new Set<string>();
+  readonly #decidedHere = new Set<string>();
   #completing: Promise<void> = Promise.resolve();
   #isWaiting = false;
 
@@ -111,6 +115,11 @@ export class Proposals {
     const { roster } = this.#c;
     if (roster.administrators().threshold === 1) {
       for (const outcome of await roster.applyAll(entries)) if (outcome instanceof Fault) throw outcome;
+      for (const { hash } of entries) this.#decidedHere.add(toHex(hash));
+      for (const oldest of this.#decidedHere) {
+        if (this.#decidedHere.size <= DECIDED_HERE_MAX) break;
+        this.#decidedHere.delete(oldest);
+      }
       return { outcome: "applied" };
     }
     return this.#saying.run(async () => {
@@ -121,6 +130,11 @@ export class Proposals {
       await this.#box.propose(entries, administrator, limits);
       return { outcome: "proposed", proposal: this.#standing(proposalId(entries)) };
     });
+  }
+
+  /** Whether somebody at this node decided it since the start, by one signature. A thief of its key did so elsewhere. */
+  isDecidedHere({ hash }: Pick<RosterEntry, "hash">): boolean {
+    return this.#decidedHere.has(toHex(hash));
   }
 
   sign(standing: ProposalStanding, administrator: Signer): Promise<Deciding> {

@@ -184,6 +184,47 @@ describe("two of three administrators must sign", () => {
     }
   });
 
+  it("what one signed while a threshold was raised elsewhere is proposed anew by itself, and nothing else is", async () => {
+    const { swarm, machines } = await council();
+    const [first, second, third, fourth] = machines;
+    await first.node.administrators.setThreshold(1);
+    await swarm.settle();
+    await sign(second);
+    await swarm.settle();
+    expect(first.node.administrators.set.threshold).toBe(1);
+    const early = await third.node.invite({ site: "f", expiresMs: HOUR_MS, uses: 1 });
+    await swarm.settle();
+    // At the same moment, before either has heard of the other.
+    const [{ token, deciding }] = await Promise.all([
+      second.node.invite({ site: "e", expiresMs: HOUR_MS, uses: 2 }),
+      first.node.administrators.setThreshold(2),
+    ]);
+    expect(deciding).toEqual({ outcome: "applied" });
+    await swarm.settle();
+    expect(second.logged("decision-proposed-anew")).toMatchObject([
+      { fields: { type: "delegation", outcome: "proposed" } },
+    ]);
+    for (const machine of [first, third]) {
+      expect(machine.logged("decision-proposed-anew")).toEqual([]);
+      expect(machine.node.proposals.open()).toMatchObject([
+        { state: "open", missing: 1, proposal: { deed: { kind: "invitation" } } },
+      ]);
+    }
+    const late = swarm.newMachine("node4", "e");
+    expect(await refusal(late.joinWith(token, fourth))).not.toBe("done");
+    await sign(third);
+    await swarm.settle();
+    for (const [name, site, by] of [
+      ["node5", "e", token],
+      ["node6", "e", token],
+      ["node7", "f", early.token],
+    ] as const) {
+      const joined = swarm.newMachine(name, site);
+      await joined.joinWith(by, fourth);
+    }
+    expect(fourth.node.roster.members()).toHaveLength(7);
+  });
+
   it("refusing, taking back and time end a proposal", async () => {
     const { swarm, machines } = await council();
     const [first, second, third] = machines;
