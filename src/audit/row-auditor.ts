@@ -2,6 +2,7 @@ import { must } from "../base/assert.ts";
 import { isFault, messageOf } from "../base/fault.ts";
 import type { OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import { DAY_MS } from "../base/units.ts";
 import type { PeerClient } from "../exchange/index.ts";
 import type { KnownLost, LossCause } from "../losses/index.ts";
 import { type Clock, type Rng, randomInt } from "../ports/index.ts";
@@ -27,6 +28,7 @@ export interface RowAuditorComponents {
 
 /** Leaves a day of everybody together who shares rows with a holder: 224 a week; 172 find a loss of 4 % with 99.9 %. */
 const LEAVES_A_DAY = 32;
+const LOST_ASKED_AGAIN_MS = DAY_MS;
 /** However many there are; less proves hardly anything of anybody. */
 const LEAVES_MIN = 4;
 
@@ -63,9 +65,11 @@ export class RowAuditor {
   }
 
   async #draw(peer: PeerId, leaves: number): Promise<PendingRowAudit | undefined> {
-    const { rows, rng, lost } = this.#c;
+    const { rows, rng, lost, clock } = this.#c;
+    // What is known to be lost is asked for again a day later: it may have been mended since.
+    const askedBeforeMs = clock.wallMs() - LOST_ASKED_AGAIN_MS;
     const shared = ((await rows.byPeer()).get(peer) ?? []).filter(
-      ({ shard }) => lost.of(shard, peer) === undefined,
+      ({ shard }) => (lost.of(shard, peer) ?? 0) < askedBeforeMs,
     );
     const some = shared[randomInt(rng, Math.max(1, shared.length))];
     if (some === undefined) return undefined;

@@ -1,8 +1,10 @@
 import { z } from "zod";
+import { must } from "../base/assert.ts";
 import { concatBytes, toHex } from "../base/bytes.ts";
 import {
   type PeerId,
   PUBLIC_KEY_BYTES,
+  parseShardIdBytes,
   peerIdOf,
   publicKeyOfPeer,
   type ShardId,
@@ -74,6 +76,14 @@ export class KnownLost {
   of(shard: ShardId, peer: PeerId): number | undefined {
     const value = this.#store.get(keyOf(peer, shard));
     return value === undefined ? undefined : entry.decode(value).atMs;
+  }
+
+  /** Every loss that is known. */
+  async *all(): AsyncGenerator<{ readonly peer: PeerId; readonly shard: ShardId }> {
+    for await (const [key] of this.#store.scan({})) {
+      const peer = peerIdOf(key.slice(0, PUBLIC_KEY_BYTES));
+      yield { peer, shard: must(parseShardIdBytes(key.slice(PUBLIC_KEY_BYTES)), "shard of a loss") };
+    }
   }
 
   /** On disk when it resolves. Returns how many were not known yet. */

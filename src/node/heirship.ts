@@ -1,6 +1,7 @@
 import type { Incarnation, OwnerId, SwarmId } from "../base/ids.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { Fence, Holder, KeptRecords, OwnerRegistry } from "../exchange/index.ts";
+import type { KnownLost } from "../losses/index.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
 import { classFromData, EMPTY_MAP, type PlacementMap, withClass } from "../placement/index.ts";
 import { prefixed } from "../ports/index.ts";
@@ -36,6 +37,7 @@ export interface HeirshipComponents extends NodePorts {
   readonly presence: Presence;
   readonly repository: Repository;
   readonly fence: Pick<Fence, "why">;
+  readonly lost: KnownLost;
   readonly signer: Signer;
 }
 

@@ -164,7 +164,10 @@ export class Node {
     this.losses = parts.losses;
     this.presence = parts.presence;
     this.heirship = new Heirship(
-      { ...ports, ...parts, registry: ownerRegistry(parts.roster, parts.records), signer: init.signer },
+      {
+        ...{ ...ports, ...parts, registry: ownerRegistry(parts.roster, parts.records) },
+        ...{ lost: parts.losses.lost, signer: init.signer },
+      },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
     );
     this.sweep = new Sweep(

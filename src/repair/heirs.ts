@@ -25,6 +25,7 @@ import type { RepairDoor } from "./door.ts";
 import type { RepairedMap, RepairJudge, Whereabouts } from "./judge.ts";
 import type { Mender } from "./mender.ts";
 import { openRepair } from "./records.ts";
+import { type LossFacts, RowLosses } from "./row-losses.ts";
 import { type RowRepair, rowName, type SlotMove, slotsOfGeneration, versionOf } from "./row-repair.ts";
 import type { RepairSpread } from "./spread.ts";
 
@@ -38,6 +39,8 @@ export interface HeirsComponents {
   readonly spread: RepairSpread;
   readonly mender: Pick<Mender, "round" | "mended">;
   readonly kept: Pick<KeptRecords, "owners">;
+  /** What others are known to have lost of what they hold. */
+  readonly lost: LossFacts;
   readonly presence: Whereabouts;
   readonly view: Pick<SwarmView, "nodes">;
   readonly roster: { member(peer: PeerId): unknown };
@@ -111,6 +114,7 @@ export class Heirs {
   readonly #counts = { slotsMoved: 0, segments: 0, bytesIn: 0, bytesOut: 0, failures: 0 };
   #unsubscribe: (() => void)[] = [];
   #items: readonly RowItem[] = [];
+  #losses = new RowLosses();
   #orphans: readonly OwnerId[] = [];
   #waiting: "cut-off" | "frozen" | undefined;
   #wake: (() => void) | undefined;
@@ -188,7 +192,8 @@ export class Heirs {
   }
 
   async #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.#isDirty) return;
+    // An abort before now is not heard of any more.
+    if (this.#isDirty || signal.aborted) return;
     const done = new AbortController();
     this.#wake = () => done.abort();
     const stop = (): void => done.abort();
@@ -235,6 +240,7 @@ export class Heirs {
   async #assess(): Promise<void> {
     const { kept, judge, book, ownOwner } = this.#c;
     this.#waiting = undefined;
+    this.#losses = await RowLosses.of(this.#c.lost);
     const orphans: OwnerId[] = [];
     const due = new Map<string, RowItem>();
     let queue = emptyQueue();
@@ -280,9 +286,12 @@ export class Heirs {
     if (of === undefined) return undefined;
     const nowMs = clock.wallMs();
     const holders = presence.holders();
-    const copies = slots.flatMap((peer, index) =>
-      peer === undefined ? [] : [{ index, peer, vouchedMs: nowMs }],
-    );
+    // The map says who should have a shard; what is known of one segment counts for the whole row.
+    const copies = slots.flatMap((peer, index) => {
+      if (peer === undefined) return [];
+      const isLost = this.#losses.hasLost(map, at, index, peer);
+      return [{ index, peer, vouchedMs: nowMs, ...(isLost ? { knownLostMs: nowMs } : {}) }];
+    });
     const facts = { k: of.k, n: slots.length, cap: of.cap, slots, copies, ownerHasBytes: false };
     const assessment = assess(facts, holders, this.#settings.grace);
     const work = assessment.work.filter((one) => isOurs(one));

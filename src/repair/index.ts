@@ -27,6 +27,7 @@ export * from "./peers.ts";
 export * from "./rebuild.ts";
 export * from "./records.ts";
 export * from "./roster-at.ts";
+export * from "./row-losses.ts";
 export * from "./row-progress.ts";
 export * from "./row-repair.ts";
 export * from "./spread.ts";
