@@ -303,16 +303,20 @@ export class DaemonSwarm {
   async allAlive(): Promise<void> {
     const running = this.nodes.filter((node) => node.isRunning);
     const { signal } = new AbortController();
-    await eventually(`${running.length} nodes see each other`, async () => {
+    const all = async (): Promise<boolean> => {
       for (const node of running) {
         // Over its socket, not by a process of its own each time: this is asked often.
         const { peers } = await controlClient(node.home).peers({}, { signal, progress: () => {} });
         const states = new Map(peers.map((peer) => [peer.peerId, peer.state]));
-        if (!running.every((other) => ["self", "alive"].includes(states.get(other.peerId) ?? "")))
-          return false;
+        for (const other of running) {
+          const state = states.get(other.peerId) ?? "unknown";
+          if (!["self", "alive"].includes(state))
+            throw new Error(`${other.name} is ${state} to ${node.name}`);
+        }
       }
       return true;
-    });
+    };
+    await eventually(`${running.length} nodes see each other`, all, { withinMs: 120_000 });
   }
 
   /** A path below the swarm's directory at which nothing is yet. */
@@ -372,5 +376,6 @@ export async function eventually(
     }
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
-  throw new Error(`not within ${withinMs} ms: ${what}`, { cause: last });
+  const why = last instanceof Error ? ` (${last.message})` : "";
+  throw new Error(`not within ${withinMs} ms: ${what}${why}`, { cause: last });
 }
