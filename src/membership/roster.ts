@@ -43,8 +43,8 @@ export interface AdministratorsFork {
   /** When this node met it, or gave it up for the other. */
   readonly seenMs: number;
   /**
-   * Nodes that met it in time go by it: here the other one was final. Where not, everybody who hears of both goes by
-   * the one that counts here.
+   * Nodes that met it in time may go by it: one of the two was final before the other was heard of. Where not, everybody
+   * who hears of both goes by the one that counts here.
    */
   readonly isApart: boolean;
 }
@@ -167,12 +167,15 @@ export class Roster {
     const { sets } = this.#book.authority;
     return this.#rivals.list(this.#clock.wallMs()).flatMap(({ entry: rival, seenMs }) => {
       const before = sets[rival.body.number - 1];
-      const counting = this.entry(sets[rival.body.number]?.hash ?? rival.hash);
-      if (before === undefined || counting?.type !== "administrators") return [];
-      if (equalBytes(counting.hash, rival.hash)) return [];
+      const counting = this.#book.get(sets[rival.body.number]?.hash ?? rival.hash);
+      if (before === undefined || counting?.entry.type !== "administrators") return [];
+      if (equalBytes(counting.entry.hash, rival.hash)) return [];
+      // Met when the other one was final here, it may have been final where it comes from, whichever goes before the other.
+      const isLate = seenMs - counting.seenMs >= CHANGE_FINAL_MS;
       // One that followed another set fell with that one.
       const isApart =
-        equalBytes(rival.body.previous, before.hash) && compareChanges(rival, counting, before) < 0;
+        equalBytes(rival.body.previous, before.hash) &&
+        (isLate || compareChanges(rival, counting.entry, before) < 0);
       return [{ rival, seenMs, isApart }];
     });
   }

@@ -11,6 +11,7 @@ export interface FallenDecisionsComponents {
   readonly roster: Roster;
   readonly administrators: Pick<Administrators, "includesThisNode" | "key">;
   readonly proposals: Pick<Proposals, "decide" | "isDecidedHere">;
+  readonly isFenced: () => boolean;
   readonly clock: Pick<Clock, "wallMs">;
   readonly log: Log;
 }
@@ -39,7 +40,7 @@ export class FallenDecisions {
   #look({ added, dropped }: RosterChange): void {
     if (dropped.length === 0 || !added.some(({ type }) => type === "administrators")) return;
     const { administrators, log } = this.#c;
-    if (!administrators.includesThisNode) return;
+    if (!administrators.includesThisNode || this.#c.isFenced()) return;
     const own = this.#ownOf(dropped);
     // One after the other: each is a proposal of its own, and what is said of one must not hold up the roster.
     for (const entries of decisionsIn(own)) {

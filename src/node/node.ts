@@ -391,7 +391,7 @@ export class Node {
       this.#sync.answeredAs.onChange(review),
       new DecisionWatch({ roster: this.roster, log }).start(),
       this.proposals.start(),
-      new FallenDecisions({ ...this, clock, log }).start(),
+      new FallenDecisions({ ...this, isFenced: () => this.isFenced, clock, log }).start(),
     );
     this.#standing?.begin();
     this.#unsubscribe.push(this.recoveryWatch.start());
