@@ -1,5 +1,5 @@
 import { must } from "../../src/base/assert.ts";
-import { ownerIdOf } from "../../src/base/ids.ts";
+import { ownerIdOf, type PeerId } from "../../src/base/ids.ts";
 import { DAY_MS, HOUR_MS, TIB } from "../../src/base/units.ts";
 import { choosePool, chooseRow, portableLn, rankCandidates, rowKey } from "../../src/placement/index.ts";
 import { type NodeLiveness, type Weather, weatherOf } from "../../src/upkeep/index.ts";
@@ -39,7 +39,8 @@ export class FleetModel {
     this.#rng = { outages: rng.fork("outages"), losses: rng.fork("losses"), rot: rng.fork("rot") };
     this.ledger = new Ledger(this);
     this.#repairs = new Repairs(this, scheduler, () => this.#weatherNow());
-    for (const owner of this.nodes) this.#placeRows(owner, rng.fork(`owner ${owner.index}`));
+    const byPeer = new Map(this.nodes.map((node) => [node.peer, node]));
+    for (const owner of this.nodes) this.#placeRows(owner, rng.fork(`owner ${owner.index}`), byPeer);
     for (const node of this.nodes) this.#begin(node);
     this.#nextSiteLoss();
     this.#nextRot();
@@ -51,20 +52,24 @@ export class FleetModel {
 
   /** Of what really is; a row that has none left for good stays so. */
   recount(row: Row): void {
-    row.margin = row.shards.filter((state) => state === "good").length - this.fleet.class.k;
+    row.margin = -this.fleet.class.k;
+    for (const state of row.shards) if (state === "good") row.margin++;
     this.ledger.marginChanged(row);
   }
 
-  #placeRows(owner: FleetNode, rng: SeededRng): void {
+  #placeRows(owner: FleetNode, rng: SeededRng, byPeer: ReadonlyMap<PeerId, FleetNode>): void {
     const { rowsPerOwner, class: of } = this.fleet;
     const n = of.k + of.m;
     const ownerId = ownerIdOf(rng.bytes(32));
     const all = this.nodes.map(({ placement }) => placement);
     const candidates = choosePool(ownerId, all, owner.peer);
-    const byPeer = new Map(this.nodes.map((node) => [node.peer, node]));
     for (let partition = 0; partition < rowsPerOwner; partition++) {
       const key = rowKey(ownerId, of, partition);
-      const choice = chooseRow({ key, cap: of.cap, candidates, ownerPeer: owner.peer, n });
+      const ranked = rankCandidates(key, candidates);
+      const choice = chooseRow({
+        ...{ key, cap: of.cap, ownerPeer: owner.peer, n },
+        ...{ candidates: ranked, isRanked: true },
+      });
       const slots = Array.from({ length: n }, (_, slot) => {
         const peer = choice.slots[slot];
         return peer === undefined ? undefined : must(byPeer.get(peer), "holder");
@@ -73,7 +78,7 @@ export class FleetModel {
         index: this.rows.length,
         owner,
         key,
-        candidates: rankCandidates(key, candidates),
+        candidates: ranked.map(({ peer }) => must(byPeer.get(peer), "candidate")),
         shardBytes: Math.ceil(owner.dataBytes / rowsPerOwner / of.k),
         slots,
         shards: slots.map((holder) => (holder === undefined ? "none" : "good")),
@@ -83,6 +88,7 @@ export class FleetModel {
         atRiskSinceMs: undefined,
         isGone: false,
         isQueued: false,
+        look: undefined,
       };
       this.rows.push(row);
       for (const [slot, holder] of slots.entries()) if (holder !== undefined) this.hold(row, slot, holder);
@@ -149,7 +155,8 @@ export class FleetModel {
     };
     become(unreachableAfterMs, "unreachable", () => {});
     become(unreachableAfterMs + REPORTS_MS, "absent", () => {
-      for (const { row } of this.held(node)) this.#repairs.expect(row);
+      const n = this.fleet.class.k + this.fleet.class.m;
+      for (const at of node.holds) this.#repairs.expect(must(this.rows[Math.floor(at / n)], "row"));
     });
     become(lostAfterMs, "lost", () => this.#reassess(node));
   }

@@ -17,7 +17,7 @@ import {
   type Weather,
 } from "../../src/upkeep/index.ts";
 import { WORLD_BEGINS_MS } from "../node-clock.ts";
-import type { Scheduler, Timer } from "../scheduler.ts";
+import type { Scheduler } from "../scheduler.ts";
 import type { FleetModel } from "./model.ts";
 import { type FleetNode, holderOf, type Row } from "./state.ts";
 
@@ -44,7 +44,6 @@ export class Repairs {
   readonly #weather: () => Weather;
   readonly #repairers = new Map<FleetNode, Repairer>();
   readonly #byPeer: ReadonlyMap<PeerId, FleetNode>;
-  readonly #planned = new Map<Row, { readonly timeMs: number; readonly timer: Timer }>();
 
   constructor(model: FleetModel, scheduler: Scheduler, weather: () => Weather) {
     this.#model = model;
@@ -80,9 +79,11 @@ export class Repairs {
     const { k, m } = this.#model.fleet.class;
     let present = 0;
     let sinceMs = Number.POSITIVE_INFINITY;
-    for (const [slot, holder] of row.slots.entries()) {
-      if (holder?.liveness.state === "absent") sinceMs = Math.min(sinceMs, holder.liveness.sinceMs);
-      else if (holder !== undefined && row.knownLostMs[slot] === undefined) present++;
+    for (let slot = 0; slot < row.slots.length; slot++) {
+      const holder = row.slots[slot];
+      if (holder === undefined) continue;
+      if (holder.liveness.state === "absent") sinceMs = Math.min(sinceMs, holder.liveness.sinceMs);
+      else if (row.knownLostMs[slot] === undefined) present++;
     }
     const ownerHasBytes = row.owner.isUp && !row.owner.isLost;
     const input = { margin: present - k, missing: k + m - present, ownerHasBytes };
@@ -92,14 +93,14 @@ export class Repairs {
 
   /** One look is planned for a row, the earliest that was asked for. */
   #lookAt(row: Row, timeMs: number): void {
-    const planned = this.#planned.get(row);
+    const planned = row.look;
     if (planned !== undefined && planned.timeMs <= timeMs) return;
     if (planned !== undefined) this.#scheduler.cancel(planned.timer);
     const timer = this.#scheduler.at(timeMs, () => {
-      this.#planned.delete(row);
+      row.look = undefined;
       this.look(row);
     });
-    this.#planned.set(row, { timeMs, timer });
+    row.look = { timeMs, timer };
   }
 
   /** It is back: what waits for it goes on. */
@@ -188,7 +189,7 @@ export class Repairs {
         continue;
       }
       const choice = replacementFor(peers, slot, {
-        ...{ key: row.key, cap, candidates, ownerPeer: row.owner.peer },
+        ...{ key: row.key, cap, candidates, isRanked: true, ownerPeer: row.owner.peer },
         exclude: this.#absent(row),
       });
       const to = choice.ok ? this.#byPeer.get(choice.peer) : undefined;
@@ -201,19 +202,21 @@ export class Repairs {
 
   /** The holders there are, and the first of those who could take a shard: the order stays what it is over all. */
   #candidates(row: Row): PlacementNode[] {
-    const holders = new Set(row.slots.map((holder) => holder?.peer));
+    const found: PlacementNode[] = [];
     let spare = 0;
-    return row.candidates.flatMap((one) => {
-      if (!holders.has(one.peer) && spare >= SPARE_CANDIDATES) return [];
-      const node = this.#byPeer.get(one.peer);
-      const reachable = node?.isUp === true && !node.isLost;
-      const full = node === undefined || node.usedBytes + row.shardBytes > node.capacityBytes;
-      if (!holders.has(one.peer)) {
-        if (!reachable || full) return [];
-        spare++;
-      }
-      return [{ ...one, reachable, full }];
-    });
+    let holders = row.slots.reduce((count, holder) => (holder === undefined ? count : count + 1), 0);
+    for (const node of row.candidates) {
+      if (row.slots.includes(node)) holders--;
+      else if (spare < SPARE_CANDIDATES && this.#couldTake(node, row)) spare++;
+      else continue;
+      found.push(node.placement);
+      if (spare === SPARE_CANDIDATES && holders === 0) break;
+    }
+    return found;
+  }
+
+  #couldTake(node: FleetNode, row: Row): boolean {
+    return node.isUp && !node.isLost && node.usedBytes + row.shardBytes <= node.capacityBytes;
   }
 
   #absent(row: Row): Map<PeerId, "lost"> {
@@ -283,9 +286,9 @@ export class Repairs {
 
   /** Everybody is there with everything: the common case, in which there is nothing to do. */
   #isWhole(row: Row): boolean {
-    return row.slots.every(
-      (holder, slot) => holder?.liveness.state === "alive" && row.knownLostMs[slot] === undefined,
-    );
+    for (let slot = 0; slot < row.slots.length; slot++)
+      if (row.slots[slot]?.liveness.state !== "alive" || row.knownLostMs[slot] !== undefined) return false;
+    return true;
   }
 
   /** Of the model's time, from when the world began. */

@@ -2,6 +2,7 @@ import { type PeerId, peerIdOf } from "../../src/base/ids.ts";
 import type { PlacementNode } from "../../src/placement/index.ts";
 import type { Holder, NodeLiveness, Schedule } from "../../src/upkeep/index.ts";
 import type { SeededRng } from "../rng.ts";
+import type { Timer } from "../scheduler.ts";
 import type { Fleet } from "./fleet.ts";
 
 /** One machine of the fleet, as it is and as the others see it. */
@@ -36,7 +37,7 @@ export interface Row {
   readonly owner: FleetNode;
   readonly key: Uint8Array;
   /** In the order in which they are asked. */
-  readonly candidates: readonly PlacementNode[];
+  readonly candidates: readonly FleetNode[];
   readonly shardBytes: number;
   readonly slots: (FleetNode | undefined)[];
   readonly shards: ShardState[];
@@ -50,6 +51,8 @@ export interface Row {
   isGone: boolean;
   /** In its repairer's queue, or being repaired. */
   isQueued: boolean;
+  /** The next look at it that is planned. */
+  look: { readonly timeMs: number; readonly timer: Timer } | undefined;
 }
 
 export function aliveSince(sinceMs: number): NodeLiveness {

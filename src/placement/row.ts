@@ -46,6 +46,8 @@ export interface PlacementField {
   readonly cap: number;
   /** Every member known, in whatever state: sites of present holders are looked up here. */
   readonly candidates: readonly PlacementNode[];
+  /** The candidates come in their order for this key: to draw it again is most of what a choice costs. @default false */
+  readonly isRanked?: boolean;
   /** The owner's own node, which never holds its own shards; `undefined` only when it has none any more. */
   readonly ownerPeer: PeerId | undefined;
   readonly exclude?: ReadonlyMap<PeerId, ExcludeReason>;
@@ -109,11 +111,15 @@ export function rowKey(owner: OwnerId, of: PlacementClass, partition: number): U
  */
 export function chooseRow(request: RowRequest): RowChoice {
   assert(request.n >= 1, "a row has slots");
-  const ranked = rankCandidates(request.key, request.candidates);
+  const ranked = rankedOf(request);
   const pick = (without: ReadonlySet<PeerId>) => pickRow(request, ranked, without).slots;
   const { without } = pickTogether(pick, request.apart ?? NOBODY_APART, request.ownerPeer);
   const { slots, skipped } = pickRow(request, ranked, without);
   return slots.length === request.n ? { ok: true, slots } : cannot(request, slots, request.n, skipped);
+}
+
+function rankedOf({ key, candidates, isRanked }: PlacementField): readonly PlacementNode[] {
+  return isRanked === true ? candidates.filter(({ weight }) => weight > 0) : rankCandidates(key, candidates);
 }
 
 /** As many slots as can be filled, by who is first each time. */
@@ -142,7 +148,7 @@ function pickRow(
 export function replacementFor(row: readonly Slot[], slot: number, field: PlacementField): ReplacementChoice {
   assert(slot >= 0 && slot < row.length, "the slot is one of the row's");
   const skipped: Skipped[] = [];
-  const picker = new Picker(field, rankCandidates(field.key, field.candidates), skipped);
+  const picker = new Picker(field, rankedOf(field), skipped);
   row.forEach((peer, index) => {
     if (peer !== undefined) picker.occupy(peer, index === slot);
   });
