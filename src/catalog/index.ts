@@ -7,6 +7,7 @@ export * from "./chunk-index.ts";
 export { refKey, type SegmentRef, stateKey as stateKeyOf } from "./keys.ts";
 export * from "./page-sizes.ts";
 export * from "./path-cache.ts";
+export * from "./range-owners.ts";
 export * from "./range-set.ts";
 export * from "./records.ts";
 export * from "./segment-ranges.ts";

@@ -31,6 +31,7 @@ import { siteCommand } from "./commands/site.ts";
 import { snapshotCommand } from "./commands/snapshot.ts";
 import { snapshotsCommand } from "./commands/snapshots.ts";
 import { statusCommand } from "./commands/status.ts";
+import { usageCommand } from "./commands/usage.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { errorText } from "./error-text.ts";
 import { EXIT, type ExitStatus, exitStatusOf } from "./exit-codes.ts";
@@ -61,6 +62,7 @@ const COMMANDS = [
   pinCommand,
   unpinCommand,
   forgetCommand,
+  usageCommand,
   snapshotsCommand,
   lsCommand,
   findCommand,

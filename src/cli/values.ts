@@ -62,8 +62,8 @@ const ROOT = bytePathOf("/");
 export const pathInSnapshot = (text: string): BytePath => normalizePath(bytesArgument(text), ROOT);
 
 export const tagList = repeated.transform((tags) => {
-  const wrong = tags.find((tag) => tag === "" || tag.length > 256 || !tag.isWellFormed());
-  if (wrong !== undefined) throw usage(`"${wrong}" is not a tag: up to 256 characters of UTF-8.`);
+  const wrong = tags.find((tag) => tag === "" || tag.length > 255 || !tag.isWellFormed());
+  if (wrong !== undefined) throw usage(`"${wrong}" is not a tag: up to 255 characters of UTF-8.`);
   return tags;
 });
 

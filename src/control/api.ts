@@ -9,6 +9,7 @@ import * as repair from "./repair-api.ts";
 import * as requests from "./requests.ts";
 import * as results from "./results.ts";
 import * as scrub from "./scrub-api.ts";
+import { type UsageResult, usageResult } from "./usage-api.ts";
 
 export type * from "./admin-api.ts";
 export type { AuditedHolder, AuditResult } from "./audit-api.ts";
@@ -21,6 +22,7 @@ export type * from "./repair-api.ts";
 export type * from "./requests.ts";
 export * from "./results.ts";
 export type * from "./scrub-api.ts";
+export type { UsageResult } from "./usage-api.ts";
 
 export interface CommandContext {
   /** Aborts when the client went away or was interrupted; its reason is a `Fault` INTERRUPTED. */
@@ -55,6 +57,7 @@ export interface ControlHandlers {
   snapshot(request: requests.SnapshotRequest, context: CommandContext): Promise<results.SnapshotResult>;
   /** Of a set of the policy, with its hooks. */
   snapshotSet(request: policy.SnapshotSetRequest, context: CommandContext): Promise<results.SnapshotResult>;
+  usage(request: requests.EmptyRequest, context: CommandContext): Promise<UsageResult>;
   /** What retention would forget, and why; nothing is forgotten. */
   forget(request: policy.ForgetRequest, context: CommandContext): Promise<policy.ForgetResult>;
   pin(request: policy.PinRequest, context: CommandContext): Promise<policy.PinResult>;
@@ -130,6 +133,7 @@ export const COMMANDS = {
   quota: { request: admin.quotaRequest, result: admin.quotaResult },
   snapshot: { request: requests.snapshotRequest, result: results.snapshotResult },
   snapshotSet: { request: policy.snapshotSetRequest, result: results.snapshotResult },
+  usage: { request: requests.emptyRequest, result: usageResult },
   forget: { request: policy.forgetRequest, result: policy.forgetResult },
   pin: { request: policy.pinRequest, result: policy.pinResult },
   policyShow: { request: requests.emptyRequest, result: policy.policyResult },

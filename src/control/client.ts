@@ -63,6 +63,7 @@ export function controlClient(home: string): ControlHandlers {
     quota: (request, context) => once("quota", COMMANDS.quota, request, context),
     snapshot: (request, context) => once("snapshot", COMMANDS.snapshot, request, context),
     snapshotSet: (request, context) => once("snapshotSet", COMMANDS.snapshotSet, request, context),
+    usage: (request, context) => once("usage", COMMANDS.usage, request, context),
     forget: (request, context) => once("forget", COMMANDS.forget, request, context),
     pin: (request, context) => once("pin", COMMANDS.pin, request, context),
     policyShow: (request, context) => once("policyShow", COMMANDS.policyShow, request, context),

@@ -40,6 +40,7 @@ import { forgetHandler, pinHandler } from "./node-retention.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
 import { trustOf } from "./node-trust.ts";
+import { usageHandler } from "./node-usage.ts";
 import { verifyHandler } from "./node-verify.ts";
 import type * as requests from "./requests.ts";
 import type * as results from "./results.ts";
@@ -64,6 +65,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     snapshot: (request, context) => snapshotHandler(node, request, context),
     snapshotSet: async (request, context) =>
       snapshotSetHandler(node, requireScheduler(init.scheduler), request, context),
+    usage: (_, context) => usageHandler(node, context),
     forget: async (request) => forgetHandler(node, requireScheduler(init.scheduler), request),
     pin: (request) => pinHandler(node, request),
     async policyShow() {

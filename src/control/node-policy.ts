@@ -99,10 +99,11 @@ export async function scheduleStandingOf(
   const { standing } = scheduler;
   if (standing.state === "none") return { schedule: { policy: "none", issues: [], sets: [] }, alerts: [] };
   const nowMs = node.ports.clock.wallMs();
+  const census = node.repository.census();
   const alerts: Alert[] = [];
   const sets: api.SetStandingInfo[] = [];
   for (const one of standing.sets) {
-    sets.push(await setJson(node, one, nowMs));
+    sets.push(await setJson(node, one, nowMs, census));
     alerts.push(...setAlerts(one, nowMs));
   }
   const issues = standing.state === "invalid" ? standing.issues.map((issue) => ({ ...issue })) : [];
@@ -119,8 +120,9 @@ async function setJson(
   node: Node,
   { set, isRunning, dueMs, last }: SetStanding,
   nowMs: number,
+  census: ReturnType<Node["repository"]["census"]>,
 ): Promise<api.SetStandingInfo> {
-  const point = await recoveryPointOf(node.repository, set.name);
+  const point = await recoveryPointOf(node.repository, set.name, census);
   return {
     set: set.name,
     running: isRunning,

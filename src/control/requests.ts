@@ -4,7 +4,8 @@ import { pathCodec } from "./paths-json.ts";
 /** What one request may list: a command line holds no more, and it bounds what the daemon parses. */
 const LIST_MAX = 100_000;
 const list = <T extends z.ZodType>(item: T) => z.array(item).max(LIST_MAX);
-const tags = list(z.string().min(1).max(256));
+/** As many, and as long, as a manifest holds beside those that cairn gives. */
+const tags = z.array(z.string().min(1).max(255)).max(900);
 
 /** Since 1970; a date that JavaScript can show. */
 const timeMs = z.int().min(0).max(8.64e15);

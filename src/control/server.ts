@@ -133,6 +133,7 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("adminConfirm", COMMANDS.adminConfirm.request, handlers.adminConfirm);
   once("snapshot", COMMANDS.snapshot.request, handlers.snapshot);
   once("snapshotSet", COMMANDS.snapshotSet.request, handlers.snapshotSet);
+  once("usage", COMMANDS.usage.request, handlers.usage);
   once("forget", COMMANDS.forget.request, handlers.forget);
   once("pin", COMMANDS.pin.request, handlers.pin);
   once("policyShow", COMMANDS.policyShow.request, handlers.policyShow);

@@ -69,3 +69,4 @@ export { type NodeScheduler, type RecoveryPoint, recoveryPointOf, schedulerOf } 
 export { makeSlot, openSlot, readSlot, type SlotContent } from "./slot.ts";
 export { type PeerStanding, peersOf, type RepositoryStanding, repositoryStanding } from "./standing.ts";
 export { RosterView } from "./swarm-view.ts";
+export { type RepositoryUsage, usageOf } from "./usage.ts";

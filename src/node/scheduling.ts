@@ -50,18 +50,18 @@ export interface RecoveryPoint {
 }
 
 /** So far back a safe one is looked for: with more that are not, the alert is what counts. */
-const LOOKED_AT_MAX = 8;
+const LOOKED_AT_MAX = 4;
 
 /** What a set could be brought back to now. */
 export async function recoveryPointOf(
   repository: Repository,
   set: string,
+  census = repository.census(),
 ): Promise<RecoveryPoint | undefined> {
   const tag = setTag(set);
   const whole = (await repository.snapshots()).filter(({ tags, partial }) => !partial && tags.includes(tag));
   const newest = whole.at(-1);
   if (newest === undefined) return undefined;
-  const census = repository.census();
   for (const entry of whole.slice(-LOOKED_AT_MAX).reverse()) {
     const { state } = await repository.protectionOf(entry, census);
     if (state !== "pending") return { newest, safe: entry };

@@ -10,6 +10,7 @@ import {
   type ScheduleStanding,
 } from "../../src/control/policy-api.ts";
 import { snapshotResult, snapshotsResult } from "../../src/control/results.ts";
+import { usageResult } from "../../src/control/usage-api.ts";
 import { errorOf, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
 
@@ -136,6 +137,10 @@ it("says what retention would forget, and forgets nothing; a pin is kept over a 
     tags: ["set:shop", "from-a"],
   });
   expect((await plan()).snapshots[0]?.reasons[0]).toEqual({ rule: "pinned", text: "it is pinned" });
+  const usage = await owner.ask(usageResult, "usage");
+  expect(usage).toMatchObject({ status: 0, unread: 0 });
+  expect(usage.snapshots.map(({ snapshotId }) => snapshotId)).toContain(first.snapshotId);
+  expect(usage.peers).toHaveLength(2);
   const refused = await owner.cli("snapshot", folder, "--tag", "set:shop", "--json");
   expect(errorOf(refused)).toMatchObject({ status: 2, code: "USAGE" });
 }, 120_000);

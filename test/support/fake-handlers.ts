@@ -324,6 +324,21 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       return snapshotResult({ bytesRead, files: 1, directories: 0 });
     },
     snapshotSet: async () => snapshotResult(),
+    usage: async () => ({
+      ...{ logicalBytes: 3_000_000, uniqueBytes: 1_000_000, unread: 0 },
+      stored: { segments: 4, storedBytes: 2_000_000 },
+      shared: { segments: 2, storedBytes: 1_500_000 },
+      unneeded: { segments: 1, storedBytes: 100_000 },
+      snapshots: [
+        {
+          ...{ snapshotId: SNAPSHOT_ID, time: TIME, tags: ["db"], logicalBytes: 3_000_000 },
+          own: { segments: 1, storedBytes: 400_000 },
+        },
+      ],
+      peers: [
+        { peerId: "12D3KooWQf8AL8", name: "till-3", site: "leipzig", shards: 4, storedBytes: 2_000_000 },
+      ],
+    }),
     forget: async () => ({ dryRun: true, sets: [], snapshots: [] }),
     pin: async ({ pinned }) => ({ snapshotId: SNAPSHOT_ID, time: TIME, pinned }),
     policyShow: async () => ({ state: "none", issues: [], sets: [] }),

@@ -385,6 +385,24 @@ describe("snapshot", () => {
   });
 });
 
+it("usage says what is whose, and at which peers", async () => {
+  const ran = await runCairn(["usage"]);
+  expect(ran.stdout).toBe(
+    "in snapshots  2.86 MiB, 976.6 KiB without duplicates\n" +
+      "stored        1.91 MiB in 4 segments\n" +
+      "  shared      1.43 MiB in 2 segments, needed by more than one snapshot\n" +
+      "  own         390.6 KiB, needed by one\n" +
+      "  not needed  97.7 KiB in 1 segment: of snapshots that broke off, or of indexes that were written anew\n" +
+      "\n" +
+      "PEER    SITE     SHARDS    STORED\n" +
+      "till-3  leipzig       4  1.91 MiB\n" +
+      "\n" +
+      "ID            TIME (UTC)               SIZE        OWN  TAGS\n" +
+      "4f2a9c000000  2026-11-21 03:04:05  2.86 MiB  390.6 KiB  db\n",
+  );
+  expect(JSON.parse((await runCairn(["usage", "--json"])).stdout)).toMatchObject({ shared: { segments: 2 } });
+});
+
 describe("forget and pin", () => {
   it("shows the reason for each, and hands on rules to try", async () => {
     let request: ForgetRequest | undefined;
