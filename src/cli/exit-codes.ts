@@ -135,11 +135,18 @@ export function exitStatusOfRestore(result: RestoreResult): ExitStatus {
 
 /**
  * Nothing that is on a machine that is no member is protected any more: a script that only looks at exit statuses should
- * see it. Nor is it all well while something does not survive what it is meant to survive.
+ * see it. Nor is it all well while something does not survive what it is meant to survive, of the own repository or of what this
+ * node holds for owners whose own node is away: nobody else may be looking at that.
  */
-export function exitStatusOfStatus({ standing, repair }: StatusResult): ExitStatus {
+export function exitStatusOfStatus({
+  standing,
+  repair,
+  heirs,
+}: Pick<StatusResult, "standing" | "repair" | "heirs">): ExitStatus {
   const isWell = standing.state === "member" || standing.state === "guest";
-  return isWell && (repair === undefined || isAsMeant(repair)) ? EXIT.done : EXIT.belowPolicy;
+  const isOwnWell = repair === undefined || isAsMeant(repair);
+  const areOthersWell = heirs === undefined || (heirs.queued === 0 && heirs.stuck.length === 0);
+  return isWell && isOwnWell && areOthersWell ? EXIT.done : EXIT.belowPolicy;
 }
 
 /** What is left after a round by hand, or what the last look found. */

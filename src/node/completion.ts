@@ -159,6 +159,8 @@ export class Completion {
   }
 
   async #rest(signal: AbortSignal): Promise<void> {
+    // An abort before now is not heard of any more.
+    if (signal.aborted) return;
     const timer = new AbortController();
     const stop = (): void => timer.abort();
     signal.addEventListener("abort", stop, { once: true });

@@ -503,7 +503,8 @@ export class Repository {
         if (!isFault(error)) throw error;
         this.#c.log.warn("publish-failed", { why: messageOf(error) });
       }
-      if (this.#isWoken) continue;
+      // An abort before now is not heard of any more by who waits from here on.
+      if (this.#isWoken || signal.aborted) continue;
       const timer = new AbortController();
       const woken = new Promise<void>((resolve) => {
         this.#wakePublisher = resolve;

@@ -50,12 +50,23 @@ export function standingLines(standing: RepairStanding): string[] {
   return lines;
 }
 
-function queueLine({ segments, shards, bytes, reasons, waiting, expectedFinish }: RepairQueue): string {
+function queueLine({
+  segments,
+  shards,
+  bytes,
+  reasons,
+  waiting,
+  stuck,
+  expectedFinish,
+}: RepairQueue): string {
   const why = reasons.map((one) => `${one.reason} ${one.shards}`).join(", ");
   const finish = expectedFinish === undefined ? "" : `, done at about ${shortTime(expectedFinish)} UTC`;
+  const stuckShards = stuck.reduce((sum, one) => sum + one.shards, 0);
+  const idle =
+    stuckShards === 0 ? "nothing to repair" : `${counted(stuckShards, "shard")} due, with nowhere to go`;
   const due =
     segments === 0
-      ? "nothing to repair"
+      ? idle
       : `${counted(shards, "shard")} of ${counted(segments, "segment")} to repair, ${formatBytes(bytes)} to send${finish}`;
   const reason = why === "" ? "" : ` (${why})`;
   if (waiting.shards === 0) return `${due}${reason}`;
