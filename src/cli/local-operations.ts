@@ -153,6 +153,8 @@ export interface RecoverSnapshot {
   readonly state?: string;
   /** Segments of it that too few answering members hold. */
   readonly segmentsMissing?: number;
+  /** Of the others, those for which removed nodes are needed: only a home made with --read-only reads from these. */
+  readonly segmentsAtRemoved?: number;
   /** The older head that listed it, where the chosen one does not. */
   readonly fromHead?: string;
 }

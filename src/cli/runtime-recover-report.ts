@@ -87,7 +87,8 @@ function describeHead(head: FoundHead, pool: PoolFindings, chosen: FoundHead, no
   };
 }
 
-function describeSnapshot({ entry, state, segmentsMissing, fromHead }: FoundSnapshot): RecoverSnapshot {
+function describeSnapshot(found: FoundSnapshot): RecoverSnapshot {
+  const { entry, state, segmentsMissing, segmentsAtRemoved = 0, fromHead } = found;
   return {
     snapshotId: toHex(entry.id),
     time: isoOf(entry.timeMs),
@@ -98,6 +99,7 @@ function describeSnapshot({ entry, state, segmentsMissing, fromHead }: FoundSnap
     bytes: entry.bytes,
     ...(state === undefined ? {} : { state }),
     ...(segmentsMissing === undefined ? {} : { segmentsMissing }),
+    ...(segmentsAtRemoved === 0 ? {} : { segmentsAtRemoved }),
     ...(fromHead === undefined ? {} : { fromHead }),
   };
 }
@@ -158,6 +160,13 @@ function warningsOf(
     warnings.push(
       `${cannot.length} snapshot(s) cannot be restored whole right now: segments of them have too few shards at the ` +
         'members that answered. "cairn restore --partial" restores what can be had.',
+    );
+  }
+  const atRemoved = snapshots.filter(({ segmentsAtRemoved }) => (segmentsAtRemoved ?? 0) > 0);
+  if (atRemoved.length > 0) {
+    warnings.push(
+      `${atRemoved.length} snapshot(s) need shards of nodes that were removed from the swarm. A member's node cannot fetch ` +
+        "those; a home made with --read-only can, while the removed nodes run: restore from one before they are switched off.",
     );
   }
   return warnings;

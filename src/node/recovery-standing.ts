@@ -1,6 +1,6 @@
 import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
-import { SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
+import { type SegmentRecord, SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
 import { ProtectionCensus, type SwarmView } from "../exchange/index.ts";
 import type { Imported } from "./catalog-import.ts";
 
@@ -11,6 +11,8 @@ export interface FoundSnapshot {
   readonly state?: string;
   /** Segments of which fewer shards were claimed than it takes; absent where it was not looked at. */
   readonly segmentsMissing?: number;
+  /** Of the others, those for which shards of nodes are needed that were removed; absent where it was not looked at. */
+  readonly segmentsAtRemoved?: number;
   readonly fromHead?: string;
 }
 
@@ -36,15 +38,15 @@ export async function foundSnapshots(
     try {
       const { needs } = await trees.manifest(entry, init.signal);
       const needed = [...SegmentSet.fromRanges(needs)];
-      const missing = needed.filter((ref) => {
-        const record = catalog.segments.orUnknown(ref);
-        return record.slots.filter((slot) => slot !== null).length < record.k;
-      });
+      const missing = needed.filter((ref) => isShortOf(catalog.segments.orUnknown(ref), () => true));
+      const atMembers = (peer: PeerId): boolean => init.view.placeOf(peer) !== undefined;
+      const short = needed.filter((ref) => isShortOf(catalog.segments.orUnknown(ref), atMembers));
       const { state } = census.report(needed, init.keepers);
       found.push({
         entry,
         state: entry.partial ? "partial" : state,
         segmentsMissing: missing.length,
+        segmentsAtRemoved: short.length - missing.length,
         ...origin,
       });
     } catch (error) {
@@ -55,4 +57,9 @@ export async function foundSnapshots(
     }
   }
   return found;
+}
+
+/** Whether fewer than k shards are known to be with such holders. */
+function isShortOf({ slots, k }: SegmentRecord, counts: (peer: PeerId) => boolean): boolean {
+  return slots.filter((slot) => slot !== null && counts(slot.peer)).length < k;
 }

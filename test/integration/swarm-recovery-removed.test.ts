@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
+import { foundSnapshots, viewOfAnswers } from "../../src/node/index.ts";
 import { recoverOnto } from "../support/recover.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree } from "../support/source-tree.ts";
@@ -36,8 +37,14 @@ async function oneLeftAndOneRemoved(): Promise<{ swarm: Swarm; owner: Machine; r
 it("a recovery is told of removed nodes by the members, and reads what they hold", async () => {
   const { swarm, owner, removed } = await oneLeftAndOneRemoved();
   const onto = swarm.newMachine("fresh", "b");
-  const { pool, imported } = await swarm.clock.during(recoverOnto(onto, owner, swarm.member(0)));
+  const { recovery, pool, imported } = await swarm.clock.during(recoverOnto(onto, owner, swarm.member(0)));
   expect(pool.answering).toContain(removed.peer);
+  const view = viewOfAnswers(recovery.book, { nowMs: recovery.nowMs, self: recovery.lostPeer, ...pool });
+  const { signal } = new AbortController();
+  const [found] = await foundSnapshots(imported, { view, keepers: [], signal });
+  expect(found).toMatchObject({ segmentsMissing: 0 });
+  // Of two shards that it takes, one is with the member that is left.
+  expect(must(found, "snapshot").segmentsAtRemoved).toBeGreaterThan(0);
   // It is no member: it neither counts among those who answered nor among those who keep the newest head.
   expect(pool).toMatchObject({ asked: 2, answered: 1, pool: { answered: 1 } });
   expect(imported.short).toEqual([]);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import { EXIT } from "../exit-codes.ts";
-import type { RecoverReport } from "../local-operations.ts";
+import type { RecoverReport, RecoverSnapshot } from "../local-operations.ts";
 import { readRecoveryKey } from "../recovery-key.ts";
 import { counted, printable, shortId, shortTime, table } from "../text.ts";
 import { repeated, usage } from "../values.ts";
@@ -100,6 +100,14 @@ function recoverText(report: RecoverReport): string {
   return `${lines.join("\n")}\n`;
 }
 
+function missingText({ segmentsMissing = 0, segmentsAtRemoved = 0 }: RecoverSnapshot): string {
+  const parts = [
+    segmentsMissing === 0 ? "" : `${counted(segmentsMissing, "segment")} out of reach`,
+    segmentsAtRemoved === 0 ? "" : `${counted(segmentsAtRemoved, "segment")} at removed nodes`,
+  ];
+  return parts.filter((part) => part !== "").join(", ");
+}
+
 function enteredLines({ name, site }: RecoverReport): string[] {
   return [
     `This machine is ${printable(name)} at site ${printable(site)} now; the old one may not write any more.`,
@@ -147,9 +155,7 @@ function snapshotsText({ snapshotList }: RecoverReport): string {
       shortId(snapshot.snapshotId),
       shortTime(snapshot.time),
       snapshot.state ?? "-",
-      snapshot.segmentsMissing === undefined || snapshot.segmentsMissing === 0
-        ? ""
-        : `${counted(snapshot.segmentsMissing, "segment")} out of reach`,
+      missingText(snapshot),
       String(snapshot.files),
       formatBytes(snapshot.bytes),
       snapshot.paths.join(" "),
