@@ -91,7 +91,7 @@ function stuckAlerts(stuck: readonly { readonly owner: string; readonly margin: 
   return [
     {
       code: "heirs-stuck",
-      text: `${stuck.length} row(s) of ${owners} owner(s) whose own node is away cannot be repaired now; the worst can lose ${Math.max(0, worst.margin)} more. "cairn status --json" says why.`,
+      text: `${stuck.length} row(s) of ${owners} owner(s) that only holders can repair, since the node that wrote them is away or was replaced, cannot be repaired now; the worst can lose ${Math.max(0, worst.margin)} more. "cairn status --json" says why.`,
     },
   ];
 }
