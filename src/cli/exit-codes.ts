@@ -142,12 +142,17 @@ export function exitStatusOfStatus({
   standing,
   repair,
   heirs,
-}: Pick<StatusResult, "standing" | "repair" | "heirs">): ExitStatus {
+  alerts,
+}: Pick<StatusResult, "standing" | "repair" | "heirs" | "alerts">): ExitStatus {
   const isWell = standing.state === "member" || standing.state === "guest";
   const isOwnWell = repair === undefined || isAsMeant(repair);
   const areOthersWell = heirs === undefined || (heirs.queued === 0 && heirs.stuck.length === 0);
-  return isWell && isOwnWell && areOthersWell ? EXIT.done : EXIT.belowPolicy;
+  // Nothing new is saved as the policy wants it.
+  const isSaved = !alerts.some(({ code }) => UNSAVED.has(code));
+  return isWell && isOwnWell && areOthersWell && isSaved ? EXIT.done : EXIT.belowPolicy;
 }
+
+const UNSAVED: ReadonlySet<string> = new Set(["policy-invalid", "set-failing", "set-overdue"]);
 
 /** What is left after a round by hand, or what the last look found. */
 export function exitStatusOfRepair({ standing, held }: RepairResult): ExitStatus {

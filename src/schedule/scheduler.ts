@@ -145,11 +145,12 @@ export class Scheduler<P, T> {
     if (text === this.#text && where === this.#where && (text !== undefined) === this.#hasFile) return;
     this.#text = text;
     this.#where = where;
+    const hadFile = this.#hasFile;
     this.#hasFile = text !== undefined;
     if (text === undefined) {
       this.#sets = [];
       this.#issues = undefined;
-      log.info("policy-removed");
+      if (hadFile) log.info("policy-removed");
       return;
     }
     const parsed = parsePolicy(text);

@@ -403,6 +403,16 @@ it("usage says what is whose, and at which peers", async () => {
   expect(JSON.parse((await runCairn(["usage", "--json"])).stdout)).toMatchObject({ shared: { segments: 2 } });
 });
 
+it.each([["policy-invalid"], ["set-failing"], ["set-overdue"]])(
+  "status exits with 4 under the alert %s",
+  async (code) => {
+    const handlers: RunOptions["handlers"] = {
+      status: async () => statusResult({ alerts: [{ code, text: "Set shop could not be saved." }] }),
+    };
+    expect((await runCairn(["status"], { handlers })).status).toBe(4);
+  },
+);
+
 describe("forget and pin", () => {
   it("shows the reason for each, and hands on rules to try", async () => {
     let request: ForgetRequest | undefined;

@@ -167,9 +167,11 @@ sets:
     text = HOURLY.replace("shop", "office");
     await clock.advance(MINUTE_MS);
     expect(scheduler.standing).toMatchObject({ state: "valid", sets: [{ set: { name: "office" } }] });
+    expect(events("policy-removed")).toEqual([]);
     text = undefined;
-    await clock.advance(MINUTE_MS);
+    await clock.advance(2 * MINUTE_MS);
     expect(scheduler.standing).toEqual({ state: "none" });
+    expect(events("policy-removed")).toHaveLength(1);
     await clock.until(scheduler.stop(), DAY_MS);
   });
 
@@ -273,6 +275,14 @@ sets:
     await clock.until(scheduler.stop(), MINUTE_MS);
     expect(hooks.map(({ argv }) => argv[0])).toEqual(["stop", "start"]);
   });
+});
+
+it("a node without a policy says nothing of it", async () => {
+  text = undefined;
+  const scheduler = await started();
+  await clock.advance(DAY_MS);
+  expect(logged).toEqual([]);
+  await clock.until(scheduler.stop(), DAY_MS);
 });
 
 it("a set can be saved by hand at any time, and one that is not there cannot", async () => {
