@@ -10,8 +10,8 @@ const CALM: HeirsStanding = {
 const STUCK = { ownerId: "o", row: "r", why: "nobody", margin: 0 };
 
 it("status is 4 on a holder, too, while rows of an owner that is away are due or stuck", () => {
-  expect(exitStatusOfStatus({ standing, heirs: CALM })).toBe(0);
-  expect(exitStatusOfStatus({ standing, heirs: { ...CALM, owners: ["o"] } })).toBe(0);
-  expect(exitStatusOfStatus({ standing, heirs: { ...CALM, queued: 1 } })).toBe(4);
-  expect(exitStatusOfStatus({ standing, heirs: { ...CALM, stuck: [STUCK] } })).toBe(4);
+  expect(exitStatusOfStatus({ standing, alerts: [], heirs: CALM })).toBe(0);
+  expect(exitStatusOfStatus({ standing, alerts: [], heirs: { ...CALM, owners: ["o"] } })).toBe(0);
+  expect(exitStatusOfStatus({ standing, alerts: [], heirs: { ...CALM, queued: 1 } })).toBe(4);
+  expect(exitStatusOfStatus({ standing, alerts: [], heirs: { ...CALM, stuck: [STUCK] } })).toBe(4);
 });
