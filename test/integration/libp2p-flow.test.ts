@@ -6,7 +6,7 @@ import { multiaddr } from "@multiformats/multiaddr";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Libp2pNode } from "../../src/adapters/libp2p/index.ts";
 import { must } from "../../src/base/assert.ts";
-import { type PeerId, parsePeerId, peerIdOf } from "../../src/base/ids.ts";
+import { ownerIdOf, type PeerId, parsePeerId, peerIdOf } from "../../src/base/ids.ts";
 import { MIB } from "../../src/base/units.ts";
 import { signerFromSeed } from "../../src/crypto/sign.ts";
 import { codeOf, until } from "../contract/network.ts";
@@ -345,6 +345,31 @@ test("a hung peer that nobody asks anything is noticed too", async () => {
   expect(node.network.connected()).toEqual([hung.peer]);
   hung.process.kill("SIGSTOP");
   await until("its connection is closed", () => node.network.connected().length === 0);
+});
+
+test("members that hang and are in the routing table hold up no lookup of kad-dht longer than its time", async () => {
+  const lookupTimeoutMs = 3000;
+  const holder = await swarm.node({ members: () => [] });
+  const seeker = await swarm.node({ limits: { lookupTimeoutMs }, members: () => [holder.network.self] });
+  const hanging = await Promise.all(
+    [0, 1, 2].map(() => child([seeker.network.self, holder.network.self], swarm.freshDirectory())),
+  );
+  for (const { peer, address } of hanging) {
+    swarm.setRole(peer, "member");
+    await seeker.directory.learn(peer, [address]);
+    await seeker.network.request(peer, "data", message(), IDLE);
+  }
+  await introduce(seeker, holder);
+  const owner = ownerIdOf(randomBytes(32));
+  await holder.directory.announce(owner);
+  await until("the pool is found", async () => (await seeker.directory.pool(owner)).length === 1);
+  for (const { process } of hanging) process.kill("SIGSTOP");
+  const startMs = performance.now();
+  // What answers is found all the same; who is nowhere is not looked for for minutes.
+  expect(await seeker.directory.pool(owner)).toEqual([holder.network.self]);
+  expect(await seeker.directory.find(peerIdOf(signerFromSeed(randomBytes(32)).publicKey))).toEqual([]);
+  expect(performance.now() - startMs).toBeLessThan(2 * lookupTimeoutMs + 20_000);
+  for (const { process } of hanging) process.kill("SIGCONT");
 });
 
 test("a link that is slow and busy is not taken for a dead one", async () => {
