@@ -2,10 +2,10 @@ import { type ShardId, shardKey } from "../base/ids.ts";
 import type { Clock } from "../ports/index.ts";
 
 /** Beyond, those of longest ago are forgotten, and all others count as asked for then. */
-const REMEMBERED_MAX = 65_536;
+const REMEMBERED_MAX = 16_384;
 
 /**
- * When receipts were last given, by the steady clock of this process: whoever got one may be about to name this node for the shard.
+ * When receipts were last given for copies that were here already, by the steady clock of this process: whoever got one may be about to name this node for the shard.
  * What is not remembered was not asked for since the start, or since what was forgotten last.
  */
 export class AskedFor {

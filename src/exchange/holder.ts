@@ -156,7 +156,7 @@ export class Holder {
     return this.#puts.run(shardKey(shard), task);
   }
 
-  /** Since a receipt was last given for a copy that was here already, or may have been; at most since the start. */
+  /** Since a receipt was last given for a copy that was here already; at most since the start. */
   unaskedForMs(shard: ShardId): number {
     return this.#asked.ageMs(shard);
   }
@@ -209,7 +209,6 @@ export class Holder {
     body: Uint8Array,
   ): Promise<void> {
     const root = rootOf(descriptor, id.index);
-    this.#asked.note(id);
     const held = this.#c.shards.stat(id);
     if (held !== undefined) {
       if (!equalBytes(shardNote.decode(held.note).root, root)) {
@@ -217,7 +216,7 @@ export class Holder {
         this.#c.log.warn("shard-conflict", { shard: shardKey(id) });
         throw new Fault({ code: "SHARD_CONFLICT", shard: id });
       }
-      if (await this.#isIntact(held, descriptor)) return;
+      if (await this.#isIntact(held, descriptor)) return this.#asked.note(id);
     }
     const note = shardNote.encode({
       v: 1,

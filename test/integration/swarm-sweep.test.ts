@@ -5,7 +5,7 @@ import { Fault } from "../../src/base/fault.ts";
 import { type ShardId, shardKey } from "../../src/base/ids.ts";
 import { HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
 import { parseUpkeep } from "../../src/upkeep/index.ts";
-import { dataRequest } from "../../src/wire/data.ts";
+import { dataAnswer, dataRequest, shardNote } from "../../src/wire/data.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree } from "../support/source-tree.ts";
@@ -110,6 +110,24 @@ describe("copies too many", () => {
     expect(returned.node.sweep.sweeper.status().kept).toEqual(new Map([["not-proven", inRow.length]]));
     mute.lie = undefined;
     await swarm.clock.advance(20 * MINUTE_MS);
+    expect(await surplusAt(returned)).toEqual([]);
+  });
+
+  it("stay for as long again when somebody gets a receipt for them: the map may be about to name this node", async () => {
+    await begin();
+    await swarm.clock.advance(30 * MINUTE_MS);
+    const asked = must((await surplusAt(returned))[0], "surplus copy");
+    const held = must(returned.shardDisk.open().stat(asked), "held");
+    const body = must(await returned.shardDisk.open().read(asked, 0, held.bytes), "bytes");
+    const { descriptor } = shardNote.decode(held.note);
+    const put = dataRequest.encode({ t: "put", v: 1, index: asked.index, descriptor });
+    const message = { head: put, body };
+    const { network } = owner.node.ports;
+    const reply = network.request(returned.peer, "data", message, { idleTimeoutMs: 1000 });
+    expect(dataAnswer.decode((await swarm.clock.during(reply)).head).t).toBe("receipt");
+    await swarm.clock.advance(55 * MINUTE_MS);
+    expect(await surplusAt(returned)).toEqual([asked]);
+    await swarm.clock.advance(30 * MINUTE_MS);
     expect(await surplusAt(returned)).toEqual([]);
   });
 
