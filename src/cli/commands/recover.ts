@@ -89,8 +89,7 @@ function recoverText(report: RecoverReport): string {
       ? [`  and from ${silent.length - HEADS_SHOWN} more; --json lists them`]
       : []),
     "",
-    headsText(report),
-    snapshotsText(report),
+    ...[headsText(report), snapshotsText(report)].filter((block) => block !== ""),
     `${counted(report.snapshots, "snapshot")} found, ${formatBytes(report.bytesFetched)} fetched.`,
     ...(report.readOnly ? ["Read-only: the old machine, if it lives, goes on."] : enteredLines(report)),
     report.snapshots === 0
