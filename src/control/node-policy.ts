@@ -7,7 +7,8 @@ import {
   type Node,
   type NodeScheduler,
   type PolicyStanding,
-  recoveryPointOf,
+  type RecoveryPoint,
+  recoveryPointsOf,
   type SetStanding,
   type Sourced,
 } from "../node/index.ts";
@@ -99,11 +100,14 @@ export async function scheduleStandingOf(
   const { standing } = scheduler;
   if (standing.state === "none") return { schedule: { policy: "none", issues: [], sets: [] }, alerts: [] };
   const nowMs = node.ports.clock.wallMs();
-  const census = node.repository.census();
+  const points = await recoveryPointsOf(
+    node.repository,
+    standing.sets.map(({ set }) => set.name),
+  );
   const alerts: Alert[] = [];
   const sets: api.SetStandingInfo[] = [];
   for (const one of standing.sets) {
-    sets.push(await setJson(node, one, nowMs, census));
+    sets.push(setJson(one, points.get(one.set.name), nowMs));
     alerts.push(...setAlerts(one, nowMs));
   }
   const issues = standing.state === "invalid" ? standing.issues.map((issue) => ({ ...issue })) : [];
@@ -116,13 +120,11 @@ export async function scheduleStandingOf(
   return { schedule: { policy: standing.state, issues, sets }, alerts };
 }
 
-async function setJson(
-  node: Node,
+function setJson(
   { set, isRunning, dueMs, last }: SetStanding,
+  point: RecoveryPoint | undefined,
   nowMs: number,
-  census: ReturnType<Node["repository"]["census"]>,
-): Promise<api.SetStandingInfo> {
-  const point = await recoveryPointOf(node.repository, set.name, census);
+): api.SetStandingInfo {
   return {
     set: set.name,
     running: isRunning,

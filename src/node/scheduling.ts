@@ -1,3 +1,4 @@
+import { isFault } from "../base/fault.ts";
 import type { SnapshotEntry } from "../catalog/index.ts";
 import { setTag } from "../policy/index.ts";
 import { type HookRunner, type PolicyFile, prefixed } from "../ports/index.ts";
@@ -52,19 +53,42 @@ export interface RecoveryPoint {
 /** So far back a safe one is looked for: with more that are not, the alert is what counts. */
 const LOOKED_AT_MAX = 4;
 
-/** What a set could be brought back to now. */
-export async function recoveryPointOf(
+/** What each set could be brought back to now; one pass over the list of snapshots, however many sets there are. */
+export async function recoveryPointsOf(
   repository: Repository,
-  set: string,
-  census = repository.census(),
-): Promise<RecoveryPoint | undefined> {
-  const tag = setTag(set);
-  const whole = (await repository.snapshots()).filter(({ tags, partial }) => !partial && tags.includes(tag));
-  const newest = whole.at(-1);
-  if (newest === undefined) return undefined;
-  for (const entry of whole.slice(-LOOKED_AT_MAX).reverse()) {
-    const { state } = await repository.protectionOf(entry, census);
-    if (state !== "pending") return { newest, safe: entry };
+  sets: readonly string[],
+): Promise<ReadonlyMap<string, RecoveryPoint>> {
+  const newest = new Map<string, SnapshotEntry[]>(sets.map((set) => [setTag(set), []]));
+  for (const entry of (await repository.snapshots()).reverse()) {
+    if (entry.partial) continue;
+    for (const tag of entry.tags) {
+      const known = newest.get(tag);
+      if (known !== undefined && known.length < LOOKED_AT_MAX) known.push(entry);
+    }
   }
-  return { newest, safe: undefined };
+  const census = repository.census();
+  const points = new Map<string, RecoveryPoint>();
+  for (const set of sets) {
+    const entries = newest.get(setTag(set)) ?? [];
+    const [first] = entries;
+    if (first === undefined) continue;
+    points.set(set, { newest: first, safe: await firstSafe(repository, entries, census) });
+  }
+  return points;
+}
+
+async function firstSafe(
+  repository: Repository,
+  entries: readonly SnapshotEntry[],
+  census: ReturnType<Repository["census"]>,
+): Promise<SnapshotEntry | undefined> {
+  for (const entry of entries) {
+    try {
+      if ((await repository.protectionOf(entry, census)).state !== "pending") return entry;
+    } catch (error) {
+      // A recovered one whose manifest is out of reach is none that could be brought back now.
+      if (!isFault(error)) throw error;
+    }
+  }
+  return undefined;
 }

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -31,6 +31,13 @@ describe("the policy file", () => {
       await expect(openPolicyFile(path).read()).rejects.toMatchObject({ detail: { code: "NOT_ALLOWED" } });
     }
   });
+});
+
+it.skipIf(process.getuid?.() !== 0)("the policy file of another user is not used", async () => {
+  const path = join(folder, "policy.yaml");
+  await writeFile(path, "version: 1\n", { mode: 0o600 });
+  await chown(path, 65_534, 65_534);
+  await expect(openPolicyFile(path).read()).rejects.toMatchObject({ detail: { code: "NOT_ALLOWED" } });
 });
 
 describe("the hook runner", () => {
