@@ -11,11 +11,17 @@ import type { Codec } from "../../src/wire/codec.ts";
 import * as data from "../../src/wire/data.ts";
 import * as descriptor from "../../src/wire/descriptor.ts";
 import * as head from "../../src/wire/head.ts";
+import * as losses from "../../src/wire/losses.ts";
 import * as membership from "../../src/wire/membership.ts";
+import * as promise from "../../src/wire/promise.ts";
 import * as proposal from "../../src/wire/proposal.ts";
 import * as recover from "../../src/wire/recover.ts";
+import * as recoveryUse from "../../src/wire/recovery-use.ts";
+import * as repair from "../../src/wire/repair.ts";
 import * as silence from "../../src/wire/silence.ts";
 import * as sync from "../../src/wire/sync.ts";
+import * as ticks from "../../src/wire/ticks.ts";
+import * as trust from "../../src/wire/trust.ts";
 
 export type AnyCodec = Pick<Codec<never>, "name" | "schema"> & {
   encode(value: unknown): Uint8Array;
@@ -33,11 +39,17 @@ const MODULES: readonly Readonly<Record<string, unknown>>[] = [
   data,
   descriptor,
   head,
+  losses,
   membership,
+  promise,
   proposal,
   recover,
+  recoveryUse,
+  repair,
   silence,
   sync,
+  ticks,
+  trust,
 ];
 
 /** Every structure of src/wire that is encoded by itself: one that is added there is found here. */
