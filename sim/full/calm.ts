@@ -2,6 +2,7 @@ import { messageOf } from "../../src/base/fault.ts";
 import { segmentKey } from "../../src/base/ids.ts";
 import { HOUR_MS, MIB, SECOND_MS } from "../../src/base/units.ts";
 import type { SimMachine } from "./machine.ts";
+import { checkRepairs } from "./oracles/repairs.ts";
 import type { TrueSnapshot } from "./truth.ts";
 import type { Workload } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -25,12 +26,14 @@ export class Calm {
 
   async run(): Promise<void> {
     const world = this.#world;
+    world.repairs.calm();
     for (const machine of world.living()) world.startAgain(machine);
     await world.scheduler.sleep(world.plan.world.settleMs);
     this.#checkNothingHangs();
     await this.#checkConverged();
     for (const machine of world.living()) if (machine.isOn) await this.#restoreAll(machine);
     await this.#snapshotAll();
+    checkRepairs(world);
     await this.#recoverAll();
     await this.#stopAll();
   }

@@ -11,6 +11,7 @@ import type { Scheduler } from "../scheduler.ts";
 import { cheatOn } from "./cheats.ts";
 import { Links } from "./links.ts";
 import { type Answered, isBroken, type LogFields, SimMachine } from "./machine.ts";
+import { RepairNotes } from "./oracles/repairs.ts";
 import type { NodePlan, Plan } from "./plan.ts";
 import { Truth } from "./truth.ts";
 
@@ -56,8 +57,7 @@ export class World {
   readonly tasks: Task[] = [];
   /** How often something happened that a run may or may not come to: events of the nodes, faults, outcomes. */
   readonly labels = new Map<string, number>();
-  /** What a repair said that it had put past the cap of a site: segment or row, index and holder. */
-  readonly overCap = new Set<string>();
+  readonly repairs = new RepairNotes();
   readonly lines: string[] = [];
   readonly #codec: ErasureCodec;
   readonly #nodeRngs: SeededRng;
@@ -251,12 +251,9 @@ export class World {
   }
 
   #logged(machine: SimMachine, level: string, event: string, fields: LogFields): void {
-    if (fields["overCap"] === true && event === "shard-repaired")
-      this.overCap.add(`${String(fields["segment"])}#${String(fields["index"])} ${String(fields["to"])}`);
-    if (fields["overCap"] === true && event === "heir-repaired")
-      this.overCap.add(
-        `${String(fields["owner"])} ${String(fields["row"])}#${String(fields["slot"])} ${String(fields["to"])}`,
-      );
+    this.repairs.note(event, fields, (peer) =>
+      this.machines.some((one) => one.peer === peer && one.isHonest),
+    );
     if (event === "surplus-dropped") this.#dropped(machine, fields);
     this.scheduler.trace.mixText(event);
     this.label(`log ${event}`);

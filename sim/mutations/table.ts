@@ -270,4 +270,63 @@ export const MUTATIONS: readonly Mutation[] = [
       "",
     ),
   },
+  {
+    name: "nobody looks at quotas",
+    oracle: "quota",
+    withinSeeds: 40,
+    edits: [
+      ...one(
+        "src/exchange/own-quota.ts",
+        "if (this.#usedBytes + bytes > this.#quotaBytes) {",
+        "if (this.#usedBytes + bytes > Number.POSITIVE_INFINITY) {",
+      ),
+      ...one(
+        "src/exchange/quota-ledger.ts",
+        "if (account.usedBytes + cost > quotaBytes)",
+        "if (account.usedBytes + cost > Number.POSITIVE_INFINITY)",
+      ),
+    ],
+  },
+  {
+    name: "the store takes more than it has room for",
+    oracle: "capacity",
+    withinSeeds: 60,
+    edits: one(
+      "sim/shard-store.ts",
+      "if (needBytes > freeBytes) {",
+      "if (needBytes > freeBytes + 2 ** 40) {",
+    ),
+  },
+  {
+    name: "a shard that was placed is placed once more elsewhere",
+    oracle: "surplus",
+    withinSeeds: 20,
+    faults: ["rot", "clock-step"],
+    edits: one(
+      "src/exchange/placer.ts",
+      'if (outcome?.kind === "placed") return this.#acknowledge(job, index, outcome.slot);',
+      'if (outcome?.kind === "placed") {\n            const next = slots[(index + 1) % slots.length];\n            if (next !== undefined) await this.#put(job, index, next);\n            return this.#acknowledge(job, index, outcome.slot);\n          }',
+    ),
+  },
+  {
+    name: "what repair placed is not written down",
+    oracle: "repair-storm",
+    withinSeeds: 20,
+    faults: ["lose-shards", "lose-files"],
+    edits: one("src/repair/own-segment.ts", "await commit(c, segment, rebuilt.placed, turn);", ""),
+  },
+  {
+    name: "who was replaced is not asked before a segment is given up",
+    oracle: "restorable",
+    withinSeeds: 60,
+    faults: ["cut", "rot", "lose-shards"],
+    edits: one("src/exchange/strays.ts", "if (due.length === 0) return 0;", "if (due.length >= 0) return 0;"),
+  },
+  {
+    name: "an empty slot goes to the site of a slow holder",
+    oracle: "site-rule",
+    withinSeeds: 60,
+    faults: ["pause", "hang", "die"],
+    edits: one("src/exchange/placer.ts", "excludedMayReturn: true", "excludedMayReturn: false"),
+  },
 ];

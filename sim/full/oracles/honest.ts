@@ -96,7 +96,7 @@ export function checkPlacement(world: World, machine: SimMachine, snapshot: True
     const partition = maps.partitionIn(incarnation, record.class, id.number);
     const row = `${id.owner} ${id.incarnation.slice(0, 8)}/${record.class}/${partition}/${from}`;
     const isSaidOver = (index: number, peer: string): boolean =>
-      [segmentKey(id), row].some((where) => world.overCap.has(`${where}#${index} ${peer}`));
+      [segmentKey(id), row].some((where) => world.repairs.overCap.has(`${where}#${index} ${peer}`));
     const atSite = new Map<string, number>();
     for (const [index, slot] of record.slots.entries()) {
       const holder = slot === null ? undefined : world.byPeer(slot.peer);
