@@ -51,7 +51,7 @@ function nodesOf(rng: SeededRng, wishes: Wishes): NodePlan[] {
   return Array.from({ length: count }, (_, index) => ({
     site: `s${index < sites ? index : rng.below(sites)}`,
     ...(rng.chance(0.1) ? { host: `h${rng.below(2)}` } : {}),
-    capacityBytes: small ? rng.pick([1, 2, 4]) * MIB : rng.pick([64, 128, 256]) * MIB,
+    capacityBytes: small ? rng.pick([1 / 8, 1 / 4, 1, 4]) * MIB : rng.pick([64, 128, 256]) * MIB,
     bytesPerSecond: rng.pick([64, 256, 1024, 8192]) * KIB,
     syncMs: rng.pick([0.2, 2, 10]),
     skewMs: hasSkew ? rng.below(10 * MINUTE_MS) - 5 * MINUTE_MS : 0,

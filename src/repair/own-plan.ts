@@ -2,7 +2,10 @@ import type { OwnerId, PeerId } from "../base/ids.ts";
 import type { SegmentRecord, SegmentRef } from "../catalog/index.ts";
 import { fieldFor, type OwnerMaps, type SwarmView } from "../exchange/index.ts";
 import {
+  capacityUnder,
   type ExcludeReason,
+  leastCap,
+  type PlacementClass,
   type PlacementField,
   type PlacementNode,
   type ReplacementChoice,
@@ -89,6 +92,8 @@ export class OwnPlanner {
   readonly #moment: Moment;
   readonly #nodes: readonly PlacementNode[];
   readonly #plans = new Map<string, SegmentPlan>();
+  /** Of classes that no site's loss leaves anything of, by k and m. */
+  readonly #caps = new Map<string, number>();
 
   constructor(components: PlannerComponents, moment: Moment) {
     this.#c = components;
@@ -97,7 +102,36 @@ export class OwnPlanner {
   }
 
   segment(ref: SegmentRef, record: SegmentRecord): OwnSegment {
-    return ownSegment(ref, record, this.#c.maps, this.#c.evidence);
+    const own = ownSegment(ref, record, this.#c.maps, this.#c.evidence);
+    const { facts } = own;
+    const of = this.#c.maps.class(ref.incarnation, record.class);
+    // Another one stands for a class whose map is not known: nothing follows from it.
+    if (facts.cap !== of.cap) return own;
+    const cap = this.#capOf(of);
+    return cap === of.cap ? own : { ...own, facts: { ...facts, cap } };
+  }
+
+  /**
+   * What a site may have of a segment. A class that was opened while sites were away may let one site have so much that its
+   * loss loses all: such a one is held to what those who are up now can do, if that survives a site.
+   */
+  #capOf(of: PlacementClass): number {
+    if (of.cap <= of.m) return of.cap;
+    const key = `${of.k}+${of.m}`;
+    const known = this.#caps.get(key) ?? safeCap(of, this.#takers());
+    this.#caps.set(key, known);
+    return Math.min(of.cap, known);
+  }
+
+  /** How many nodes of each site take shards now. */
+  #takers(): number[] {
+    const perSite = new Map<string, number>();
+    for (const { peer, site, weight, reachable, full, draining, suspected } of this.#nodes) {
+      if (peer === this.#c.view.self || !(weight > 0) || !reachable || full || draining || suspected)
+        continue;
+      perSite.set(site, (perSite.get(site) ?? 0) + 1);
+    }
+    return [...perSite.values()];
   }
 
   plan(segment: OwnSegment): SegmentPlan {
@@ -245,7 +279,8 @@ export class OwnPlanner {
     const { ref, record } = segment;
     const of = maps.class(ref.incarnation, record.class);
     const partition = maps.partitionIn(ref.incarnation, record.class, ref.number);
-    return { ...fieldFor(view, owner, of, partition, exclude), candidates: this.#nodes };
+    const cap = this.#capOf(of);
+    return { ...fieldFor(view, owner, of, partition, exclude), cap, candidates: this.#nodes };
   }
 
   /** Who takes nothing and fills no site. */
@@ -258,6 +293,13 @@ export class OwnPlanner {
     }
     return gone;
   }
+}
+
+/** The least that sites have to take, where the rest survives the loss of any one of them; else no bound. */
+function safeCap({ k, m }: PlacementClass, takersPerSite: readonly number[]): number {
+  const cap = leastCap(takersPerSite, k + m);
+  const isPossible = cap <= m && capacityUnder(takersPerSite, cap) >= k + m;
+  return isPossible ? cap : Number.POSITIVE_INFINITY;
 }
 
 function found(choice: ReplacementChoice, overCap: boolean): Replacement {

@@ -181,6 +181,30 @@ describe("a site that burns down", () => {
   });
 });
 
+describe("what was saved while a site was away", () => {
+  it("survives a site once that is back: of two shards at one site one goes there, and then all is at rest", async () => {
+    swarm = await Swarm.create({ sites: ["own", "a", "a", "b"], upkeep: UPKEEP });
+    owner = swarm.member(0);
+    source = buildPlainTree(join(scratch(), "src"), swarm.rng);
+    const away = swarm.member(3);
+    await away.stop();
+    await swarm.clock.advance(3 * MINUTE_MS);
+    const options = { profile: { k: 1, m: 1 }, wait: "queued" as const };
+    const { protection } = await swarm.clock.during(owner.snapshot([source], options));
+    expect(protection.survival.sites).toBe(0);
+    await away.start();
+    await swarm.settle();
+    await swarm.clock.advance(30 * MINUTE_MS);
+    const { repository } = owner.node;
+    const newest = must((await repository.snapshots()).at(-1), "snapshot");
+    expect((await repository.protectionOf(newest)).state).toBe("full");
+    const before = moved();
+    await swarm.clock.advance(60 * MINUTE_MS);
+    expect(moved()).toBe(before);
+    await expectRestores();
+  });
+});
+
 describe("a holder that was away until others had its place", () => {
   it("is asked before anything is given up: what only it still has is restored, and repaired from it", async () => {
     await begin(["own", "a", "b", "b"], { k: 1, m: 1 });
