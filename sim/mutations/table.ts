@@ -316,13 +316,6 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: one("src/repair/own-segment.ts", "await commit(c, segment, rebuilt.placed, turn);", ""),
   },
   {
-    name: "who was replaced is not asked before a segment is given up",
-    oracle: "restorable",
-    withinSeeds: 60,
-    faults: ["cut", "rot", "lose-shards"],
-    edits: one("src/exchange/strays.ts", "if (due.length === 0) return 0;", "if (due.length >= 0) return 0;"),
-  },
-  {
     name: "an empty slot goes to the site of a slow holder",
     oracle: "site-rule",
     withinSeeds: 60,
