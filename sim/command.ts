@@ -30,6 +30,7 @@ step what must hold. The same seed gives the same run on every machine with the 
                        wrong data and wrong words are not
   --faults KIND,KIND   these kinds of fault only
   --keep-going         go on after a violation
+  --until RULE         go on until this rule is broken, whatever else is
   --shrink             leave out of a failing plan what its violation does not need (a minute at most)
   --check-determinism  run every seed twice and compare
   --twice-every N      every Nth seed twice
@@ -119,6 +120,7 @@ function optionsOf(argv: readonly string[]) {
       beyond: { type: "boolean" },
       faults: { type: "string" },
       "keep-going": { type: "boolean" },
+      until: { type: "string" },
       shrink: { type: "boolean" },
       "check-determinism": { type: "boolean" },
       "twice-every": { type: "string" },

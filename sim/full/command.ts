@@ -42,6 +42,7 @@ export async function runFull(options: SimOptions): Promise<SimExit> {
     mayGoOn: () => cpuMs() - startedMs < timeMs,
     twiceEvery: options["check-determinism"] === true ? 1 : (numberOf(options["twice-every"]) ?? 0),
     keepGoing: options["keep-going"] === true,
+    until: options.until,
     shrinkForMs: options.shrink === true ? SHRINK_MS : 0,
     onRun: (result, spentMs) => {
       last = result;

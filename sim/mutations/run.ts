@@ -43,7 +43,19 @@ export function mutationsFrom(all: readonly Mutation[], word: string): readonly 
 export async function tryMutation(mutation: Mutation, seed: string): Promise<Caught> {
   const faults = mutation.faults === undefined ? [] : ["--faults", mutation.faults.join(",")];
   const count = ["--count", String(mutation.withinSeeds), "--nodes-max", "6"];
-  const argv = ["--import", HOOK, MAIN, "run", "--json", "--seed", seed, ...count, ...faults];
+  const argv = [
+    "--import",
+    HOOK,
+    MAIN,
+    "run",
+    "--json",
+    "--seed",
+    seed,
+    "--until",
+    mutation.oracle,
+    ...count,
+    ...faults,
+  ];
   const { stdout, status } = await node(argv, { ...process.env, CAIRN_SIM_BUG: mutation.name });
   if (status !== 0 && status !== 1)
     throw new Error(`the simulator failed with "${mutation.name}": ${stdout}`);
