@@ -165,7 +165,9 @@ export class RowRepair {
       const from = before[move.slot];
       const field = this.#field(map, rows.class, at.partition, ranksFor(slots.length), refused, from);
       const choice = replacementFor(row, move.slot, field.field);
-      const to = choice.ok ? choice.peer : margin <= URGENT_MARGIN_MAX ? choice.overCap : undefined;
+      // A copy that is there gains nothing at another site that has its share: it would go back and forth for ever.
+      const mayCrowd = margin <= URGENT_MARGIN_MAX && move.cause.t !== "site-rule";
+      const to = choice.ok ? choice.peer : mayCrowd ? choice.overCap : undefined;
       const rank = to === undefined ? undefined : candidateRank(field.field.key, field.ranked, to);
       if (to === undefined || rank === undefined) {
         stuck.push({ slot: move.slot, why: choice.ok ? "the candidate is too new" : choice.why });
