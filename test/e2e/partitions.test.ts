@@ -100,7 +100,7 @@ it("a token used on both sides of a partition: one stays, the other says why not
   const said = await loser.cli("status");
   expect(said.status).toBe(4);
   expect(said.stdout).toContain("UNLISTED, read-only");
-  expect(said.stdout).toContain(`by ${winner.peerId}`);
+  expect(said.stdout).toContain(`(${winner.peerId.slice(0, 12)})`);
   expect(said.stdout).toContain("The token of this node was used for another node, which counts.");
   const tree = makeTree(swarm.scratch("tree"), { seed: "twice", files: 5, averageBytes: 100_000 });
   const refused = errorOf(await loser.cli("snapshot", tree, "--json"));
