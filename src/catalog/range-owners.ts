@@ -1,10 +1,9 @@
 import type { SegmentRef } from "./keys.ts";
+import { type Span, spanAt } from "./range-set.ts";
 import type { SegmentRanges } from "./records.ts";
 
-/** Segments from the first number to before `end`, all needed by the same ones. */
-interface Span {
-  readonly first: number;
-  readonly end: number;
+/** All needed by the same ones. */
+interface NeededSpan extends Span {
   /** How many need it. */
   readonly count: number;
   /** Of one that is needed by one: which. */
@@ -18,7 +17,7 @@ interface Span {
 export class RangeOwners {
   /** By incarnation: where a need begins (+1) or ends (-1). */
   readonly #edges = new Map<number, { at: number; change: 1 | -1; asker: number }[]>();
-  #spans: Map<number, Span[]> | undefined;
+  #spans: Map<number, NeededSpan[]> | undefined;
 
   add(asker: number, ranges: SegmentRanges): void {
     this.#spans = undefined;
@@ -34,23 +33,15 @@ export class RangeOwners {
   /** The only one that needs it, `shared` where several do, `undefined` where nobody does. */
   of({ incarnation, number }: SegmentRef): number | "shared" | undefined {
     this.#spans ??= new Map([...this.#edges].map(([position, edges]) => [position, spansOf(edges)]));
-    const spans = this.#spans.get(incarnation) ?? [];
-    let low = 0;
-    let high = spans.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((spans[middle]?.end ?? 0) <= number) low = middle + 1;
-      else high = middle;
-    }
-    const span = spans[low];
-    if (span === undefined || span.first > number) return undefined;
+    const span = spanAt(this.#spans.get(incarnation) ?? [], number);
+    if (span === undefined) return undefined;
     return span.count === 1 ? span.only : "shared";
   }
 }
 
-function spansOf(edges: { at: number; change: 1 | -1; asker: number }[]): Span[] {
+function spansOf(edges: { at: number; change: 1 | -1; asker: number }[]): NeededSpan[] {
   edges.sort((a, b) => a.at - b.at);
-  const spans: Span[] = [];
+  const spans: NeededSpan[] = [];
   let count = 0;
   // The sum of those that need it here: where it is one, that one.
   let sum = 0;

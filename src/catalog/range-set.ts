@@ -1,8 +1,8 @@
 import type { SegmentRef } from "./keys.ts";
 import type { SegmentRanges } from "./records.ts";
 
-/** From the first number to before `end`. */
-interface Span {
+/** Segments from the first number to before `end`. */
+export interface Span {
   readonly first: number;
   readonly end: number;
 }
@@ -19,16 +19,7 @@ export class SegmentRangeSet {
   }
 
   has({ incarnation, number }: SegmentRef): boolean {
-    const spans = this.#spans.get(incarnation) ?? [];
-    let low = 0;
-    let high = spans.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((spans[middle]?.end ?? 0) <= number) low = middle + 1;
-      else high = middle;
-    }
-    const span = spans[low];
-    return span !== undefined && span.first <= number;
+    return spanAt(this.#spans.get(incarnation) ?? [], number) !== undefined;
   }
 
   get size(): number {
@@ -36,6 +27,19 @@ export class SegmentRangeSet {
     for (const spans of this.#spans.values()) for (const { first, end } of spans) size += end - first;
     return size;
   }
+}
+
+/** The one that the number is in, of spans in rising order that do not overlap. */
+export function spanAt<T extends Span>(spans: readonly T[], number: number): T | undefined {
+  let low = 0;
+  let high = spans.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((spans[middle]?.end ?? 0) <= number) low = middle + 1;
+    else high = middle;
+  }
+  const span = spans[low];
+  return span !== undefined && span.first <= number ? span : undefined;
 }
 
 function joined(spans: Span[]): Span[] {

@@ -14,7 +14,7 @@ import {
 } from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
 import { iso } from "./node-json.ts";
-import { snapshotJson } from "./node-snapshot.ts";
+import { answerSnapshot } from "./node-snapshot.ts";
 import type * as api from "./policy-api.ts";
 import type { Alert, SnapshotResult } from "./results.ts";
 
@@ -36,18 +36,7 @@ export async function snapshotSetHandler(
   request: api.SnapshotSetRequest,
   context: CommandContext,
 ): Promise<SnapshotResult> {
-  const startedMs = node.ports.clock.monotonicMs();
-  try {
-    const result = await scheduler.runNow(request.set, {
-      signal: context.signal,
-      onProgress: ({ phase, files, bytes }) =>
-        context.progress({ type: "progress", phase: phase === "capture" ? "read" : "place", files, bytes }),
-    });
-    return snapshotJson(node, result, node.ports.clock.monotonicMs() - startedMs);
-  } catch (error) {
-    if (context.signal.aborted) throw new Fault({ code: "INTERRUPTED" }, { cause: error });
-    throw error;
-  }
+  return answerSnapshot(node, context, (call) => scheduler.runNow(request.set, call));
 }
 
 function effectiveJson(set: EffectiveSet): api.EffectiveSetInfo {

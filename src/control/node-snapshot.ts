@@ -31,19 +31,25 @@ async function takeSnapshot(
   context: CommandContext,
   source: SnapshotRequest["source"],
 ): Promise<results.SnapshotResult> {
-  const startedMs = node.ports.clock.monotonicMs();
   const own = request.tags.find((tag) => OWN_TAG_PREFIXES.some((prefix) => tag.startsWith(prefix)));
   if (own !== undefined) {
     const reason = `Tags such as "${own}" are given by cairn itself: "cairn snapshot --set" and "cairn pin" do.`;
     throw new Fault({ code: "USAGE", reason });
   }
   const { tags, wait, profile } = request;
+  const settings = { source, tags, wait, ...(profile === undefined ? {} : { profile }) };
+  return answerSnapshot(node, context, (call) => node.repository.snapshot({ ...settings, ...call }));
+}
+
+/** What a snapshot says to whoever asked for it, while it is made and when it is done. */
+export async function answerSnapshot(
+  node: Node,
+  context: CommandContext,
+  make: (call: Pick<SnapshotRequest, "signal" | "onProgress">) => Promise<SnapshotResult>,
+): Promise<results.SnapshotResult> {
+  const startedMs = node.ports.clock.monotonicMs();
   try {
-    const result = await node.repository.snapshot({
-      source,
-      tags,
-      wait,
-      ...(profile === undefined ? {} : { profile }),
+    const result = await make({
       signal: context.signal,
       onProgress: ({ phase, files, bytes }) =>
         context.progress({ type: "progress", phase: phase === "capture" ? "read" : "place", files, bytes }),
@@ -56,7 +62,7 @@ async function takeSnapshot(
   }
 }
 
-export function snapshotJson(node: Node, result: SnapshotResult, durationMs: number): results.SnapshotResult {
+function snapshotJson(node: Node, result: SnapshotResult, durationMs: number): results.SnapshotResult {
   const { entry, report, classes, protection } = result;
   return {
     snapshotId: toHex(entry.id),

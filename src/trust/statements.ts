@@ -94,9 +94,9 @@ export function statementsOf(
       kind === "doubt" ? { kind, auditor: peerIdOf(by), target, atMs } : { kind, target, atMs, reason },
     ];
   });
-  const [any] = words;
+  const [first] = words;
   const atMs = clearedMs(words, administrators);
-  if (any !== undefined && atMs !== undefined)
-    statements.push({ kind: "clearance", target: any.target, atMs });
+  if (first !== undefined && atMs !== undefined)
+    statements.push({ kind: "clearance", target: first.target, atMs });
   return statements;
 }

@@ -39,7 +39,7 @@ it("a daemon under siege lets a newcomer in by its token, and neither grows nor 
     await newcomer.start();
     await swarm.allAlive();
     const after = costOf(victim);
-    expect(after.rssBytes - before.rssBytes).toBeLessThan(300 * MIB);
+    expect(after.rssBytes - before.rssBytes).toBeLessThan(200 * MIB);
     expect(after.descriptors - before.descriptors).toBeLessThan(400);
     expect(victim.log.length - linesBefore).toBeLessThan(100);
   } finally {

@@ -19,7 +19,7 @@ export interface VictimConfiguration {
 }
 
 export interface VictimReport {
-  /** What is resident, garbage that nobody collected yet included: how much that is, the load of the machine decides. */
+  /** What is resident after a collection: how much garbage waits for one, the load of the machine decides. */
   readonly rssBytes: number;
   /** What is still referenced: heap and buffers after a collection. */
   readonly heldBytes: number;
@@ -68,9 +68,8 @@ async function run(configuration: VictimConfiguration): Promise<void> {
   const collect = garbageCollector();
   lines.on("line", () => {
     const { user, system } = process.cpuUsage();
-    const rssBytes = process.memoryUsage.rss();
     collect();
-    const { heapUsed, external } = process.memoryUsage();
+    const { rss: rssBytes, heapUsed, external } = process.memoryUsage();
     const report: VictimReport = {
       rssBytes,
       heldBytes: heapUsed + external,
