@@ -9,6 +9,7 @@ import type { Presence } from "../presence/index.ts";
 import {
   Drainer,
   Heirs,
+  Introductions,
   Mender,
   Rebuilder,
   RepairBook,
@@ -73,10 +74,11 @@ export class Heirship {
       return held === undefined ? undefined : c.shards.read(shard, 0, held.bytes);
     };
     this.rebuilder = new Rebuilder({ ...c, self, readOwn, client: peers.under(new Uint8Array(0)) });
+    const introductions = new Introductions({ ...c, book: this.book, peers });
     const rows = new RowRepair(
       {
         ...c,
-        ...{ self, rebuilder: this.rebuilder, peers },
+        ...{ self, rebuilder: this.rebuilder, peers, introductions },
         progress: new RowProgress(prefixed(c.meta, NAMESPACE.rows)),
         pace: c.repository.repair.pace,
       },
@@ -103,7 +105,7 @@ export class Heirship {
       { everyMs: settings.assessEveryMs },
     );
     const mender = new Mender(
-      { ...c, self, book, judge, peers, rebuilder: this.rebuilder },
+      { ...c, self, book, judge, peers, introductions, rebuilder: this.rebuilder },
       { swarm, retryMs: settings.assessEveryMs },
     );
     this.heirs = new Heirs(

@@ -4,7 +4,7 @@ import { isFault, messageOf } from "../base/fault.ts";
 import type { Incarnation, OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { sha256 } from "../crypto/hash.ts";
-import { type PlacementMap, type SlotChange, withRepairs } from "../placement/index.ts";
+import { type GenerationAt, type PlacementMap, type SlotChange, withRepairs } from "../placement/index.ts";
 import type { MetaOp, MetaStore } from "../ports/index.ts";
 import {
   currentRepair,
@@ -195,6 +195,22 @@ export class RepairBook {
     if (count >= OWNER_RECORDS_MAX)
       return { kind: "refused", reason: "too many records of this owner", about };
     return { kind: "holds", opened };
+  }
+
+  /** What is known of one generation of a row, step by step. */
+  async ofRow(
+    { owner, incarnation }: Pick<RepairedMap, "owner" | "incarnation">,
+    { classId, partition, fromSegment }: GenerationAt,
+  ): Promise<Uint8Array[]> {
+    const isOfRow = ({ incarnation: life, at }: RepairRecord): boolean =>
+      life === incarnation &&
+      at.classId === classId &&
+      at.partition === partition &&
+      at.fromSegment === fromSegment;
+    return [...recordsOf(await this.#shelf.ledger(owner))]
+      .filter(isOfRow)
+      .sort((a, b) => a.slot - b.slot || a.ownerVersion - b.ownerVersion || a.repairs - b.repairs)
+      .flatMap((record) => this.#shelf.envelope(record) ?? []);
   }
 
   /** Drops what the owner's newer word has superseded. */

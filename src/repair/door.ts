@@ -5,11 +5,13 @@ import { segmentKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { DAY_MS, MINUTE_MS } from "../base/units.ts";
 import { sha256 } from "../crypto/hash.ts";
+import type { Signed } from "../crypto/signed.ts";
 import type { Holder, KeptRecords, OwnerRegistry } from "../exchange/index.ts";
 import type { GenerationAt } from "../placement/index.ts";
 import type { Clock, NetMessage } from "../ports/index.ts";
 import { type DataAnswer, dataAnswer, type RepairRequest } from "../wire/data.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
+import { mapBody } from "../wire/head.ts";
 import { REPAIR_MESSAGE_BYTES_MAX, REPAIRS_MAX_IN_MESSAGE } from "../wire/repair.ts";
 import { decodeSigned } from "../wire/signed.ts";
 import type { RepairBook } from "./book.ts";
@@ -44,6 +46,8 @@ interface Judged {
   /** Whether a segment is of the generation that the claim is about. */
   readonly places: (segment: number) => boolean;
   readonly refusal: string | undefined;
+  /** Else it may be this node that knows too little. */
+  readonly isLie: boolean;
   readonly untilMs: number;
 }
 
@@ -146,18 +150,21 @@ export class RepairDoor {
   async #take(from: PeerId, message: Extract<RepairRequest, { t: "repaired" }>): Promise<NetMessage> {
     const { owner } = message;
     const certified = this.#c.registry.certifiedIncarnation(owner);
-    const lives = new Set((await this.#c.kept.maps(owner)).map(({ incarnation }) => incarnation));
+    const known = knownOf(await this.#c.kept.maps(owner));
     // One by one: what is older than what is here says nothing about the others.
     for (const record of owner === this.#c.ownOwner ? [] : message.kept) {
-      const { incarnation } = decodeSigned(record);
-      // A fenced life says nothing new to those who know it; a new holder has to hear of it at all.
-      if (certified !== undefined && incarnation !== certified && lives.has(incarnation)) continue;
+      const signed = decodeSigned(record);
+      // A fenced life says nothing new to those who know it; a new holder has to hear of its rows at all.
+      const isFenced = certified !== undefined && signed.incarnation !== certified;
+      if (isFenced && isKnownOf(known, signed)) continue;
       await this.#c.kept.keep(owner, [record], certified).catch((error: unknown) => {
         if (!isFault(error, "RECORD_STALE", "NOT_ALLOWED")) throw error;
         this.#c.log.debug("record-not-kept", { owner, from, why: messageOf(error) });
       });
     }
     const outcome = await this.#c.book.offer(owner, message.records, from);
+    // What was refused for want of what came now is to be looked at again.
+    for (const [key, { claim }] of [...this.#judged]) if (claim.owner === owner) this.#judged.delete(key);
     return reply({ t: "taken", v: 1, ...outcome });
   }
 
@@ -168,7 +175,8 @@ export class RepairDoor {
     const judged = known !== undefined && known.untilMs > nowMs ? known : await this.#judge(bytes);
     if (judged !== known) this.#remember(key, judged);
     if (judged.claim.by !== from) throw this.#refusal(from, judged.claim, "somebody else signed the claim");
-    if (judged.refusal !== undefined) throw this.#refusal(from, judged.claim, judged.refusal, number);
+    if (judged.refusal !== undefined)
+      throw this.#refusal(from, judged.claim, judged.refusal, number, judged.isLie ? "warn" : "info");
     if (!judged.places(number))
       throw this.#refusal(from, judged.claim, "the segment is not of the row that it claims", number);
     this.#noteWork(judged.claim);
@@ -181,8 +189,9 @@ export class RepairDoor {
     const map = maps.find(({ incarnation }) => incarnation === claim.incarnation);
     const verdict = this.#c.judge.claim(claim, map);
     const refusal = verdict.kind === "refused" ? verdict.reason : undefined;
+    const isLie = verdict.kind === "refused" && verdict.isLie;
     const places = segmentsOf(map, claim.at);
-    return { claim, places, refusal, untilMs: this.#c.clock.monotonicMs() + JUDGED_MS };
+    return { claim, places, refusal, isLie, untilMs: this.#c.clock.monotonicMs() + JUDGED_MS };
   }
 
   #noteWork(claim: RepairClaim): void {
@@ -218,12 +227,31 @@ export class RepairDoor {
     if (this.#mends.size > MENDS_MAX && oldest !== undefined) this.#mends.delete(oldest);
   }
 
-  #refusal(from: PeerId, claim: RepairClaim, why: string, segment?: number): Fault {
+  #refusal(
+    from: PeerId,
+    claim: RepairClaim,
+    why: string,
+    segment?: number,
+    level: "info" | "warn" = "warn",
+  ): Fault {
     this.#refused++;
     const { owner, slot, cause } = claim;
-    this.#c.log.warn("repair-claim-refused", { asker: from, owner, segment, slot, cause: cause.kind, why });
+    this.#c.log[level]("repair-claim-refused", { asker: from, owner, segment, slot, cause: cause.kind, why });
     return notAllowed(why);
   }
+}
+
+/** Lives, and their classes, of which there are maps. */
+function knownOf(maps: readonly Signed[]): ReadonlySet<string> {
+  return new Set(maps.flatMap((map) => [map.incarnation, classKey(map)]));
+}
+
+function isKnownOf(known: ReadonlySet<string>, record: Signed): boolean {
+  return known.has(record.type === "map" ? classKey(record) : record.incarnation);
+}
+
+function classKey({ incarnation, body }: Signed): string {
+  return `${incarnation}/${mapBody.decode(body).class}`;
 }
 
 /** Keeps three numbers and not the map. */

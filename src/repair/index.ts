@@ -13,6 +13,7 @@ export * from "./claims.ts";
 export * from "./door.ts";
 export * from "./drainer.ts";
 export * from "./heirs.ts";
+export * from "./introductions.ts";
 export * from "./judge.ts";
 export * from "./mender.ts";
 export * from "./own-adoption.ts";

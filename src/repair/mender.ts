@@ -10,6 +10,7 @@ import { dataAnswer, shardNote } from "../wire/data.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import { readReceipt } from "../wire/receipt.ts";
 import type { RepairBook } from "./book.ts";
+import type { Introductions } from "./introductions.ts";
 import type { RepairJudge, Whereabouts } from "./judge.ts";
 import type { RepairLink, RepairPeers } from "./peers.ts";
 import type { Rebuilder } from "./rebuild.ts";
@@ -24,6 +25,7 @@ export interface MenderComponents {
   readonly judge: Pick<RepairJudge, "isOwnerAway">;
   readonly presence: Pick<Whereabouts, "holders" | "weather">;
   readonly peers: Pick<RepairPeers, "under" | "silent">;
+  readonly introductions: Pick<Introductions, "tell">;
   readonly rebuilder: Pick<Rebuilder, "rebuild">;
   readonly signer: Signer;
   readonly clock: Clock;
@@ -103,7 +105,7 @@ export class Mender {
 
   /** False where it is not looked for here any more. */
   async #mend({ id, note }: QuarantinedShard, signal: AbortSignal): Promise<boolean> {
-    const { self, book, presence, clock, signer, peers, rebuilder } = this.#c;
+    const { self, book, presence, clock, signer, peers, introductions, rebuilder } = this.#c;
     const envelope = shardNote.decode(note).descriptor;
     const descriptor = readDescriptor(envelope, this.#swarm);
     const map = (await book.maps(id.owner)).find(({ incarnation }) => incarnation === id.incarnation);
@@ -121,7 +123,9 @@ export class Mender {
     const { ownerVersion, repairs } = versionOf(map, at, id.index);
     const body = bodyOfSlot(map, at, id.index, ownerVersion, self);
     const claim = { ...body, repairs, cause: { t: "mend" as const }, timeMs: clock.wallMs() };
-    const link = peers.under(signClaim(claim, this.#swarm, signer));
+    const link = peers.under(signClaim(claim, this.#swarm, signer), (peer, given) =>
+      introductions.tell(peer, map, at, given),
+    );
     const holders = presence.holders();
     const outcome = await rebuilder.rebuild({
       descriptor,

@@ -1,5 +1,5 @@
 import { equalBytes } from "../base/bytes.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, isFault } from "../base/fault.ts";
 import type { OwnerId, PeerId, ShardId, SwarmId } from "../base/ids.ts";
 import { shardRoot } from "../erasure/index.ts";
 import { IDLE_TIMEOUT_MS, type PeerClient, type Receipt, SilentPeers } from "../exchange/index.ts";
@@ -17,6 +17,9 @@ import { readReceipt } from "../wire/receipt.ts";
 const EMPTY = new Uint8Array(0);
 
 export type RepairLink = Pick<PeerClient, "getShard" | "put" | "silent">;
+
+/** Shows somebody what it may lack to judge a claim; false where there was nothing that it did not know. */
+export type Introduce = (peer: PeerId, signal: AbortSignal | undefined) => Promise<boolean>;
 
 /**
  * What a holder asks of others when it repairs for somebody else, every answer checked before it is believed. Faults are
@@ -38,12 +41,27 @@ export class RepairPeers {
     this.#idleTimeoutMs = init.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
   }
 
-  /** Fetches and puts under this claim, which says why. */
-  under(claim: Uint8Array): RepairLink {
+  /** Fetches and puts under this claim, which says why. Who refuses is introduced first, and then asked once more. */
+  under(claim: Uint8Array, introduce?: Introduce): RepairLink {
+    const again = async <T>(
+      peer: PeerId,
+      signal: AbortSignal | undefined,
+      ask: () => Promise<T>,
+    ): Promise<T> => {
+      try {
+        return await ask();
+      } catch (error) {
+        if (introduce === undefined || !isFault(error, "PEER_REFUSED")) throw error;
+        if (!(await introduce(peer, signal))) throw error;
+        return ask();
+      }
+    };
     return {
       silent: this.silent,
-      getShard: (peer, shard, known, signal) => this.#get(peer, claim, shard, known, signal),
-      put: (peer, shard, descriptor, body, signal) => this.#put(peer, claim, shard, descriptor, body, signal),
+      getShard: (peer, shard, known, signal) =>
+        again(peer, signal, () => this.#get(peer, claim, shard, known, signal)),
+      put: (peer, shard, descriptor, body, signal) =>
+        again(peer, signal, () => this.#put(peer, claim, shard, descriptor, body, signal)),
     };
   }
 

@@ -19,9 +19,10 @@ import type { Clock, ShardStore } from "../ports/index.ts";
 import { ranksFor } from "../upkeep/index.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
 import type { RepairCauseBody } from "../wire/repair.ts";
+import type { Introductions } from "./introductions.ts";
 import type { RepairedMap } from "./judge.ts";
 import type { Pace } from "./pace.ts";
-import type { RepairLink, RepairPeers } from "./peers.ts";
+import type { Introduce, RepairLink, RepairPeers } from "./peers.ts";
 import type { Rebuilder, Rebuilt, ShardSource } from "./rebuild.ts";
 import { receiptEnvelope, signClaim, signRepair } from "./records.ts";
 import { type KnownRoster, rosterAt, rosterEpochAt } from "./roster-at.ts";
@@ -80,6 +81,7 @@ export interface RowRepairComponents {
   readonly shards: Pick<ShardStore, "list" | "quarantined" | "stat">;
   readonly rebuilder: Pick<Rebuilder, "rebuild">;
   readonly peers: Pick<RepairPeers, "under" | "silent">;
+  readonly introductions: Pick<Introductions, "tell">;
   readonly progress: RowProgress;
   readonly pace: Pace;
   readonly signer: Signer;
@@ -354,7 +356,8 @@ class ClaimedLink {
 
   #make(): RepairLink {
     const { map, at } = this.#job;
-    const { clock, signer, peers } = this.#c;
+    const { clock, signer, peers, introductions } = this.#c;
+    const introduce: Introduce = (peer, signal) => introductions.tell(peer, map, at, signal);
     const links = new Map(
       this.#chosen.map(({ move, from }) => {
         const version = versionOf(map, at, move.slot);
@@ -364,7 +367,7 @@ class ClaimedLink {
           cause: move.cause,
           timeMs: clock.wallMs(),
         };
-        return [move.slot, peers.under(signClaim(body, this.#swarm, signer))];
+        return [move.slot, peers.under(signClaim(body, this.#swarm, signer), introduce)];
       }),
     );
     const [first] = links.values();

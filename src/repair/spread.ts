@@ -5,9 +5,9 @@ import type { Log } from "../base/log.ts";
 import type { KeptRecords, OwnerRegistry } from "../exchange/index.ts";
 import { peersOfMap } from "../placement/index.ts";
 import type { Network, Rng } from "../ports/index.ts";
-import { REPAIRS_MAX_IN_MESSAGE } from "../wire/repair.ts";
 import { encodeSigned } from "../wire/signed.ts";
 import type { RepairBook } from "./book.ts";
+import { inMessages } from "./introductions.ts";
 import type { RepairPeers } from "./peers.ts";
 
 export interface SpreadComponents {
@@ -47,17 +47,14 @@ export class RepairSpread {
     signal: AbortSignal,
   ): Promise<void> {
     const certified = this.#c.registry.certifiedIncarnation(owner);
-    const kept = (await this.#c.kept.newest(owner, certified))
-      .map(encodeSigned)
-      .slice(0, REPAIRS_MAX_IN_MESSAGE);
+    const kept = (await this.#c.kept.newest(owner, certified)).map(encodeSigned);
     const peers = [...new Set([...newHolders, ...(await this.#poolOf(owner))])].slice(0, PUSH_MAX);
     await mapLimit(peers, PUSH_AT_ONCE, async (peer) => {
-      const and = newHolders.includes(peer) ? kept : [];
-      for (let at = 0; at < records.length; at += REPAIRS_MAX_IN_MESSAGE) {
-        const some = records.slice(at, at + REPAIRS_MAX_IN_MESSAGE);
-        if (!(await this.#tried(peer, () => this.#c.peers.push(peer, owner, some, and, signal), signal)))
-          return;
-      }
+      const push = (some: readonly Uint8Array[], and: readonly Uint8Array[]): Promise<boolean> =>
+        this.#tried(peer, () => this.#c.peers.push(peer, owner, some, and, signal), signal);
+      const first = newHolders.includes(peer) ? inMessages(kept) : [];
+      for (const and of first) if (!(await push([], and))) return;
+      for (const some of inMessages(records)) if (!(await push(some, []))) return;
     });
   }
 

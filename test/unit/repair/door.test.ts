@@ -7,13 +7,18 @@ import { SeededRng } from "../../../sim/rng.ts";
 import { SimShardDisk } from "../../../sim/shard-store.ts";
 import { createFileOpener } from "../../../src/adapters/files/index.ts";
 import { must } from "../../../src/base/assert.ts";
+import { type Incarnation, incarnationOf } from "../../../src/base/ids.ts";
 import type { Log } from "../../../src/base/log.ts";
 import { DAY_MS, GIB, HOUR_MS, MIB } from "../../../src/base/units.ts";
+import { signStatement } from "../../../src/crypto/signed.ts";
 import { createReferenceCodec } from "../../../src/erasure/index.ts";
 import { Holder, KeptRecords } from "../../../src/exchange/index.ts";
+import { classToData, EMPTY_MAP } from "../../../src/placement/index.ts";
 import { RepairBook, RepairDoor, RepairJudge } from "../../../src/repair/index.ts";
 import { REPAIR_RULES } from "../../../src/upkeep/index.ts";
 import { type DataAnswer, dataAnswer, type RepairRequest } from "../../../src/wire/data.ts";
+import { mapBody } from "../../../src/wire/head.ts";
+import { encodeSigned } from "../../../src/wire/signed.ts";
 import {
   claimOf,
   descriptorOf,
@@ -35,6 +40,8 @@ const SELF = node(4);
 let paper: PaperSwarm;
 let clock: VirtualClock;
 let door: RepairDoor;
+let kept: KeptRecords;
+let certified: Incarnation | undefined;
 let lines: { event: string; fields: Readonly<Record<string, unknown>> }[];
 
 beforeEach(async () => {
@@ -47,8 +54,9 @@ beforeEach(async () => {
   const log: Log = { debug: note, info: note, warn: note, error: note };
   const disk = new SimDisk({ clock, rng: new SeededRng("door"), totalBytes: GIB });
   const meta = new SimMetaDisk(disk).open();
-  const kept = new KeptRecords({ store: new SimMetaDisk(disk).open(), clock, log }, { swarm: SWARM });
-  const registry = { certifiedIncarnation: () => undefined, quotaOf: () => undefined };
+  certified = undefined;
+  kept = new KeptRecords({ store: new SimMetaDisk(disk).open(), clock, log }, { swarm: SWARM });
+  const registry = { certifiedIncarnation: () => certified, quotaOf: () => undefined };
   const judge = new RepairJudge({ ...paper, clock }, { rules: REPAIR_RULES });
   const signedMaps = async () => new Map([[LIFE, paper.map]]);
   const book = new RepairBook({ store: meta, signedMaps, judge, log }, { swarm: SWARM });
@@ -98,6 +106,13 @@ async function expectRefused(
     event: "repair-claim-refused",
     fields: { asker: asker.peer, why: expect.stringMatching(why) },
   });
+}
+
+function mapOf(classId: number, epoch: number): Uint8Array {
+  const rows = must(paper.map.classes.get(0), "class");
+  const body = mapBody.encode({ v: 1, ...classToData(classId, rows) });
+  const statement = { type: "map", swarm: SWARM, incarnation: LIFE, epoch, body } as const;
+  return encodeSigned(signStatement(statement, KEYS.signer));
 }
 
 const mendBy = (by: PaperNode) => claimOf({ from: by.peer, slot: 1, cause: { t: "mend" } }, by);
@@ -150,6 +165,31 @@ describe("whoever repairs", () => {
     await expectRefused(/nobody mends another/, get(claimOf({ from: node(1).peer, cause: { t: "mend" } })));
     paper.states.set(node(0).peer, "alive");
     await expectRefused(/owner is there/, get(mendBy(node(2))));
+  });
+
+  it("that knows a row better is believed at once after it has shown it", async () => {
+    const map = paper.map;
+    paper.map = EMPTY_MAP;
+    const claim = claimOf();
+    await expectRefused("the row is not known here", get(claim));
+    paper.map = map;
+    // The same claim: what was made of it for a minute counts no more.
+    await ask(node(2), { t: "repaired", v: 1, owner: KEYS.owner, records: [], kept: [mapOf(0, 1)] });
+    expect((await get(claim)).answer.t).toBe("shard");
+  });
+
+  it("shows maps of a fenced life where none of their class is known, and changes none that is", async () => {
+    certified = incarnationOf(new Uint8Array(16).fill(9));
+    const show = async (...maps: Uint8Array[]): Promise<[classId: number, epoch: number][]> => {
+      await ask(node(2), { t: "repaired", v: 1, owner: KEYS.owner, records: [], kept: maps });
+      const known = await kept.maps(KEYS.owner);
+      return known.map(({ body, epoch }) => [mapBody.decode(body).class, epoch]);
+    };
+    expect(await show(mapOf(0, 1))).toEqual([[0, 1]]);
+    expect(await show(mapOf(0, 2), mapOf(1, 2))).toEqual([
+      [0, 1],
+      [1, 2],
+    ]);
   });
 
   it("tells of repairs and is told of them, everything or nothing of what the other has not got", async () => {
