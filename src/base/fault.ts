@@ -64,7 +64,11 @@ export type FaultDetail =
   | { code: "TOKEN_EXPIRED"; expiredAt: string }
   | { code: "TOKEN_USED" }
   | { code: "QUOTA_EXCEEDED"; owner: OwnerId; quotaBytes: number }
-  | { code: "WRONG_KEY"; what: "recovery key" | "passphrase"; reason?: string }
+  | {
+      code: "WRONG_KEY";
+      what: "recovery key" | "passphrase" | "share of a recovery key" | "set of shares";
+      reason?: string;
+    }
   | { code: "FENCED"; owner: OwnerId }
   | { code: "REMOVED"; owner: OwnerId }
   | { code: "HOME_BEHIND"; peers: number }

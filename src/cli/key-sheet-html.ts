@@ -1,9 +1,9 @@
 import { type Sheet, steps, withoutMembers } from "./key-sheet.ts";
-import { printable } from "./text.ts";
+import { escaped } from "./text.ts";
 
 const WORDS = 24;
 
-const STYLE = `
+export const STYLE = `
   @page { size: A4; margin: 18mm; }
   body { font: 11pt/1.4 sans-serif; color: #000; max-width: 174mm; margin: 1em auto; }
   h1 { font-size: 18pt; margin: 0 0 .6em; }
@@ -68,16 +68,4 @@ ${how.join("\n")}
 
 function code(line: string): string {
   return `<p><code>${escaped(line)}</code></p>`;
-}
-
-/** Names of nodes are other people's. */
-function escaped(text: string): string {
-  const entities: Readonly<Record<string, string>> = {
-    "&": "&amp;",
-    "<": "&lt;",
-    ">": "&gt;",
-    '"': "&quot;",
-    "'": "&#39;",
-  };
-  return printable(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }

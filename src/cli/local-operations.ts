@@ -16,6 +16,16 @@ export interface LocalOperations {
   completeAdoption(home: string): Promise<void>;
   checkKey(options: KeyCheckOptions): Promise<HomeIdentity>;
   identityOfHome(home: string): Promise<HomeIdentity>;
+  /** What leads to this home's root, and what was made of it here; no secrets. */
+  keysOfHome(home: string): Promise<HomeKeyList>;
+  /** A line of text with the words in it, under a passphrase; and a note of it in the home. */
+  sealKey(options: SealKeyOptions): Promise<SealedKeyReport>;
+  /** The words of such a line. Needs no home. */
+  unsealKey(options: { readonly text: string; readonly passphrase: string }): Promise<readonly string[]>;
+  /** Pieces of the words, and a note in the home. */
+  splitKey(options: SplitKeyOptions): Promise<SplitKeyReport>;
+  /** The words that pieces give; each text has one or more. Needs no home. */
+  combineKey(texts: readonly string[]): Promise<readonly string[]>;
   membersOfHome(home: string): Promise<SheetMember[]>;
   /** The key with this public half, in hex, as a line of text. Needs no lock. */
   exportAdministratorKey(options: ExportKeyOptions): Promise<string>;
@@ -163,6 +173,49 @@ export interface KeyCheckOptions {
   readonly home: string;
   /** The words as somebody typed them. */
   readonly text: string;
+}
+
+export interface SealKeyOptions extends KeyCheckOptions {
+  readonly passphrase: string;
+  /** What people call it. */
+  readonly label?: string;
+}
+
+export interface SealedKeyReport extends HomeIdentity {
+  /** In the list of keys. */
+  readonly id: string;
+  readonly recoveryId: string;
+  /** What somebody with the passphrase can open. */
+  readonly sealed: string;
+}
+
+export interface SplitKeyOptions extends KeyCheckOptions {
+  readonly threshold: number;
+  readonly shares: number;
+}
+
+export interface SplitKeyReport extends HomeIdentity {
+  /** In the list of keys, and in every share. */
+  readonly id: string;
+  readonly recoveryId: string;
+  /** The words of each, in the order of their numbers. */
+  readonly shares: readonly (readonly string[])[];
+}
+
+/** Which copies of a recovery key were made at this home. */
+export interface KeyCopy {
+  readonly id: string;
+  /** ISO 8601. */
+  readonly time: string;
+  readonly recoveryId: string;
+  /** False: the recovery key has been replaced since, and this opens nothing any more. */
+  readonly inForce: boolean;
+}
+
+export interface HomeKeyList extends HomeIdentity {
+  readonly recovery: { readonly recoveryId: string; readonly since: string };
+  readonly passphrases: readonly (KeyCopy & { readonly label?: string })[];
+  readonly splits: readonly (KeyCopy & { readonly threshold: number; readonly shares: number })[];
 }
 
 /** Whose home it is, by its files alone. */

@@ -11,9 +11,12 @@ const COLUMNS = 4;
 const KEY_FILE_BYTES_MAX = 64 * 1024;
 
 /** Six rows of four, numbered, to be written down by hand. Read along the rows. */
-export function recoveryKeyBlock(words: readonly string[]): string {
+export function recoveryKeyBlock(
+  words: readonly string[],
+  title = "Recovery key (shown once, kept nowhere):",
+): string {
   const cells = words.map((word, i) => `${String(i + 1).padStart(2)}. ${word.padEnd(10)}`);
-  const rows: string[] = ["Recovery key (shown once, kept nowhere):", ""];
+  const rows: string[] = [title, ""];
   for (let i = 0; i < cells.length; i += COLUMNS)
     rows.push(
       `  ${cells
@@ -42,7 +45,11 @@ export async function readRecoveryKey(source: string, world: World): Promise<str
 }
 
 /** What was written down, as it is. */
-export async function readKeyText(source: string, world: World): Promise<string> {
+export async function readKeyText(
+  source: string,
+  world: World,
+  prompt = "Recovery key (24 words, then Ctrl-D): ",
+): Promise<string> {
   if (source !== "-") {
     const path = localPath(source, world);
     const text = await readFile(pathBytes(path), "utf8").catch((error: Error) => {
@@ -50,7 +57,7 @@ export async function readKeyText(source: string, world: World): Promise<string>
     });
     return text.slice(0, KEY_FILE_BYTES_MAX);
   }
-  if (world.stdin.isTTY === true) world.stderr.write("Recovery key (24 words, then Ctrl-D): ");
+  if (world.stdin.isTTY === true) world.stderr.write(prompt);
   let text = "";
   for await (const chunk of world.stdin) {
     text += String(chunk);

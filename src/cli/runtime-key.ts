@@ -29,7 +29,7 @@ export async function checkKey({ home, text }: KeyCheckOptions): Promise<HomeIde
   return identity;
 }
 
-function entropyOf(text: string): Uint8Array {
+export function entropyOf(text: string): Uint8Array {
   try {
     return parseRecoveryKey(text);
   } catch (error) {

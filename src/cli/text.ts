@@ -100,3 +100,15 @@ export function modeText(type: string, mode: number): string {
   };
   return `${TYPE_LETTERS[type] ?? "?"}${triple(6, 0o4000, "s")}${triple(3, 0o2000, "s")}${triple(0, 0o1000, "t")}`;
 }
+
+/** For HTML: names of nodes are other people's. */
+export function escaped(text: string): string {
+  const entities: Readonly<Record<string, string>> = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "'": "&#39;",
+  };
+  return printable(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
+}

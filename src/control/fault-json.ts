@@ -112,7 +112,10 @@ const details = [
   fault("TOKEN_EXPIRED", { expiredAt: text }),
   fault("TOKEN_USED", {}),
   fault("QUOTA_EXCEEDED", { owner, quotaBytes: number }),
-  fault("WRONG_KEY", { what: z.enum(["recovery key", "passphrase"]), reason: text.exactOptional() }),
+  fault("WRONG_KEY", {
+    what: z.enum(["recovery key", "passphrase", "share of a recovery key", "set of shares"]),
+    reason: text.exactOptional(),
+  }),
   fault("FENCED", { owner }),
   fault("REMOVED", { owner }),
   fault("PEER_UNREACHABLE", { peer: text, reason: text }),

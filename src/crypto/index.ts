@@ -11,5 +11,7 @@ export * from "./kdf.ts";
 export * from "./keys.ts";
 export * from "./passphrase-slot.ts";
 export * from "./recovery-key.ts";
+export * from "./recovery-share.ts";
+export * from "./sealed-recovery-key.ts";
 export * from "./sign.ts";
 export * from "./signed.ts";

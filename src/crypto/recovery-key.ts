@@ -39,7 +39,7 @@ export function parseRecoveryKey(text: string): Uint8Array {
   }
 }
 
-function wordsOf(text: string): string[] {
+export function wordsOf(text: string): string[] {
   return text
     .normalize("NFKC")
     .toLowerCase()

@@ -1,6 +1,7 @@
 import { concatBytes, utf8 } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import { idBytes, type OwnerId, type SwarmId } from "../base/ids.ts";
+import { SECOND_MS } from "../base/units.ts";
 import { type RecoveryKeys, unwrapRoot, wrapRoot } from "../crypto/index.ts";
 import { checkSigned, NO_INCARNATION, type Signed, signStatement } from "../crypto/signed.ts";
 import type { RecordStore } from "../membership/index.ts";
@@ -44,11 +45,17 @@ export function makeSlot(
   return signStatement({ type: "slot", swarm, incarnation: NO_INCARNATION, epoch, body }, recovery.identity);
 }
 
-/** What a slot says without its key: of which swarm and owner it is, and the public key of its recovery identity. */
-export function readSlot(record: Uint8Array): { swarm: SwarmId; owner: OwnerId; recovery: Uint8Array } {
+/** What a slot says without its key: of which swarm and owner it is, of which recovery identity, and since when. */
+export function readSlot(record: Uint8Array): {
+  swarm: SwarmId;
+  owner: OwnerId;
+  /** Public key. */
+  recovery: Uint8Array;
+  sinceMs: number;
+} {
   const signed = decodeSigned(record);
   const { swarm, owner } = slotBody.decode(signed.body);
-  return { swarm, owner, recovery: signed.signer };
+  return { swarm, owner, recovery: signed.signer, sinceMs: signed.epoch * SECOND_MS };
 }
 
 /** Throws `SIGNATURE_INVALID` for a record that the recovery identity has not signed, `WRONG_KEY` if it does not open. */

@@ -1,19 +1,24 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { isFault } from "../../base/fault.ts";
 import { EXIT } from "../exit-codes.ts";
-import { membersForSheet, type Sheet, sheetText, withoutMembers } from "../key-sheet.ts";
+import { type Sheet, sheetText, withoutMembers } from "../key-sheet.ts";
+import { keySheetBasis } from "../key-sheet-basis.ts";
 import { sheetHtml } from "../key-sheet-html.ts";
-import type { SheetMember } from "../local-operations.ts";
 import { createSecretFile, readKeyText, wordsOf } from "../recovery-key.ts";
 import type { Bind, Session } from "../session.ts";
 import { printable, shortId } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
+import { addKeyList, addPassphrase } from "./key-copies.ts";
+import { addCombine, addSplit } from "./key-shares.ts";
 
 export const keyCommand: AddCommand = (program, bind) => {
   const group = program.command("key").description("the recovery key of this home, in people's hands");
   addCheck(group, bind);
   addSheet(group, bind);
+  addKeyList(group, bind);
+  addPassphrase(group, bind);
+  addSplit(group, bind);
+  addCombine(group, bind);
   return group;
 };
 
@@ -69,35 +74,11 @@ function addSheet(group: Command, bind: Bind): void {
 }
 
 async function makeSheet(session: Session, key: string | undefined): Promise<Sheet> {
-  const { checkKey, identityOfHome } = await session.world.localOperations();
-  const identity = await identityOfHome(session.home);
-  const known = await knownMembers(session);
-  const members = membersForSheet(known);
-  const membersKnown = known.length;
-  const time = new Date(session.world.wallMs()).toISOString();
-  if (key === undefined) return { identity, members, membersKnown, time };
+  const basis = await keySheetBasis(session);
+  if (key === undefined) return basis;
+  const { checkKey } = await session.world.localOperations();
   const text = await readKeyText(key, session.world);
   // A sheet with a word wrong would be found out on the worst day.
   await checkKey({ home: session.home, text });
-  return { identity, members, membersKnown, time, words: wordsOf(text) };
-}
-
-/** As the daemon knows them, and from the home while none runs. */
-async function knownMembers(session: Session): Promise<SheetMember[]> {
-  try {
-    const { peers } = await session.daemon.peers({}, session.context);
-    return peers
-      .filter(({ state }) => state !== "self" && state !== "removed" && state !== "lost")
-      .map(({ peerId, name, site, addresses, state }) => ({
-        peerId,
-        name,
-        site,
-        addresses,
-        isAlive: state === "alive",
-      }));
-  } catch (error) {
-    if (!isFault(error, "DAEMON_NOT_RUNNING")) throw error;
-    const { membersOfHome } = await session.world.localOperations();
-    return membersOfHome(session.home);
-  }
+  return { ...basis, words: wordsOf(text) };
 }

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import { EXIT } from "../exit-codes.ts";
+import { addKeySource, keySourceOptions, readKeySource } from "../key-source.ts";
 import type { RecoverReport, RecoverSnapshot } from "../local-operations.ts";
-import { readRecoveryKey } from "../recovery-key.ts";
 import { counted, printable, shortId, shortTime, table } from "../text.ts";
 import { repeated, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
@@ -11,7 +11,7 @@ import { addNodeOptions, nodeOptions, nodeSettings } from "./node-options.ts";
 
 const options = z.object({
   ...nodeOptions,
-  recoveryKey: z.string(),
+  ...keySourceOptions,
   peer: repeated,
   token: z.string().optional(),
   site: z.string().optional(),
@@ -23,10 +23,9 @@ type Options = z.output<typeof options>;
 
 export const recoverCommand: AddCommand = (program, bind) => {
   const command = addNodeOptions(
-    program
-      .command("recover")
-      .description("bring a lost machine's repository back onto this one")
-      .requiredOption("--recovery-key <file>", "the 24 words; - reads them from standard input")
+    addKeySource(
+      program.command("recover").description("bring a lost machine's repository back onto this one"),
+    )
       .option("--peer <addr>", "a member that can be reached; may be repeated", collect)
       .option("--token <token>", "or a join token")
       .option("--site <name>", "the site this machine is at, if it is another than before")
@@ -41,7 +40,7 @@ export const recoverCommand: AddCommand = (program, bind) => {
   bind(command, options, [0, 1, 2, 4, 6, 11, 12, 130], async (session, given) => {
     if (given.peer.length === 0 && given.token === undefined)
       throw usage("Say how to reach the swarm: --peer ADDR of any member, or --token TOKEN.");
-    const words = await readRecoveryKey(given.recoveryKey, session.world);
+    const words = await readKeySource(session, given);
     const { recoverHome } = await session.world.localOperations();
     const report = await recoverHome({
       ...nodeSettings(session, given),
