@@ -3,6 +3,7 @@ import { segmentKey } from "../../src/base/ids.ts";
 import { HOUR_MS, MIB, SECOND_MS } from "../../src/base/units.ts";
 import type { SimMachine } from "./machine.ts";
 import { checkRepairs } from "./oracles/repairs.ts";
+import { checkSpread } from "./oracles/spread.ts";
 import type { TrueSnapshot } from "./truth.ts";
 import type { Workload } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -34,6 +35,7 @@ export class Calm {
     for (const machine of world.living()) if (machine.isOn) await this.#restoreAll(machine);
     await this.#snapshotAll();
     checkRepairs(world);
+    checkSpread(world);
     await this.#recoverAll();
     await this.#stopAll();
   }

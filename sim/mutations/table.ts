@@ -313,7 +313,11 @@ export const MUTATIONS: readonly Mutation[] = [
     oracle: "repair-storm",
     withinSeeds: 20,
     faults: ["lose-shards", "lose-files"],
-    edits: one("src/repair/own-segment.ts", "await commit(c, segment, rebuilt.placed, turn);", ""),
+    edits: one(
+      "src/repair/own-segment.ts",
+      "const row = await commit(c, segment, rebuilt.placed, turn);",
+      "const row = undefined;",
+    ),
   },
   {
     name: "an empty slot goes to the site of a slow holder",

@@ -26,6 +26,12 @@ import {
 import { factsKey, type OwnSegment, ownSegment, REMEMBERED_MAX, type ShardEvidence } from "./own-facts.ts";
 import type { ShardSource } from "./rebuild.ts";
 
+/**
+ * What a choice makes of its site's share. `once-back`: it is within it as long as those are away who are absent now and
+ * have places there; when they come back it is one too many, and moves. `over`: more than the site may have.
+ */
+export type Crowding = "none" | "once-back" | "over";
+
 /** One shard to be at another holder, or at the same one again. */
 export interface PlannedStep {
   readonly slot: number;
@@ -35,8 +41,8 @@ export interface PlannedStep {
   readonly to: PeerId;
   /** It is the map's holder already. */
   readonly stays: boolean;
-  /** More than the site may have: better than not to survive the loss of any site. */
-  readonly overCap: boolean;
+  /** `over` where it is that or not to survive the loss of any site. */
+  readonly crowding: Crowding;
 }
 
 export interface StuckSlot {
@@ -63,7 +69,7 @@ export interface SegmentPlan {
 }
 
 export type Replacement =
-  | { readonly ok: true; readonly peer: PeerId; readonly overCap: boolean }
+  | { readonly ok: true; readonly peer: PeerId; readonly crowding: Crowding }
   | { readonly ok: false; readonly why: string };
 
 /** Everything that a plan follows from, as it is at one moment. */
@@ -158,15 +164,15 @@ export class OwnPlanner {
     const notNow = new Map<PeerId, ExcludeReason>([...refused].map((peer) => [peer, "refused"]));
     const patient = this.#field(segment, new Map([...this.#gone(false), ...notNow]));
     const first = replacementFor(slots, slot, patient);
-    if (first.ok) return found(first, false);
+    if (first.ok) return found(first, "none");
     const field = this.#field(segment, new Map([...this.#gone(true), ...notNow]));
     const choice = replacementFor(slots, slot, field);
-    if (choice.ok || !mayCrowd) return found(choice, false);
+    if (choice.ok || !mayCrowd) return found(choice, "once-back");
     for (let cap = field.cap + 1; cap <= slots.length; cap++) {
       const crowded = replacementFor(slots, slot, { ...field, cap });
-      if (crowded.ok) return found(crowded, true);
+      if (crowded.ok) return found(crowded, "over");
     }
-    return found(choice, false);
+    return found(choice, "none");
   }
 
   #plan(segment: OwnSegment): SegmentPlan {
@@ -252,14 +258,14 @@ export class OwnPlanner {
     const mapped = segment.facts.slots[slot];
     const isMended = work.how === "mend" || (mapped !== undefined && mapped !== from);
     if (isMended && mapped !== undefined && this.#maySend(mapped)) {
-      return { slot, why, from, to: mapped, stays: true, overCap: false };
+      return { slot, why, from, to: mapped, stays: true, crowding: "none" };
     }
     // Away from here for a moment: by and by it is back, or absent.
     if (isMended && mapped !== undefined && this.#isAwaited(mapped))
       return { slot, why, because: "its holder does not answer just now" };
     const choice = this.replacement(segment, slots, slot, { mayCrowd: mayCrowd(assessment, why) });
     if (!choice.ok) return { slot, why, because: choice.why };
-    return { slot, why, from, to: choice.peer, stays: false, overCap: choice.overCap };
+    return { slot, why, from, to: choice.peer, stays: false, crowding: choice.crowding };
   }
 
   #maySend(peer: PeerId): boolean {
@@ -302,8 +308,8 @@ function safeCap({ k, m }: PlacementClass, takersPerSite: readonly number[]): nu
   return isPossible ? cap : Number.POSITIVE_INFINITY;
 }
 
-function found(choice: ReplacementChoice, overCap: boolean): Replacement {
-  return choice.ok ? { ok: true, peer: choice.peer, overCap } : { ok: false, why: choice.why };
+function found(choice: ReplacementChoice, crowding: Crowding): Replacement {
+  return choice.ok ? { ok: true, peer: choice.peer, crowding } : { ok: false, why: choice.why };
 }
 
 /** Of shards that are there, only in the wrong place, no site gets more; nor while what is left survives a site's loss. */

@@ -16,7 +16,7 @@ import type { MetaOp, Spool } from "../ports/index.ts";
 import { permissionFor, type Weather } from "../upkeep/index.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import type { OwnSegment } from "./own-facts.ts";
-import { mayCrowd, type OwnPlanner, type PlannedStep, type SegmentPlan } from "./own-plan.ts";
+import { type Crowding, mayCrowd, type OwnPlanner, type PlannedStep, type SegmentPlan } from "./own-plan.ts";
 import type { PlacedAnew, Rebuilder, RebuildJob, Rebuilt, ShardSource, ShardTarget } from "./rebuild.ts";
 
 export interface OwnSegmentComponents {
@@ -95,25 +95,36 @@ async function act(
   const { ref, record } = segment;
   const descriptor = await c.reader.descriptor(ref, turn.signal);
   const envelope = must(c.catalog.segments.get(ref)?.descriptor, "descriptor of a segment that was read");
-  const slots = slotsWith(segment.facts.slots, plan.steps);
+  const choices: Choices = {
+    slots: slotsWith(segment.facts.slots, plan.steps),
+    crowding: new Map(plan.steps.map(({ slot, crowding }) => [slot, crowding])),
+  };
   const rebuilt = await rebuildOrFind(c, segment, {
     descriptor: readDescriptor(envelope, c.swarm),
     envelope,
     sources: sourcesOf(c, segment, plan),
     targets: plan.steps.map(({ slot, to }): ShardTarget => ({ index: slot, peer: to })),
-    instead: (index, refused) => insteadOf(turn.planner, segment, plan, slots, index, refused),
+    instead: (index, refused) => insteadOf(turn.planner, segment, plan, choices, index, refused),
     signal: turn.signal,
   });
   for (const { peer, fault } of rebuilt.failed) if (isRefusal(fault)) c.onRefused(peer);
   await forgetBad(c, ref, rebuilt);
-  await commit(c, segment, rebuilt.placed, turn);
+  const row = await commit(c, segment, rebuilt.placed, turn);
   for (const { peer, index, receipt } of rebuilt.placed)
     await c.onPlaced(peer, { ...descriptor.segment, index }, receipt.timeMs);
-  for (const placed of rebuilt.placed) logRepair(c, segment, plan, placed, descriptor.shardBytes);
+  const bytes = descriptor.shardBytes;
+  for (const placed of rebuilt.placed)
+    logRepair(c, ref, stepOf(plan, placed.index), placed, { bytes, row, choices });
   const { bytesIn, bytesOut } = rebuilt;
   const outcome = { repaired: rebuilt.placed.length, failed: rebuilt.failed.length, bytesIn, bytesOut };
   c.log.debug("segment-repaired", { segment: nameOf(c, ref), k: record.k, ...outcome });
   return { kind: "acted", ...outcome };
+}
+
+/** Who is to have which slot, and what that makes of the sites: others than planned, where somebody refuses. */
+interface Choices {
+  readonly slots: Slot[];
+  readonly crowding: Map<number, Crowding>;
 }
 
 /** Once more where too few gave their shards, if somebody else has some. */
@@ -149,7 +160,7 @@ function insteadOf(
   planner: OwnPlanner,
   segment: OwnSegment,
   plan: SegmentPlan,
-  slots: Slot[],
+  { slots, crowding }: Choices,
   index: number,
   refused: ReadonlySet<PeerId>,
 ): PeerId | undefined {
@@ -159,6 +170,7 @@ function insteadOf(
   const choice = planner.replacement(segment, slots, index, options);
   if (!choice.ok) return undefined;
   slots[index] = choice.peer;
+  crowding.set(index, choice.crowding);
   return choice.peer;
 }
 
@@ -174,14 +186,14 @@ async function forgetBad(c: OwnSegmentComponents, ref: SegmentRef, rebuilt: Rebu
   }
 }
 
-/** Receipts and, where somebody else has a shard now, the row: in one write. */
+/** Receipts and, where somebody else has a shard now, the row: in one write. Returns the row where all of it moved. */
 async function commit(
   c: OwnSegmentComponents,
   { ref, record, facts, generation }: OwnSegment,
   placed: readonly PlacedAnew[],
   turn: SegmentTurn,
-): Promise<void> {
-  if (placed.length === 0) return;
+): Promise<string | undefined> {
+  if (placed.length === 0) return undefined;
   const receipts = new Map(placed.map(({ index, receipt }) => [index, receipt]));
   const write = async (ops: readonly MetaOp[]): Promise<void> => {
     await c.catalog.segments.update(
@@ -194,32 +206,48 @@ async function commit(
   const moved = new Map(
     placed.filter(({ index, peer }) => facts.slots[index] !== peer).map(({ index, peer }) => [index, peer]),
   );
-  if (moved.size === 0) return write([]);
+  if (moved.size === 0) {
+    await write([]);
+    return undefined;
+  }
   const isWhole = [...moved.keys()].every((slot) => turn.movesGeneration(generation, slot));
   await c.maps.move(record.class, ref.number, moved, isWhole ? "generation" : "segment", (op) => write([op]));
+  return isWhole ? nameOfRow(c, ref, generation) : undefined;
 }
 
 function logRepair(
   c: OwnSegmentComponents,
-  { ref }: OwnSegment,
-  plan: SegmentPlan,
+  ref: SegmentRef,
+  { from, why }: PlannedStep,
   { index, peer }: PlacedAnew,
-  bytes: number,
+  about: { readonly bytes: number; readonly row: string | undefined; readonly choices: Choices },
 ): void {
-  const step = must(
-    plan.steps.find(({ slot }) => slot === index),
-    "step of a repair",
-  );
-  const { from, why, overCap } = step;
+  const { bytes, row, choices } = about;
+  const crowding = choices.crowding.get(index);
   c.log.info("shard-repaired", {
     segment: nameOf(c, ref),
+    ...(row === undefined ? {} : { row }),
     index,
     from,
     to: peer,
     reason: why,
     bytes,
-    ...(overCap ? { overCap } : {}),
+    ...(crowding === "over" ? { overCap: true } : {}),
+    ...(crowding === "once-back" ? { overCapOnceBack: true } : {}),
   });
+}
+
+function stepOf({ steps }: SegmentPlan, index: number): PlannedStep {
+  return must(
+    steps.find(({ slot }) => slot === index),
+    "step of a repair",
+  );
+}
+
+/** As others' repairs name it. */
+function nameOfRow({ catalog }: OwnSegmentComponents, ref: SegmentRef, generation: string): string {
+  const { incarnation } = catalog.segmentId(ref);
+  return `${incarnation.slice(0, 8)}${generation.slice(generation.indexOf("/"))}`;
 }
 
 function nameOf({ catalog }: OwnSegmentComponents, ref: SegmentRef): string {

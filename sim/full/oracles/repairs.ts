@@ -10,7 +10,7 @@ const REPAIRS_MAX = 3;
  * and slot.
  */
 export class RepairNotes {
-  /** Put past the cap of a site, with the holder. */
+  /** Put past the cap of a site, now or when those are back who were away, with the holder. */
   readonly overCap = new Set<string>();
   /** How often a slot was given to an honest holder since the calm began. */
   readonly #inCalm = new Map<string, number>();
@@ -21,9 +21,10 @@ export class RepairNotes {
     const slot = slotOf(event, fields);
     if (slot === undefined) return;
     const to = String(fields["to"]);
-    if (fields["overCap"] === true) this.overCap.add(`${slot.name} ${to}`);
+    if (fields["overCap"] === true || fields["overCapOnceBack"] === true)
+      for (const name of slot.names) this.overCap.add(`${name} ${to}`);
     add(this.#moves, slot.moved);
-    if (isHonest(to)) add(this.#inCalm, slot.name);
+    if (isHonest(to)) add(this.#inCalm, slot.names[0]);
   }
 
   /** From now on nothing breaks any more. */
@@ -42,14 +43,23 @@ export class RepairNotes {
   }
 }
 
-function slotOf(event: string, fields: LogFields): { name: string; moved: string } | undefined {
+interface NotedSlot {
+  /** Of the segment, and of its row where all of that moves. */
+  readonly names: readonly [string, ...string[]];
+  readonly moved: string;
+}
+
+function slotOf(event: string, fields: LogFields): NotedSlot | undefined {
   if (event === "shard-repaired") {
-    const name = `${String(fields["segment"])}#${String(fields["index"])}`;
-    return { name, moved: name };
+    const [segment, row] = [String(fields["segment"]), fields["row"]];
+    const name = `${segment}#${String(fields["index"])}`;
+    const owner = segment.slice(0, segment.indexOf("/"));
+    const ofRow = row === undefined ? [] : [`${owner} ${String(row)}#${String(fields["index"])}`];
+    return { names: [name, ...ofRow], moved: name };
   }
   if (event !== "heir-repaired") return undefined;
   const [owner, slot] = [String(fields["owner"]), String(fields["slot"])];
-  return { name: `${owner} ${String(fields["row"])}#${slot}`, moved: `${owner}#${slot}` };
+  return { names: [`${owner} ${String(fields["row"])}#${slot}`], moved: `${owner}#${slot}` };
 }
 
 function add(counts: Map<string, number>, key: string): void {
