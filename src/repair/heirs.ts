@@ -25,8 +25,9 @@ import type { RepairDoor } from "./door.ts";
 import type { RepairedMap, RepairJudge, Whereabouts } from "./judge.ts";
 import type { Mender } from "./mender.ts";
 import { openRepair } from "./records.ts";
+import type { SlotMove } from "./row-choice.ts";
 import { type LossFacts, RowLosses } from "./row-losses.ts";
-import { type RowRepair, rowName, type SlotMove, slotsOfGeneration, versionOf } from "./row-repair.ts";
+import { type RowRepair, rowName, slotsOfGeneration, versionOf } from "./row-repair.ts";
 import type { RepairSpread } from "./spread.ts";
 
 export interface HeirsComponents {

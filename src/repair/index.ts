@@ -28,6 +28,7 @@ export * from "./peers.ts";
 export * from "./rebuild.ts";
 export * from "./records.ts";
 export * from "./roster-at.ts";
+export * from "./row-choice.ts";
 export * from "./row-losses.ts";
 export * from "./row-progress.ts";
 export * from "./row-repair.ts";

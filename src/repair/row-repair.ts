@@ -4,21 +4,9 @@ import { type PeerId, type ShardId, type SwarmId, segmentKey } from "../base/ids
 import type { Log } from "../base/log.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { SwarmView } from "../exchange/index.ts";
-import {
-  candidateRank,
-  type ExcludeReason,
-  type GenerationAt,
-  type PlacementClass,
-  type PlacementField,
-  replacementFor,
-  rowKey,
-  rowOf,
-  type Slot,
-} from "../placement/index.ts";
+import { type ExcludeReason, type GenerationAt, rowKey, rowOf, type Slot } from "../placement/index.ts";
 import type { Clock, ShardStore } from "../ports/index.ts";
-import { ranksFor } from "../upkeep/index.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
-import type { RepairCauseBody } from "../wire/repair.ts";
 import type { Introductions } from "./introductions.ts";
 import type { RepairedMap } from "./judge.ts";
 import type { Pace } from "./pace.ts";
@@ -26,17 +14,9 @@ import type { Introduce, RepairLink, RepairPeers } from "./peers.ts";
 import type { Rebuilder, Rebuilt, ShardSource } from "./rebuild.ts";
 import { receiptEnvelope, signClaim, signRepair } from "./records.ts";
 import { type KnownRoster, rosterAt, rosterEpochAt } from "./roster-at.ts";
+import { type Chosen, chooseHolders, type RowChoice, type SlotMove, type StuckMove } from "./row-choice.ts";
 import type { RowProgress } from "./row-progress.ts";
 import { segmentsOfRow } from "./row-segments.ts";
-
-export interface SlotMove {
-  readonly slot: number;
-  readonly cause: RepairCauseBody;
-  /** Who has the slot has the shard, too, and gives it. */
-  readonly copies: boolean;
-  /** Who has the slot never comes back: a segment that cannot be made anew now does not hold the others up. */
-  readonly fromIsLost: boolean;
-}
 
 export interface RowJob {
   readonly map: RepairedMap;
@@ -67,11 +47,6 @@ export type RowOutcome =
   /** This node knows of no segment of the row. */
   | { readonly kind: "nothing" };
 
-export interface StuckMove {
-  readonly slot: number;
-  readonly why: string;
-}
-
 export interface RowRepairComponents {
   readonly self: PeerId;
   readonly view: Pick<SwarmView, "nodes" | "apart">;
@@ -95,15 +70,6 @@ const TRIES_MAX = 8;
 const CLAIM_MS = 60_000;
 /** With so few shards to lose nothing is spared the uplink, and the site rule gives way to another copy. */
 const URGENT_MARGIN_MAX = 1;
-
-interface Chosen {
-  readonly move: SlotMove;
-  readonly from: Slot;
-  readonly to: PeerId;
-  readonly rank: number;
-  /** Its site takes more than its share. */
-  readonly isOverCap: boolean;
-}
 
 interface Placed {
   readonly descriptor: Descriptor;
@@ -151,57 +117,24 @@ export class RowRepair {
     }
   }
 
-  #choose(
-    { map, at, moves, margin }: RowJob,
-    refused: ReadonlyMap<PeerId, ExcludeReason>,
-  ): { chosen: Chosen[]; stuck: StuckMove[] } {
-    const rows = must(map.now.classes.get(at.classId), "class of the map");
-    const slots = slotsOfGeneration(map, at);
-    const before = [...slots];
-    const chosen: Chosen[] = [];
-    const stuck: StuckMove[] = [];
-    const moving = new Set(moves.map(({ slot }) => slot));
-    // Slots that are being given up count for no site until they have another holder.
-    const row: Slot[] = slots.map((peer, slot) => (moving.has(slot) ? undefined : peer));
-    for (const move of moves) {
-      const from = before[move.slot];
-      const field = this.#field(map, rows.class, at.partition, ranksFor(slots.length), refused, from);
-      const choice = replacementFor(row, move.slot, field.field);
-      // A copy that is there gains nothing at another site that has its share: it would go back and forth for ever.
-      const mayCrowd = margin <= URGENT_MARGIN_MAX && move.cause.t !== "site-rule";
-      const to = choice.ok ? choice.peer : mayCrowd ? choice.overCap : undefined;
-      const rank = to === undefined ? undefined : candidateRank(field.field.key, field.ranked, to);
-      if (to === undefined || rank === undefined) {
-        stuck.push({ slot: move.slot, why: choice.ok ? "the candidate is too new" : choice.why });
-        continue;
-      }
-      row[move.slot] = to;
-      chosen.push({ move, from, to, rank, isOverCap: !choice.ok });
-    }
-    return { chosen, stuck };
-  }
-
-  #field(
-    map: RepairedMap,
-    of: PlacementClass,
-    partition: number,
-    ranksMax: number,
-    refused: ReadonlyMap<PeerId, ExcludeReason>,
-    from: Slot,
-  ): { field: PlacementField; ranked: PlacementField["candidates"]; epoch: number } {
+  #choose(job: RowJob, refused: ReadonlyMap<PeerId, ExcludeReason>): RowChoice {
+    const { map, at, moves, margin } = job;
     const { roster, view, clock } = this.#c;
+    const { class: of } = must(map.now.classes.get(at.classId), "class of the map");
     const ownerPeer = roster.memberOfOwner(map.owner)?.peer;
     const epoch = rosterEpochAt(roster, clock.wallMs(), this.#settleMs);
-    const ranked = (rosterAt(roster, epoch)?.candidates ?? []).filter(({ peer }) => peer !== ownerPeer);
-    const key = rowKey(map.owner, of, partition);
-    const exclude = new Map(refused);
-    if (from !== undefined) exclude.set(from, "not wanted");
-    for (const { peer } of view.nodes()) {
-      const rank = candidateRank(key, ranked, peer);
-      if (rank === undefined || rank >= ranksMax) exclude.set(peer, "not wanted");
-    }
-    const field = { key, cap: of.cap, candidates: view.nodes(), ownerPeer, exclude, apart: view.apart() };
-    return { field, ranked, epoch };
+    const listed = rosterAt(roster, epoch)?.candidates ?? [];
+    return chooseHolders({
+      slots: slotsOfGeneration(map, at),
+      moves,
+      mayCrowd: margin <= URGENT_MARGIN_MAX,
+      ...{ key: rowKey(map.owner, of, at.partition), cap: of.cap, ownerPeer, refused },
+      ...{
+        listed: listed.filter(({ peer }) => peer !== ownerPeer),
+        nodes: view.nodes(),
+        apart: view.apart(),
+      },
+    });
   }
 
   async #fill(
