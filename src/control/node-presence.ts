@@ -59,7 +59,7 @@ function weatherJson(node: Node): api.WeatherInfo {
     case "frozen":
       return { kind: "frozen", until: iso(weather.untilMs), gone: weather.gone.length };
     case "cut-off":
-      return weather;
+      return node.presence.isSettled ? weather : { ...weather, isListening: true };
   }
 }
 

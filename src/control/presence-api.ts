@@ -35,6 +35,8 @@ export const weather = z.object({
   /** Of `cut-off`. */
   seen: count.optional(),
   of: count.optional(),
+  /** Of `cut-off`: it has not listened for long enough to say so; nothing is repaired yet, all the same. */
+  isListening: z.literal(true).optional(),
 });
 export type WeatherInfo = z.infer<typeof weather>;
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import type { StatusResult } from "../../control/api.ts";
+import type { PresenceInfo } from "../../control/presence-api.ts";
 import { pendingLine } from "../decision-text.ts";
 import { exitStatusOfStatus } from "../exit-codes.ts";
 import { counted, printable, shortId, shortTime, survivesText } from "../text.ts";
@@ -79,7 +80,7 @@ function swarmLine({ swarm }: StatusResult): string {
 function presenceLines({ presence, standing }: StatusResult): string[] {
   // Of a swarm that it is no part of any more a node cannot say who is away.
   if (presence === undefined || !["member", "guest"].includes(standing.state)) return [];
-  const { states, weather, away } = presence;
+  const { states, away } = presence;
   const counts = (["draining", "unreachable", "absent", "lost"] as const)
     .filter((state) => states[state] > 0)
     .map((state) => `${states[state]} ${state}`);
@@ -90,7 +91,14 @@ function presenceLines({ presence, standing }: StatusResult): string[] {
     lines.push(`${name ?? shortId(peerId)}: ${state} since ${shortTime(since)} UTC${whose}${planned}`);
   }
   if (away.length > AWAY_SHOWN) lines.push(`${away.length - AWAY_SHOWN} more; "cairn peers" lists them`);
-  return weather.kind === "calm" ? lines : [...lines, weather.kind.toUpperCase()];
+  return [...lines, ...weatherLine(presence)];
+}
+
+/** Who has just begun to listen hears more of the others every second: no reason to be called cut off. */
+function weatherLine({ weather }: Pick<PresenceInfo, "weather">): string[] {
+  if (weather.kind === "calm") return [];
+  if (weather.isListening !== true) return [weather.kind.toUpperCase()];
+  return [`has heard ${weather.seen ?? 0} of ${weather.of ?? 0} members since its start`];
 }
 
 function pendingLines({ swarm }: StatusResult): string[] {

@@ -653,6 +653,18 @@ describe("who is up", () => {
     expect(json.presence).toEqual(presence);
   });
 
+  it("a node that has just begun to listen is not called cut off", async () => {
+    const weather = { kind: "cut-off" as const, seen: 2, of: 4 };
+    const shown = async (more: { isListening?: true }): Promise<string> => {
+      const status = async () =>
+        statusResult({ presence: { ...presence, weather: { ...weather, ...more } } });
+      return (await runCairn(["status"], { handlers: { status } })).stdout;
+    };
+    expect(await shown({ isListening: true })).toMatch(/has heard 2 of 4 members since its start/);
+    expect(await shown({ isListening: true })).not.toContain("CUT-OFF");
+    expect(await shown({})).toContain("CUT-OFF");
+  });
+
   it("says whose word it is that a node that answers is lost, and who is on the way back", async () => {
     const declared = { state: "lost" as const, since: TIME, declaredLost: true as const };
     const away = [{ peerId: "12D3KooWaway", name: "till-9", ...declared }];
