@@ -8,6 +8,5 @@
  * is not in here.
  */
 export * from "./promises.ts";
-export * from "./running-time.ts";
 export * from "./sweeper.ts";
 export * from "./witnesses.ts";

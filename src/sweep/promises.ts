@@ -6,7 +6,7 @@ import type { Log } from "../base/log.ts";
 import { DAY_MS } from "../base/units.ts";
 import type { Signer } from "../crypto/sign.ts";
 import { NO_INCARNATION, signStatement } from "../crypto/signed.ts";
-import type { Holder, KeptMaps } from "../exchange/index.ts";
+import { type Holder, type KeptMaps, RunningTime } from "../exchange/index.ts";
 import type { Clock, MetaOp, MetaStore, NetMessage, ShardStore } from "../ports/index.ts";
 import { SURPLUS_RULES } from "../upkeep/index.ts";
 import { codec, count } from "../wire/codec.ts";
@@ -14,7 +14,6 @@ import { dataAnswer, type PromiseRequest, shardNote } from "../wire/data.ts";
 import { readDescriptor, requireShardIndex } from "../wire/descriptor.ts";
 import { type PromisedShard, promiseBody } from "../wire/promise.ts";
 import { encodeSigned } from "../wire/signed.ts";
-import { RunningTime } from "./running-time.ts";
 
 export interface PromisesComponents {
   /** A namespace of its own. */

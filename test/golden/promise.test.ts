@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import { VirtualClock } from "../../sim/clock.ts";
 import { toHex } from "../../src/base/bytes.ts";
-import { promiseEntry, runningEntry } from "../../src/sweep/index.ts";
+import { runningEntry } from "../../src/exchange/index.ts";
+import { promiseEntry } from "../../src/sweep/index.ts";
 import { dataAnswer, dataRequest } from "../../src/wire/data.ts";
 import { promiseBody } from "../../src/wire/promise.ts";
 import { AuditStory } from "../support/audits.ts";
