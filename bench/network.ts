@@ -17,6 +17,7 @@ import { type PeerId, parsePeerId, peerIdOf } from "../src/base/ids.ts";
 import { SILENT_LOG } from "../src/base/log.ts";
 import { MIB } from "../src/base/units.ts";
 import { signerFromSeed } from "../src/crypto/sign.ts";
+import type { NetMessage } from "../src/ports/network.ts";
 
 const BODY_BYTES = 5 * MIB;
 const GB = 1e9;
@@ -44,10 +45,15 @@ function cpuSeconds(): number {
 async function serve(seedHex: string, directory: string, other: string): Promise<void> {
   const node = await makeNode(Buffer.from(seedHex, "hex"), directory, must(parsePeerId(other), "peer id"));
   const body = randomBytes(BODY_BYTES);
-  node.network.handle("data", async (_, message) => ({
-    head: Buffer.from(`${cpuSeconds()}`),
-    body: Buffer.from(message.head).toString() === "get" ? body : new Uint8Array(0),
-  }));
+  const isGet = ({ head }: NetMessage): boolean => Buffer.from(head).toString() === "get";
+  node.network.handle(
+    "data",
+    async (_, message) => ({
+      head: Buffer.from(`${cpuSeconds()}`),
+      body: isGet(message) ? body : new Uint8Array(0),
+    }),
+    (_, message) => (isGet(message) ? 2 * BODY_BYTES : 0),
+  );
   console.log(node.listenAddresses()[0]);
   process.stdin.on("end", () => process.exit(0)).resume();
 }

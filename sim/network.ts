@@ -4,6 +4,8 @@ import type { OwnerId, PeerId } from "../src/base/ids.ts";
 import type { Clock } from "../src/ports/clock.ts";
 import type { Directory } from "../src/ports/directory.ts";
 import {
+  ANSWER_SMALL_BYTES,
+  type AnswerSize,
   NET_BODY_BYTES_MAX,
   NET_HEAD_BYTES_MAX,
   type NetMessage,
@@ -70,7 +72,7 @@ export interface SimNode {
 interface State {
   readonly init: SimNodeInit;
   readonly addresses: readonly string[];
-  readonly handlers: Map<Protocol, RequestHandler>;
+  readonly handlers: Map<Protocol, { handler: RequestHandler; answerBytesMax: AnswerSize | undefined }>;
   readonly listeners: Set<(peer: PeerId, connected: boolean) => void>;
   readonly refusedListeners: Set<(peer: PeerId) => void>;
   readonly connected: Set<PeerId>;
@@ -233,8 +235,8 @@ class SimSwarm implements SimNetworks {
     return {
       self: state.init.self,
       request: (peer, protocol, message, options) => this.#request(state, peer, protocol, message, options),
-      handle: (protocol, handler) => {
-        state.handlers.set(protocol, handler);
+      handle: (protocol, handler, answerBytesMax) => {
+        state.handlers.set(protocol, { handler, answerBytesMax });
       },
       connected: () => [...state.connected],
       onConnection: (listener) => {
@@ -326,15 +328,19 @@ class SimSwarm implements SimNetworks {
 
   async #serve(to: State, sender: PeerId, protocol: Protocol, message: NetMessage): Promise<NetMessage> {
     const peer = to.init.self;
-    const handler = to.handlers.get(protocol);
+    const service = to.handlers.get(protocol);
     const key = `${protocol} ${sender}`;
     const served = to.served.get(key) ?? 0;
-    if (handler === undefined || served >= (to.init.inboundPerPeer ?? 16))
+    if (service === undefined || served >= (to.init.inboundPerPeer ?? 16))
       throw new Fault({ code: "PEER_BUSY", peer });
     to.served.set(key, served + 1);
     try {
-      const answer = await handler(sender, message);
+      const said = service.answerBytesMax?.(sender, message);
+      const answer = await service.handler(sender, message);
       checkSize(peer, answer);
+      const bytes = answer.head.length + answer.body.length;
+      if (said !== undefined && bytes > Math.max(said, ANSWER_SMALL_BYTES))
+        throw new Error(`an answer of ${bytes} bytes, where ${said} were said`);
       return answer;
     } catch (error) {
       // A broken invariant in the core under test must end the test, whoever asked.

@@ -22,6 +22,7 @@ import {
   type PeerRole,
   type Protocol,
   prefixed,
+  type RequestHandler,
 } from "../../src/ports/index.ts";
 import { SURPLUS_RULES, UPKEEP_SETTINGS, type UpkeepSettings } from "../../src/upkeep/index.ts";
 import { SimDisk } from "../disk.ts";
@@ -320,8 +321,8 @@ export class SimMachine {
       ...process.port(network),
       self: network.self,
       connected: () => network.connected(),
-      handle: (protocol, handler) =>
-        network.handle(protocol, (from, request) => {
+      handle: (protocol, handler, answerBytesMax) => {
+        const served: RequestHandler = (from, request) => {
           return new Promise((resolve, reject) => {
             process.arrive(() => {
               // A handler may throw before it returns its promise.
@@ -338,7 +339,9 @@ export class SimMachine {
               );
             });
           });
-        }),
+        };
+        network.handle(protocol, served, answerBytesMax);
+      },
       onConnection: (listener) =>
         network.onConnection((peer, isConnected) => process.arrive(() => listener(peer, isConnected))),
       onRefused: (listener) => network.onRefused((peer) => process.arrive(() => listener(peer))),

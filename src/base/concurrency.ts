@@ -48,17 +48,38 @@ export class ByteBudget {
     return this.#used;
   }
 
-  async acquire(bytes: number): Promise<void> {
+  /** Throws the signal's reason where it comes first: then nothing was taken, and nobody waits behind it. */
+  async acquire(bytes: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
     if (this.#waiting.length === 0 && this.#fits(bytes)) {
       this.#used += bytes;
       return;
     }
-    await new Promise<void>((wake) => this.#waiting.push({ bytes, wake }));
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter = { bytes, wake: resolve };
+    this.#waiting.push(waiter);
+    const giveUp = (): void => {
+      const at = this.#waiting.indexOf(waiter);
+      if (at === -1) return;
+      this.#waiting.splice(at, 1);
+      reject(signal?.reason);
+      this.#wakeNext();
+    };
+    signal?.addEventListener("abort", giveUp, { once: true });
+    try {
+      await promise;
+    } finally {
+      signal?.removeEventListener("abort", giveUp);
+    }
   }
 
   release(bytes: number): void {
     this.#used -= bytes;
     assert(this.#used >= 0, "no more is released than was acquired");
+    this.#wakeNext();
+  }
+
+  #wakeNext(): void {
     for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.bytes); next = this.#waiting[0]) {
       this.#waiting.shift();
       this.#used += next.bytes;

@@ -131,6 +131,11 @@ export class Holder {
     }
   }
 
+  /** Of a shard that is listed here; else 0. */
+  shardBytes({ owner, incarnation, number, index }: ShardId): number {
+    return this.#c.shards.stat({ owner, incarnation, number, index })?.bytes ?? 0;
+  }
+
   /** A whole shard, for somebody whose right to it was checked. */
   async readWhole(shard: ShardId): Promise<NetMessage> {
     this.#c.disk.requireServing();
@@ -278,7 +283,8 @@ export class Holder {
     }
     const leaves = Math.ceil((end - offset) / leafBytes);
     const proof = proveRange(buildTree(bytes, shard.index, leafBytes), offset / leafBytes, leaves);
-    return reply({ t: "shard", v: 1, descriptor: note.descriptor, proof }, bytes.subarray(offset, end));
+    // A view would keep the whole shard in memory for as long as a slow peer takes its part.
+    return reply({ t: "shard", v: 1, descriptor: note.descriptor, proof }, bytes.slice(offset, end));
   }
 
   #have(message: Extract<OwnerRequest, { t: "have" }>): NetMessage {

@@ -33,7 +33,7 @@ export {
 } from "./entry.ts";
 export { ItemSet, type SetItem } from "./item-set.ts";
 export { type Admission, type JoinInit, joinSwarm, verifyRoster } from "./join.ts";
-export { admitNewcomer, type DoorComponents } from "./join-door.ts";
+export { admitNewcomer, type DoorComponents, JOIN_ANSWER_BYTES_MAX } from "./join-door.ts";
 export {
   type Approval,
   type Deed,

@@ -10,6 +10,7 @@ import {
   type JoinRequest,
   joinAnswerCodec,
   joinRequestCodec,
+  PAGE_BYTES_MAX,
 } from "../wire/membership.ts";
 import { type CertificateEntry, type DelegationEntry, decodeEntry } from "./entry.ts";
 import { refusalOf } from "./refusal.ts";
@@ -22,6 +23,9 @@ export interface DoorComponents {
   readonly clock: Pick<Clock, "wallMs">;
   readonly log: Log;
 }
+
+/** A page of the roster and what goes with it. */
+export const JOIN_ANSWER_BYTES_MAX = 2 * PAGE_BYTES_MAX;
 
 const NO_BODY = new Uint8Array(0);
 

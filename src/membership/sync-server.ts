@@ -1,7 +1,9 @@
 import { compareBytes, EMPTY_BYTES } from "../base/bytes.ts";
-import type { Fault } from "../base/fault.ts";
+import { Fault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import { KIB } from "../base/units.ts";
+import { SIGNED_BODY_BYTES_MAX } from "../wire/signed.ts";
 import {
   SYNC_LIST_ITEMS_MAX,
   SYNC_MESSAGE_BYTES_MAX,
@@ -28,6 +30,35 @@ export function logRefusals(log: Log, from: PeerId, outcomes: readonly PutOutcom
   const [first] = odd;
   if (first === undefined) return;
   log.warn("sync-refused", { from, count: odd.length, code: first.code, reason: first.message });
+}
+
+/** A record of the largest size goes alone. */
+const FETCHED_BYTES_MAX = SIGNED_BODY_BYTES_MAX + 64 * KIB;
+
+/** How large the answer to a request can get. What carries records in is answered with a few numbers. */
+export function syncAnswerBytesMax(head: Uint8Array): number {
+  switch (kindOf(head)) {
+    case "fetch":
+      return FETCHED_BYTES_MAX;
+    case "compare":
+    case "list":
+    case "ticks":
+      return SYNC_MESSAGE_BYTES_MAX;
+    case "push":
+    case "introduce":
+    case undefined:
+      return 0;
+  }
+}
+
+/** `undefined`: it will be refused. */
+function kindOf(head: Uint8Array): SyncRequest["kind"] | undefined {
+  try {
+    return syncRequestCodec.decode(head).kind;
+  } catch (error) {
+    if (error instanceof Fault) return undefined;
+    throw error;
+  }
 }
 
 /** Answers one request; what it carries is taken by `take`. Faults become refusals. */

@@ -18,7 +18,7 @@ import { isRecordType } from "./record-rules.ts";
 import type { RecordView } from "./record-view.ts";
 import type { PutOutcome, RecordStore } from "./records.ts";
 import type { Roster } from "./roster.ts";
-import { answerSync, logRefusals, type SyncSets } from "./sync-server.ts";
+import { answerSync, logRefusals, type SyncSets, syncAnswerBytesMax } from "./sync-server.ts";
 import { SyncSession } from "./sync-session.ts";
 import { recordSet, rosterSet, type SyncSet } from "./sync-sets.ts";
 
@@ -107,7 +107,11 @@ export class SyncService {
 
   start(): void {
     const { network, roster, records } = this.#components;
-    network.handle("sync", (from, { head }) => this.#answer(from, head));
+    network.handle(
+      "sync",
+      (from, { head }) => this.#answer(from, head),
+      (_, { head }) => syncAnswerBytesMax(head),
+    );
     this.#unsubscribe.push(
       roster.onChange(({ added }) => this.#rosterChanged(added)),
       records.onChange(({ record }) => this.#recordChanged(record)),

@@ -16,6 +16,7 @@ import {
   isRepairRequest,
 } from "../wire/data.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
+import { answerBytesMax } from "./answer-sizes.ts";
 
 export interface DataDoorComponents {
   readonly swarm: SwarmId;
@@ -62,6 +63,11 @@ export class DataDoor {
     if ((request.t === "get" || request.t === "have" || request.t === "records") && request.owner !== owner)
       this.#name(from, request);
     return holder.answer(owner, request, message.body, mayWrite);
+  }
+
+  /** How large the answer can get. */
+  answerBytesMax(owner: OwnerId, { head }: NetMessage): number {
+    return answerBytesMax(this.#c.holder, owner, dataRequest.decode(head));
   }
 
   async #prove(from: PeerId, owner: OwnerId, request: AuditRequest): Promise<NetMessage> {

@@ -13,6 +13,7 @@ import {
   FORMAT_VERSIONS,
   type FormatVersions,
   invite,
+  JOIN_ANSWER_BYTES_MAX,
   RecordStore,
   type RecordType,
   type Roster,
@@ -38,7 +39,7 @@ import type { NodeStanding } from "./node-standing.ts";
 import { healthOf, ownerRepairInit } from "./owner-repair.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 import { type Deciding, Proposals } from "./proposals.ts";
-import { recoverDoor } from "./recover-door.ts";
+import { recoverAnswerBytesMax, recoverDoor } from "./recover-door.ts";
 import { RecoveryUses } from "./recovery-uses.ts";
 import { RecoveryWatch } from "./recovery-watch.ts";
 import { Repository } from "./repository.ts";
@@ -360,13 +361,18 @@ export class Node {
       promises: this.sweep.promises,
       ...{ clock, log: doorLog },
     });
-    network.handle("data", (from, message) => {
+    const ownerOf = (from: PeerId): OwnerId => {
       const owner = this.roster.member(from)?.owner;
       if (owner === undefined) throw new Fault({ code: "NOT_A_MEMBER", peer: from });
-      const mayWrite = this.standing.state === "member";
-      return door.answer(from, owner, message, mayWrite);
-    });
-    network.handle("join", admitNewcomer({ roster: this.roster, clock, log: doorLog }));
+      return owner;
+    };
+    network.handle(
+      "data",
+      (from, message) => door.answer(from, ownerOf(from), message, this.standing.state === "member"),
+      (from, message) => door.answerBytesMax(ownerOf(from), message),
+    );
+    const newcomers = admitNewcomer({ roster: this.roster, clock, log: doorLog });
+    network.handle("join", newcomers, () => JOIN_ANSWER_BYTES_MAX);
     network.handle(
       "recover",
       recoverDoor({
@@ -381,6 +387,7 @@ export class Node {
         clock,
         log: doorLog,
       }),
+      (from, message) => recoverAnswerBytesMax({ roster: this.roster, holder: this.#holder }, from, message),
     );
     const review = (): void => this.#standing?.review();
     this.#roles = this.#rolesNow();

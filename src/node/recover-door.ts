@@ -9,7 +9,7 @@ import {
   recoveringOwner,
   submitRecovered,
 } from "../membership/index.ts";
-import type { Clock, Directory, NetMessage } from "../ports/index.ts";
+import { type Clock, type Directory, NET_HEAD_BYTES_MAX, type NetMessage } from "../ports/index.ts";
 import { dataRequest, isRepairRequest, type RepairRequest } from "../wire/data.ts";
 import { ADDRESSES_MAX } from "../wire/membership.ts";
 import {
@@ -20,6 +20,7 @@ import {
   recoverRequest,
 } from "../wire/recover.ts";
 import { encodeSigned } from "../wire/signed.ts";
+import { answerBytesMax } from "./answer-sizes.ts";
 import type { RecoveryUses } from "./recovery-uses.ts";
 import { statusOf } from "./swarm-view.ts";
 
@@ -61,6 +62,18 @@ export function recoverDoor(
       throw new Fault({ code: "NOT_ALLOWED", reason: "a recovery identity holds no shards" });
     return components.holder.answer(owner, request, message.body, false);
   };
+}
+
+/** How large the answer to a request can get. */
+export function recoverAnswerBytesMax(
+  { roster, holder }: Pick<RecoverDoorComponents, "roster" | "holder">,
+  from: PeerId,
+  { head }: NetMessage,
+): number {
+  // Certified lives and pages of the roster come in it.
+  if (decodeOwn(head) !== undefined) return NET_HEAD_BYTES_MAX;
+  const owner = recoveringOwner(roster, from).owner;
+  return answerBytesMax(holder, owner, dataRequest.decode(head));
 }
 
 /** `undefined` for a request of the `data` protocol. */

@@ -41,6 +41,11 @@ export interface RequestOptions {
 
 export type RequestHandler = (from: PeerId, message: NetMessage) => Promise<NetMessage>;
 
+/** The most that head and body of the answer to this request have together. What it throws fails the request. */
+export type AnswerSize = (from: PeerId, message: NetMessage) => number;
+/** Answers up to this size need not be said beforehand. */
+export const ANSWER_SMALL_BYTES = 64 * 1024;
+
 /**
  * Contract, checked by test/contract/network.ts against libp2p and the simulator's network:
  * - A request reaches the handler at most once and is answered at most once; the caller gets the answer, or
@@ -49,6 +54,9 @@ export type RequestHandler = (from: PeerId, message: NetMessage) => Promise<NetM
  *   failed may have been carried out.
  * - A handler that throws resets the request: the caller gets `PEER_UNREACHABLE`. Refusals are answers.
  * - Neither end holds more than one message in memory for a request, however slow the other is.
+ * - Before a handler runs there is room for the largest answer that it may make to this request, as `answerBytesMax` says;
+ *   where nothing does, for the largest of the protocol. Until there is, the request waits, and then is told `PEER_BUSY`.
+ *   An answer that is larger than was said, and than `ANSWER_SMALL_BYTES`, fails the request as a handler that throws.
  * - Peers whose role is not allowed the protocol never reach its handler.
  */
 export interface Network {
@@ -59,7 +67,7 @@ export interface Network {
     message: NetMessage,
     options: RequestOptions,
   ): Promise<NetMessage>;
-  handle(protocol: Protocol, handler: RequestHandler): void;
+  handle(protocol: Protocol, handler: RequestHandler, answerBytesMax?: AnswerSize): void;
   /** Members with an open connection. */
   connected(): PeerId[];
   /** Called after a peer's first connection opened or its last closed. Returns how to stop. */

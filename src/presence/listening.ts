@@ -1,5 +1,5 @@
 import type { PeerId } from "../base/ids.ts";
-import type { Network } from "../ports/index.ts";
+import type { Network, RequestHandler } from "../ports/index.ts";
 
 /**
  * The same network, with an ear: whoever asks, or answers, is up. That a connection is open says nothing; a process
@@ -13,11 +13,13 @@ export function listening(inner: Network, heard: (peer: PeerId) => void): Networ
       heard(peer);
       return answer;
     },
-    handle: (protocol, handler) =>
-      inner.handle(protocol, (from, message) => {
+    handle: (protocol, handler, answerBytesMax) => {
+      const hearing: RequestHandler = (from, message) => {
         heard(from);
         return handler(from, message);
-      }),
+      };
+      inner.handle(protocol, hearing, answerBytesMax);
+    },
     connected: () => inner.connected(),
     onConnection: (listener) => inner.onConnection(listener),
     onRefused: (listener) => inner.onRefused(listener),

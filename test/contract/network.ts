@@ -5,6 +5,7 @@ import { Fault, type FaultCode } from "../../src/base/fault.ts";
 import { ownerIdOf, type PeerId, peerIdOf } from "../../src/base/ids.ts";
 import type { Directory } from "../../src/ports/directory.ts";
 import {
+  ANSWER_SMALL_BYTES,
   NET_BODY_BYTES_MAX,
   NET_HEAD_BYTES_MAX,
   type NetMessage,
@@ -177,6 +178,47 @@ export function networkContract(name: string, makeSwarm: () => Promise<ContractS
       expect(await codeOf(ask(a, b, message()))).toBe("PEER_UNREACHABLE");
     });
 
+    test("an answer as large as was said arrives, a larger one fails the request", async () => {
+      const said: string[] = [];
+      const sizeOf = (received: NetMessage): number => Number(textOf(received.head));
+      b.network.handle(
+        "data",
+        async (_, received) => message("", new Uint8Array(sizeOf(received))),
+        (from, received) => {
+          expect(from).toBe(a.network.self);
+          said.push(textOf(received.head));
+          return 300_000;
+        },
+      );
+      expect((await ask(a, b, message("300000"))).body.length).toBe(300_000);
+      expect(await codeOf(ask(a, b, message("300001")))).toBe("PEER_UNREACHABLE");
+      expect(said).toEqual(["300000", "300001"]);
+      // What is small need not be said.
+      b.network.handle(
+        "data",
+        async (_, received) => message("", new Uint8Array(sizeOf(received))),
+        () => 0,
+      );
+      expect((await ask(a, b, message(`${ANSWER_SMALL_BYTES}`))).body.length).toBe(ANSWER_SMALL_BYTES);
+      expect(await codeOf(ask(a, b, message(`${ANSWER_SMALL_BYTES + 1}`)))).toBe("PEER_UNREACHABLE");
+    });
+
+    test("where it throws what the answer may take, the handler does not run", async () => {
+      let handled = 0;
+      b.network.handle(
+        "data",
+        async () => {
+          handled++;
+          return message();
+        },
+        () => {
+          throw new Error("no such request");
+        },
+      );
+      expect(await codeOf(ask(a, b, message()))).toBe("PEER_UNREACHABLE");
+      expect(handled).toBe(0);
+    });
+
     test("nobody there: unreachable; nothing heard: timeout", async () => {
       const nobody = peerIdOf(randomBytes(32));
       expect(await codeOf(a.network.request(nobody, "data", message(), IDLE))).toBe("PEER_UNREACHABLE");
@@ -206,11 +248,13 @@ export function networkContract(name: string, makeSwarm: () => Promise<ContractS
     test("as many requests of a peer as it takes are served, the rest is told busy", async () => {
       const release = Promise.withResolvers<void>();
       let served = 0;
-      b.network.handle("data", async () => {
+      const serve = async (): Promise<NetMessage> => {
         served++;
         await release.promise;
         return message("done");
-      });
+      };
+      // Its answers are small: else it would be their room that runs out first.
+      b.network.handle("data", serve, () => 0);
       const outcomes = Array.from({ length: 12 }, () =>
         ask(a, b, message()).then(
           (answer) => textOf(answer.head),

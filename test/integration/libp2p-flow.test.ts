@@ -161,6 +161,75 @@ test("20 requests of 5 MiB both ways at once stay within the budgets of both end
     expect(node.gauges()).toMatchObject({ requestBytesInMemory: 0, answerBytesInMemory: 0 });
 });
 
+test("requests that arrive at once do not get more room for their answers together than there is", async () => {
+  const limits = {
+    answersPendingBytesMax: 16 * MIB,
+    answersPendingBytesPerPeerMax: 10 * MIB,
+    inboundWaitMs: 120_000,
+    outboundPerPeer: 16,
+  };
+  const server = await swarm.node({ limits });
+  const askers = [await swarm.node({ limits }), await swarm.node({ limits })];
+  for (const asker of askers) await introduce(asker, server);
+  const barrier = Promise.withResolvers<void>();
+  let running = 0;
+  let mostRunning = 0;
+  server.network.handle(
+    "data",
+    async (_, { head }) => {
+      if (head.length > 0) return message("small");
+      mostRunning = Math.max(mostRunning, ++running);
+      await barrier.promise;
+      running--;
+      return message("", new Uint8Array(5 * MIB));
+    },
+    (_, { head }) => (head.length > 0 ? 0 : 5 * MIB),
+  );
+  const requests = askers.flatMap((asker) =>
+    Array.from({ length: 15 }, () => asker.network.request(server.network.self, "data", message(), patient)),
+  );
+  // Two of each peer, three of all.
+  await until("as many run as there is room for", () => running === 3, 30_000);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(running).toBe(3);
+  expect(server.gauges().answerBytesInMemory).toBe(15 * MIB);
+  // What needs no room does not wait for it.
+  const small = await askers[0]?.network.request(server.network.self, "data", message("small"), patient);
+  expect(small?.head.length).toBe(5);
+  const most = await largest(
+    () => server.gauges().answerBytesInMemory,
+    () => {
+      barrier.resolve();
+      return Promise.all(requests);
+    },
+  );
+  expect(most).toBeLessThanOrEqual(16 * MIB);
+  expect(mostRunning).toBe(3);
+  expect(server.gauges().answerBytesInMemory).toBe(0);
+});
+
+test("on a slow link answers wait behind each other for longer than anybody waits for room", async () => {
+  const limits = { answersPendingBytesPerPeerMax: 4 * MIB, inboundWaitMs: 1000 };
+  const [asker, server] = [
+    await swarm.node({ members: () => [] }),
+    await swarm.node({ limits, members: () => [] }),
+  ];
+  server.network.handle(
+    "data",
+    async () => message("", new Uint8Array(3 * MIB)),
+    () => 3 * MIB,
+  );
+  const link = await slowLink(portOf(server), 4 * MIB);
+  await asker.directory.learn(server.network.self, [`/ip4/127.0.0.1/tcp/${link.port}`]);
+  const startMs = performance.now();
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, () => asker.network.request(server.network.self, "data", message(), patient)),
+  );
+  expect(answers.map(({ body }) => body.length)).toEqual(answers.map(() => 3 * MIB));
+  // Else nobody had to wait, and this shows nothing.
+  expect(performance.now() - startMs).toBeGreaterThan(2000);
+});
+
 /** A peer that sends what it likes. */
 async function rawStream(node: Libp2pNode, protocol: string) {
   const seed = randomBytes(32);

@@ -10,7 +10,7 @@ import { garbageCollector } from "../../src/adapters/workers/collect-garbage.ts"
 import { must } from "../../src/base/assert.ts";
 import { parsePeerId } from "../../src/base/ids.ts";
 import type { Log } from "../../src/base/log.ts";
-import type { PeerRole } from "../../src/ports/network.ts";
+import type { NetMessage, PeerRole } from "../../src/ports/network.ts";
 
 export interface VictimConfiguration {
   readonly seedHex: string;
@@ -59,10 +59,15 @@ async function run(configuration: VictimConfiguration): Promise<void> {
     log,
   });
   for (const protocol of ["data", "sync", "join", "recover"] as const) {
-    node.network.handle(protocol, async (_, { head }) => {
+    const bytesOf = ({ head }: NetMessage): number => {
       const bytes = Number(new TextDecoder().decode(head));
-      return { head: new Uint8Array(0), body: new Uint8Array(protocol === "data" && bytes > 0 ? bytes : 0) };
-    });
+      return protocol === "data" && bytes > 0 ? bytes : 0;
+    };
+    node.network.handle(
+      protocol,
+      async (_, message) => ({ head: new Uint8Array(0), body: new Uint8Array(bytesOf(message)) }),
+      (_, message) => bytesOf(message),
+    );
   }
   await node.start();
   const collect = garbageCollector();

@@ -367,12 +367,13 @@ export class Machine {
   }
 
   #lying(network: Network): Network {
-    const handle: Network["handle"] = (protocol, handler) => {
+    const handle: Network["handle"] = (protocol, handler, answerBytesMax) => {
       this.handlers.set(protocol, handler);
-      return network.handle(protocol, async (from, message) => {
+      const lying: typeof handler = async (from, message) => {
         const honest = async (): Promise<NetMessage> => handler(from, message);
         return this.lie === undefined ? honest() : this.lie({ protocol, from, message, honest });
-      });
+      };
+      return network.handle(protocol, lying, answerBytesMax);
     };
     return { ...network, handle };
   }

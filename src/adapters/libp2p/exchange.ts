@@ -17,7 +17,6 @@ import {
 import type { IdleGuard } from "./idle-guard.ts";
 import { type ProtocolLimits, STREAMS_PER_CONNECTION_MAX } from "./limits.ts";
 import { endLater, StreamIo } from "./stream-io.ts";
-import { acquireBytes } from "./waiting.ts";
 
 export interface ExchangeInit {
   /** Newest first: the first that the other end knows is spoken. */
@@ -97,7 +96,7 @@ async function readAnswer(io: StreamIo, lengths: FrameLengths, init: ExchangeIni
     throw new Fault({ code: "PEER_PROTOCOL", peer: init.peer, reason });
   }
   const bytes = lengths.headBytes + lengths.bodyBytes;
-  await init.guard.hold(() => acquireBytes(init.budget, bytes, init.guard.signal));
+  await init.guard.hold(() => init.budget.acquire(bytes, init.guard.signal));
   try {
     return await readMessage(io, lengths);
   } finally {

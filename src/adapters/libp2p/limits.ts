@@ -71,11 +71,16 @@ export interface Libp2pLimits {
   readonly inboundBytesMax: number;
   /** The share of it that one peer can have. */
   readonly inboundBytesPerPeerMax: number;
-  /** Bytes of answers that slow peers have not taken yet, beyond which a request with data waits, then is told "busy". */
+  /** Bytes of answers that are being made, or that slow peers have not taken yet; making the next one waits. */
   readonly answersPendingBytesMax: number;
+  /** The share of it that one peer can have. */
+  readonly answersPendingBytesPerPeerMax: number;
   /** Bytes of answers to our own requests that are being read. */
   readonly answersReadBytesMax: number;
-  /** How long a request waits for those bytes before it is told "busy": less than any caller's idle timeout. */
+  /**
+   * How long a request waits for those bytes before it is told "busy": less than any caller's idle timeout. Behind the
+   * caller's own messages it waits for as long as they move, which the caller sees.
+   */
   readonly inboundWaitMs: number;
   /** A served request with no byte either way for so long is given up. */
   readonly inboundIdleMs: number;
@@ -120,6 +125,7 @@ export const DEFAULT_LIMITS: Libp2pLimits = {
   inboundBytesMax: 64 * MIB,
   inboundBytesPerPeerMax: 40 * MIB,
   answersPendingBytesMax: 64 * MIB,
+  answersPendingBytesPerPeerMax: 40 * MIB,
   answersReadBytesMax: 64 * MIB,
   inboundWaitMs: 8 * SECOND_MS,
   inboundIdleMs: 30 * SECOND_MS,

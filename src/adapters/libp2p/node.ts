@@ -228,7 +228,7 @@ async function connectParts(
     network: {
       self,
       request: (peer, protocol, message, options) => client.request(peer, protocol, message, options),
-      handle: (protocol, handler) => server.handle(protocol, handler),
+      handle: (protocol, handler, answerBytesMax) => server.handle(protocol, handler, answerBytesMax),
       connected: () => book.connected(),
       onConnection: (listener) => book.onConnection(listener),
       onRefused: (listener) => dialer.onRefused(listener),

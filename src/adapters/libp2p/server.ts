@@ -1,11 +1,17 @@
 import type { Connection, Libp2p, Stream } from "@libp2p/interface";
 import { EMPTY_BYTES } from "../../base/bytes.ts";
-import { ByteBudget } from "../../base/concurrency.ts";
 import { messageOf } from "../../base/fault.ts";
 import type { PeerId } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { SECOND_MS } from "../../base/units.ts";
-import type { NetMessage, PeerRole, Protocol, RequestHandler } from "../../ports/network.ts";
+import {
+  ANSWER_SMALL_BYTES,
+  type AnswerSize,
+  type NetMessage,
+  type PeerRole,
+  type Protocol,
+  type RequestHandler,
+} from "../../ports/network.ts";
 import {
   isAsked,
   lengthsOf,
@@ -35,8 +41,8 @@ import {
   STREAMS_PER_CONNECTION_MAX,
 } from "./limits.ts";
 import { fromLibp2p } from "./peers.ts";
+import { SharedBytes, type TakenBytes } from "./shared-bytes.ts";
 import { endLater, StreamIo } from "./stream-io.ts";
-import { acquireBytesWithin, ByteGauge } from "./waiting.ts";
 
 export interface RequestServerInit {
   /** @default FRAMINGS */
@@ -58,39 +64,55 @@ interface Serving {
   readonly io: StreamIo;
   readonly guard: IdleGuard;
   readonly limits: ProtocolLimits;
+  readonly service: Service;
+}
+
+interface Service {
   readonly handler: RequestHandler;
+  /** @default the most that the protocol allows */
+  readonly answerBytesMax?: AnswerSize | undefined;
 }
 
 /**
  * Answers requests. Before anything of a request is allocated, the caller's role, the number of requests under
- * way, the lengths in the header and the bytes in memory are looked at, in this order.
+ * way, the lengths in the header and the bytes in memory are looked at, in this order; before its answer is made, how
+ * large that can get.
  */
 export class RequestServer {
   readonly #init: RequestServerInit;
-  readonly #handlers = new Map<Protocol, RequestHandler>();
+  readonly #services = new Map<Protocol, Service>();
   readonly #served = new Map<string, number>();
-  readonly #requestBytes: ByteBudget;
-  readonly #bytesOfPeer = new Map<PeerId, { budget: ByteBudget; users: number }>();
-  readonly #answers: ByteGauge;
-  readonly #answersOfPeer = new Map<PeerId, { gauge: ByteGauge; users: number }>();
+  readonly #requests: SharedBytes;
+  readonly #answers: SharedBytes;
   readonly #underWay: Record<Crowd, number> = { members: 0, joiners: 0, recoverers: 0, formers: 0 };
 
   constructor(init: RequestServerInit) {
     this.#init = init;
-    this.#requestBytes = new ByteBudget(init.limits.inboundBytesMax);
-    this.#answers = new ByteGauge(init.limits.answersPendingBytesMax);
+    const { limits } = init;
+    const waitMs = limits.inboundWaitMs / 2;
+    this.#requests = new SharedBytes({
+      bytesMax: limits.inboundBytesMax,
+      bytesPerPeerMax: limits.inboundBytesPerPeerMax,
+      waitMs,
+    });
+    this.#answers = new SharedBytes({
+      bytesMax: limits.answersPendingBytesMax,
+      bytesPerPeerMax: limits.answersPendingBytesPerPeerMax,
+      waitMs,
+    });
   }
 
   get requestBytesInMemory(): number {
-    return this.#requestBytes.usedBytes;
+    return this.#requests.usedBytes;
   }
 
+  /** Without those of up to `ANSWER_SMALL_BYTES`, of which there is one for each request under way. */
   get answerBytesInMemory(): number {
-    return this.#answers.bytes;
+    return this.#answers.usedBytes;
   }
 
-  handle(protocol: Protocol, handler: RequestHandler): void {
-    this.#handlers.set(protocol, handler);
+  handle(protocol: Protocol, handler: RequestHandler, answerBytesMax?: AnswerSize): void {
+    this.#services.set(protocol, { handler, answerBytesMax });
   }
 
   /** Before the node starts: identify tells the protocols once. */
@@ -117,7 +139,11 @@ export class RequestServer {
       idleMs: this.#init.limits.inboundIdleMs,
       onIdle: () => new Error("nothing moved for too long"),
     });
-    const io = new StreamIo(stream, guard.signal, () => guard.touch());
+    const io = new StreamIo(stream, guard.signal, () => {
+      guard.touch();
+      this.#requests.moved(peer);
+      this.#answers.moved(peer);
+    });
     try {
       await this.#decide(peer, connection, protocol, io, guard);
     } catch (error) {
@@ -140,13 +166,13 @@ export class RequestServer {
     const role = roleAt(connection.remotePeer, this.#init.roleOf);
     const allowed = protocol === "hello" ? role !== "stranger" : mayOpen(role, protocol);
     if (!allowed) return await this.#turnAway(io, STATUS.refused);
-    const handler = protocol === "hello" ? answerHello : this.#handlers.get(protocol);
-    if (handler === undefined) return await this.#turnAway(io, STATUS.busy);
+    const service = protocol === "hello" ? HELLO : this.#services.get(protocol);
+    if (service === undefined) return await this.#turnAway(io, STATUS.busy);
     const limits = protocol === "hello" ? HELLO_LIMITS : PROTOCOL_LIMITS[protocol];
     const leave = this.#enter(peer, protocol, role);
     if (leave === undefined) return await this.#turnAway(io, STATUS.busy);
     try {
-      await this.#serve({ peer, io, guard, limits, handler });
+      await this.#serve({ peer, io, guard, limits, service });
     } finally {
       leave();
     }
@@ -180,108 +206,63 @@ export class RequestServer {
     const lengths = await readLengths(io).finally(stopHeaderClock);
     if (!withinLimits(lengths, limits.request)) return await this.#turnAway(io, STATUS.tooLarge);
     const bytes = lengths.headBytes + lengths.bodyBytes;
-    const release = await guard.hold(() => this.#reserve(serving.peer, bytes, guard.signal));
-    if (release === undefined) return await this.#turnAway(io, STATUS.busy);
+    const room = await guard.hold(() => this.#requests.take(serving.peer, bytes, guard.signal));
+    if (room === undefined) return await this.#turnAway(io, STATUS.busy);
     try {
       if (isAsked(lengths)) await writeStatus(io, STATUS.go);
       const stopClock = demandRate(bytes, guard, "the request arrives too slowly");
       const message = await readMessage(io, lengths).finally(stopClock);
       await this.#answer(serving, message);
     } finally {
-      release();
+      room.release();
     }
   }
 
   async #answer(serving: Serving, message: NetMessage): Promise<void> {
-    const { io, guard, limits, peer } = serving;
-    const { gauge, leave } = this.#answersOf(peer);
+    const { io, guard, peer } = serving;
+    const bytesMax = await this.#attempt(peer, async () => answerBytesMax(serving, message));
+    // Small ones are as many as requests under way, and wait for nobody's large ones.
+    const bytes = bytesMax <= ANSWER_SMALL_BYTES ? 0 : bytesMax;
+    const room = await guard.hold(() => this.#answers.take(peer, bytes, guard.signal));
+    if (room === undefined) return await this.#turnAway(io, STATUS.busy);
     try {
-      if (limits.answer.bodyBytesMax > 0) {
-        const waitMs = this.#init.limits.inboundWaitMs / 2;
-        const isRoom = async (): Promise<boolean> =>
-          (await gauge.below(waitMs)) && (await this.#answers.below(waitMs));
-        if (!(await guard.hold(isRoom))) return await this.#turnAway(io, STATUS.busy);
-      }
-      await this.#answerNow(serving, message, gauge);
+      await this.#answerWithin(serving, message, bytesMax, room);
     } finally {
-      leave();
+      room.release();
     }
   }
 
-  async #answerNow(serving: Serving, message: NetMessage, gauge: ByteGauge): Promise<void> {
-    const { io, guard, limits, peer } = serving;
-    const answer = await guard.hold(() => this.#run(serving, message));
-    if (!withinLimits(lengthsOf(answer), limits.answer)) {
-      this.#init.log.error("answer-too-large", { peer, ...lengthsOf(answer) });
-      throw new Error("the answer is larger than the protocol allows");
-    }
+  async #answerWithin(
+    serving: Serving,
+    message: NetMessage,
+    bytesMax: number,
+    room: TakenBytes,
+  ): Promise<void> {
+    const { io, guard, limits, peer, service } = serving;
+    const answer = await guard.hold(() => this.#attempt(peer, () => service.handler(peer, message)));
     const bytes = messageBytes(answer);
-    this.#answers.add(bytes);
-    gauge.add(bytes);
+    if (!withinLimits(lengthsOf(answer), limits.answer) || bytes > bytesMax) {
+      this.#init.log.error("answer-too-large", { peer, ...lengthsOf(answer), bytesMax });
+      throw new Error("the answer is larger than the protocol allows, or than was said");
+    }
+    room.shrinkTo(bytes);
     const stopClock = demandRate(bytes, guard, "the answer is taken too slowly");
     try {
       await writeAnswer(io, answer);
       await io.finish();
     } finally {
       stopClock();
-      gauge.remove(bytes);
-      this.#answers.remove(bytes);
     }
   }
 
-  /** Of what one peer has not taken: half of the whole, so that one that takes nothing does not stop the others. */
-  #answersOf(peer: PeerId): { gauge: ByteGauge; leave: () => void } {
-    const known = this.#answersOfPeer.get(peer);
-    const share = known ?? { gauge: new ByteGauge(this.#init.limits.answersPendingBytesMax / 2), users: 0 };
-    this.#answersOfPeer.set(peer, share);
-    share.users++;
-    const leave = (): void => {
-      if (--share.users === 0) this.#answersOfPeer.delete(peer);
-    };
-    return { gauge: share.gauge, leave };
-  }
-
-  async #run(serving: Serving, message: NetMessage): Promise<NetMessage> {
+  async #attempt<T>(peer: PeerId, task: () => Promise<T>): Promise<T> {
     try {
-      return await serving.handler(serving.peer, message);
+      return await task();
     } catch (error) {
       escalate(error);
-      this.#init.log.warn("request-handler-failed", { peer: serving.peer, reason: messageOf(error) });
+      this.#init.log.warn("request-handler-failed", { peer, reason: messageOf(error) });
       throw error;
     }
-  }
-
-  /** Room for a request, of the peer's share and of all; `undefined` when there was none in time. */
-  async #reserve(peer: PeerId, bytes: number, signal: AbortSignal): Promise<(() => void) | undefined> {
-    if (bytes === 0) return () => {};
-    const share = this.#bytesOfPeer.get(peer) ?? {
-      budget: new ByteBudget(this.#init.limits.inboundBytesPerPeerMax),
-      users: 0,
-    };
-    this.#bytesOfPeer.set(peer, share);
-    share.users++;
-    const leave = (): void => {
-      if (--share.users === 0) this.#bytesOfPeer.delete(peer);
-    };
-    const waitMs = this.#init.limits.inboundWaitMs / 2;
-    let hasShare = false;
-    try {
-      hasShare = await acquireBytesWithin(share.budget, bytes, waitMs, signal);
-      if (hasShare && (await acquireBytesWithin(this.#requestBytes, bytes, waitMs, signal))) {
-        return () => {
-          this.#requestBytes.release(bytes);
-          share.budget.release(bytes);
-          leave();
-        };
-      }
-    } catch (error) {
-      if (hasShare) share.budget.release(bytes);
-      leave();
-      throw error;
-    }
-    if (hasShare) share.budget.release(bytes);
-    leave();
-    return undefined;
   }
 
   async #turnAway(io: StreamIo, status: Status): Promise<void> {
@@ -329,4 +310,11 @@ function placesOf(crowd: Crowd, limits: Libp2pLimits): number {
   }
 }
 
-const answerHello: RequestHandler = async () => ({ head: EMPTY_BYTES, body: EMPTY_BYTES });
+/** Whatever was said, no more than the protocol allows, and no less than what need not be said. */
+function answerBytesMax({ service, limits, peer }: Serving, message: NetMessage): number {
+  const allowed = limits.answer.headBytesMax + limits.answer.bodyBytesMax;
+  const said = service.answerBytesMax?.(peer, message) ?? allowed;
+  return Math.min(Math.max(said, ANSWER_SMALL_BYTES), allowed);
+}
+
+const HELLO: Service = { handler: async () => ({ head: EMPTY_BYTES, body: EMPTY_BYTES }) };

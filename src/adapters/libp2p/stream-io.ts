@@ -18,6 +18,14 @@ export function endLater(stream: Stream): void {
   stream.addEventListener("close", () => clearTimeout(timer), { once: true });
 }
 
+/**
+ * A stream that broke may keep what it was handed for as long as something keeps the stream: of a view that would be the
+ * whole message behind it, which nobody counts any more.
+ */
+function ofItsOwn(chunk: Uint8Array): Uint8Array {
+  return chunk.length === chunk.buffer.byteLength ? chunk : chunk.slice();
+}
+
 function discardRest(stream: Stream): void {
   if (stream.status !== "open") return;
   let bytes = 0;
@@ -98,7 +106,7 @@ export class StreamIo {
   async write(bytes: Uint8Array): Promise<void> {
     for (let offset = 0; offset < bytes.length; offset += WRITE_CHUNK_BYTES) {
       this.#throwIfOver();
-      const chunk = bytes.subarray(offset, offset + WRITE_CHUNK_BYTES);
+      const chunk = ofItsOwn(bytes.subarray(offset, offset + WRITE_CHUNK_BYTES));
       if (!this.#stream.send(chunk)) await this.#drained();
       this.#onProgress();
     }

@@ -87,6 +87,36 @@ describe("ByteBudget", () => {
     expect(order).toEqual(["large", "small"]);
     expect(() => budget.release(10)).toThrow("no more is released");
   });
+
+  test("who gives up takes nothing, and those behind it do not wait for it", async () => {
+    const budget = new ByteBudget(10);
+    await budget.acquire(6);
+    const controller = new AbortController();
+    const large = budget.acquire(8, controller.signal);
+    const order: string[] = [];
+    const small = budget.acquire(2).then(() => order.push("small"));
+    await settle();
+    expect(order).toEqual([]);
+    controller.abort(new Error("enough"));
+    await expect(large).rejects.toThrow("enough");
+    await small;
+    expect(budget.usedBytes).toBe(8);
+    await expect(budget.acquire(1, controller.signal)).rejects.toThrow("enough");
+    budget.release(8);
+    await settle();
+    expect(budget.usedBytes).toBe(0);
+  });
+
+  test("who gives up after it was given the bytes has them", async () => {
+    const budget = new ByteBudget(10);
+    await budget.acquire(10);
+    const controller = new AbortController();
+    const next = budget.acquire(4, controller.signal);
+    budget.release(10);
+    controller.abort(new Error("too late"));
+    await next;
+    expect(budget.usedBytes).toBe(4);
+  });
 });
 
 describe("KeyedMutex", () => {

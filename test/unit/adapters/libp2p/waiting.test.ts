@@ -1,12 +1,7 @@
 import { expect, test } from "vitest";
 import { IdleGuard, raceAbort } from "../../../../src/adapters/libp2p/idle-guard.ts";
 import { isStray } from "../../../../src/adapters/libp2p/process-guard.ts";
-import {
-  acquireBytes,
-  acquireBytesWithin,
-  acquirePlace,
-  ByteGauge,
-} from "../../../../src/adapters/libp2p/waiting.ts";
+import { acquireBytesWithin, acquirePlace } from "../../../../src/adapters/libp2p/waiting.ts";
 import { ByteBudget, Semaphore } from "../../../../src/base/concurrency.ts";
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -73,8 +68,8 @@ test("an aborted wait leaks neither a place nor bytes", async () => {
   await places.acquire();
   await budget.acquire(10);
   const controller = new AbortController();
-  const waits = [acquirePlace(places, controller.signal), acquireBytes(budget, 5, controller.signal)].map(
-    (each) => each.catch((error: unknown) => error),
+  const waits = [acquirePlace(places, controller.signal), budget.acquire(5, controller.signal)].map((each) =>
+    each.catch((error: unknown) => error),
   );
   controller.abort("enough");
   expect(await Promise.all(waits)).toEqual(["enough", "enough"]);
@@ -88,21 +83,32 @@ test("an aborted wait leaks neither a place nor bytes", async () => {
 test("bytes that do not come in time are not taken later", async () => {
   const budget = new ByteBudget(10);
   const signal = new AbortController().signal;
-  expect(await acquireBytesWithin(budget, 10, 20, signal)).toBe(true);
-  expect(await acquireBytesWithin(budget, 1, 20, signal)).toBe(false);
+  expect(await acquireBytesWithin(budget, 10, { waitMs: 20 }, signal)).toBe(true);
+  expect(await acquireBytesWithin(budget, 1, { waitMs: 20 }, signal)).toBe(false);
   budget.release(10);
   await wait(0);
   expect(budget.usedBytes).toBe(0);
 });
 
-test("the gauge lets wait until there are few enough", async () => {
-  const gauge = new ByteGauge(10);
-  gauge.add(15);
-  expect(await gauge.below(10)).toBe(false);
-  const below = gauge.below(10_000);
-  gauge.remove(3);
-  gauge.remove(3);
-  expect(await below).toBe(true);
+test("the wait for bytes lasts as long as something moves", async () => {
+  const budget = new ByteBudget(10);
+  const signal = new AbortController().signal;
+  await budget.acquire(10);
+  let movedMs = 0;
+  const moving = setInterval(() => {
+    movedMs = performance.now();
+  }, 5);
+  let outcome: boolean | undefined;
+  const waiting = acquireBytesWithin(budget, 1, { waitMs: 200, movedMs: () => movedMs }, signal).then(
+    (isThere) => {
+      outcome = isThere;
+    },
+  );
+  await wait(700);
+  expect(outcome).toBeUndefined();
+  clearInterval(moving);
+  await waiting;
+  expect(outcome).toBe(false);
 });
 
 test("only errors with frames of the network libraries and none of ours are strays", () => {
