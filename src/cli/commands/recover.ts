@@ -146,7 +146,7 @@ function headsText({ heads }: RecoverReport): string {
   return `${table(header, rows, ["EPOCH", "SHOWN BY"])}${rest}`;
 }
 
-function snapshotsText({ snapshotList }: RecoverReport): string {
+function snapshotsText({ snapshotList, members }: RecoverReport): string {
   const rows = snapshotList
     .slice(0, SNAPSHOTS_SHOWN)
     .map((snapshot) => [
@@ -162,5 +162,8 @@ function snapshotsText({ snapshotList }: RecoverReport): string {
   const more = snapshotList.length - rows.length;
   const header = ["SNAPSHOT", "TIME (UTC)", "STATE", "MISSING", "FILES", "SIZE", "PATHS", "NOTE"];
   const rest = more > 0 ? `and ${counted(more, "older snapshot")}; --json lists them\n` : "";
-  return rows.length === 0 ? "" : `${table(header, rows, ["FILES", "SIZE"])}${rest}`;
+  // Else "pending" reads as if the snapshot were lost.
+  const partly =
+    members.answered < members.asked ? "STATE counts only what the members that answered have.\n" : "";
+  return rows.length === 0 ? "" : `${table(header, rows, ["FILES", "SIZE"])}${rest}${partly}`;
 }

@@ -1071,6 +1071,7 @@ describe("commands without a daemon", () => {
     expect(ran.stdout).toContain("This machine is till-1 at site north now");
     expect(ran.stdout).toContain('until an administrator says "cairn admin confirm till-1"');
     expect(ran.stdout).toContain("4 of 5 answered, newest head 2 h 0 min old.");
+    expect(ran.stdout).toContain("STATE counts only what the members that answered have.");
     expect(ran.stdout).toContain("no answer from till\\x1b[2J at south: no connection");
     expect(ran.stdout).toMatch(/eeeeeeeeeeee .* 9 +3 +chosen, certified\n *dddddddddddd .*fork/);
     expect(ran.stdout).toMatch(
