@@ -43,7 +43,7 @@ export class ChunkStore {
   /** From the moment when a segment is closed until it is placed or spooled. */
   readonly #underWay = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
-  /** Chunks of this run that lie in no sealed segment yet. */
+  /** Chunks of this run that lie in no stored segment yet. */
   readonly #open = new Set<string>();
   /** Whether a segment of an earlier run may be referred to. */
   readonly #reusable = new Map<string, boolean>();
@@ -165,12 +165,12 @@ export class ChunkStore {
     const { catalog, storer } = this.#c;
     const ref = await catalog.nextSegment();
     this.written.add(ref);
-    await storer.enter(ref, closed);
-    for (const chunk of closed.chunks) this.#open.delete(toHex(chunk.id));
-    const room = await storer.reserve(ref, closed);
+    const entered = await storer.enter(ref, closed);
+    const room = await storer.reserve(entered);
     begin();
-    await storer.store(ref, closed, room);
+    await storer.store(entered, room);
     this.stored.add(ref);
+    for (const { id } of entered.entries) this.#open.delete(toHex(id));
   }
 
   #throwIfFailed(): void {

@@ -91,8 +91,8 @@ export class Finisher {
     const entries = await fresh.countUpTo(sizes.tailMaxBytes / INDEX_ENTRY_STORED_BYTES);
     const storeEnd: StoreEnd = async (ref, segment) => {
       store.written.add(ref);
-      await storer.enter(ref, segment);
-      await storer.store(ref, segment, await storer.reserve(ref, segment));
+      const entered = await storer.enter(ref, segment);
+      await storer.store(entered, await storer.reserve(entered));
       store.stored.add(ref);
     };
     const end = new EndSegments(

@@ -47,6 +47,14 @@ export interface StorerInit {
  */
 const SHARDS_MAX_SEGMENTS = 3;
 
+/** A segment that has its record. */
+export interface EnteredSegment {
+  readonly ref: SegmentRef;
+  readonly closed: ClosedSegment;
+  /** Where its chunks will be. */
+  readonly entries: readonly IndexEntry[];
+}
+
 /** Seals closed segments, has them placed, and spools what could not be placed at once. */
 export class SegmentStorer {
   readonly #c: StorerComponents;
@@ -61,8 +69,8 @@ export class SegmentStorer {
     this.#shardBytes = new ByteBudget(SHARDS_MAX_SEGMENTS * init.sizes.fullBytes);
   }
 
-  /** Writes the segment's record and its chunks' places; nothing refers to them until the segment can be relied on. */
-  async enter(ref: SegmentRef, closed: ClosedSegment): Promise<void> {
+  /** Writes the segment's record. What is known of its chunks stays as it is until they are there. */
+  async enter(ref: SegmentRef, closed: ClosedSegment): Promise<EnteredSegment> {
     const classId = closed.tail ? this.#init.classes.tail : this.#init.classes.whole;
     const of = this.#c.maps.class(ref.incarnation, classId);
     const record: SegmentRecord = {
@@ -80,15 +88,12 @@ export class SegmentStorer {
         place: { ...ref, ...must(closed.places[i], "place of a chunk"), rawBytes, compressed },
       };
     });
-    const ops = [
-      this.#c.catalog.segments.putOp(ref, record),
-      ...this.#c.catalog.chunks.putOps(entries, false),
-    ];
-    await this.#c.catalog.store.write(ops, { sync: false });
+    await this.#c.catalog.segments.put(ref, record, { sync: false });
+    return { ref, closed, entries };
   }
 
   /** Waits until there is room in memory for the shards of a segment that was entered. It goes to `store`. */
-  async reserve(ref: SegmentRef, closed: ClosedSegment): Promise<ShardRoom> {
+  async reserve({ ref, closed }: EnteredSegment): Promise<ShardRoom> {
     const { k, slots } = must(this.#c.catalog.segments.get(ref), "segment record");
     const bytes = Math.ceil(closed.segmentBytes / k) * slots.length;
     await this.#shardBytes.acquire(bytes);
@@ -97,14 +102,17 @@ export class SegmentStorer {
 
   /**
    * Resolves when the segment is placed as far as anybody takes it, and what is missing is in the spool; the room is given
-   * back then.
+   * back then. Its chunks' places are written last: some lie in older segments too, of which too little is left for new
+   * snapshots to lean on, and whose places older snapshots need for as long as there is no better one.
    */
-  async store(ref: SegmentRef, closed: ClosedSegment, room: ShardRoom): Promise<void> {
+  async store({ ref, closed, entries }: EnteredSegment, room: ShardRoom): Promise<void> {
     try {
       await this.#storeWithin(room, ref, closed);
     } finally {
       room.giveBackAll();
     }
+    const { catalog } = this.#c;
+    await catalog.store.write(catalog.chunks.putOps(entries, false), { sync: false });
   }
 
   async #storeWithin(room: ShardRoom, ref: SegmentRef, closed: ClosedSegment): Promise<void> {

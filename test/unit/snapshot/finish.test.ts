@@ -135,8 +135,11 @@ function finish(partial = false): ReturnType<Finisher["finish"]> {
         pages,
       },
       storer: {
-        enter: (ref) => catalog.segments.put(ref, RECORD, { sync: false }),
-        reserve: async (_, closed) => {
+        enter: async (ref, closed) => {
+          await catalog.segments.put(ref, RECORD, { sync: false });
+          return { ref, closed, entries: [] };
+        },
+        reserve: async ({ closed }) => {
           const room = new ByteBudget(closed.segmentBytes);
           await room.acquire(closed.segmentBytes);
           return new ShardRoom(room, closed.segmentBytes);
