@@ -20,6 +20,7 @@ import type { Fence } from "./fence.ts";
 import type { SwarmView } from "./field.ts";
 import type { OwnerMaps } from "./owner-maps.ts";
 import type { PeerClient } from "./peer-client.ts";
+import { isOfAnother, signedHeadsOp } from "./signed-heads.ts";
 
 /** Context of the sealed part of a head: it opens for this owner's heads and nothing else. */
 export function headContext(owner: RepositoryState["owner"]): Uint8Array {
@@ -78,6 +79,8 @@ export class HeadKeeper {
   #acknowledged: Acknowledged;
   /** Bodies of the maps that `mapEpoch` stands for. */
   #noted: readonly Uint8Array[] | undefined;
+  /** Have seen a newer state than this home has. Who says so counts until it says something else, though it is away meanwhile. */
+  readonly #ahead = new Set<PeerId>();
   /** Are being handed the head, or hang. */
   readonly #underWay = new Set<PeerId>();
 
@@ -111,21 +114,23 @@ export class HeadKeeper {
 
   /**
    * Throws `HOME_BEHIND` when somebody in the pool has seen a newer state of this repository than this home: an owner
-   * signs nothing before more than half of those who are up have told it so; `NOT_ALLOWED` when fewer did.
+   * signs nothing before more than half of those who are up have told it so; `NOT_ALLOWED` when fewer did. What was said
+   * before holds while nobody can be asked.
    */
   async compareWithPool(signal?: AbortSignal): Promise<{ asked: number; answered: number }> {
     const pool = this.#reachablePool();
     let answered = 0;
-    let ahead = 0;
     const ask = async (peer: PeerId): Promise<boolean> => {
       const records = await this.#records(peer, signal);
       if (records === undefined) return false;
       answered++;
-      if (records.some((record) => this.#isAhead(record))) ahead++;
+      if (records.some((record) => this.#isAhead(record))) this.#ahead.add(peer);
+      else this.#ahead.delete(peer);
       return true;
     };
     await askAll(pool, ask, this.#waiting(signal));
-    if (ahead > 0) throw new Fault({ code: "HOME_BEHIND", peers: ahead });
+    for (const peer of this.#ahead) if (this.#c.view.placeOf(peer) === undefined) this.#ahead.delete(peer);
+    if (this.#ahead.size > 0) throw new Fault({ code: "HOME_BEHIND", peers: this.#ahead.size });
     if (pool.length > 0 && answered * 2 <= pool.length) {
       const reason = `only ${answered} of the ${pool.length} peers that are up said what they know of this repository; try again`;
       throw new Fault({ code: "NOT_ALLOWED", reason });
@@ -160,7 +165,8 @@ export class HeadKeeper {
       body,
     } as const;
     const head = signStatement(statement, this.#keys.signer);
-    await catalog.update({ ...change, headEpoch: epoch }, [...ops, catalog.headOp(head)]);
+    const written = [catalog.headOp(head), signedHeadsOp(catalog, head)];
+    await catalog.update({ ...change, headEpoch: epoch }, [...ops, ...written]);
     return head;
   }
 
@@ -279,7 +285,8 @@ export class HeadKeeper {
     if (record.type !== "head" || !equalBytes(record.signer, this.#keys.signer.publicKey)) return false;
     const { incarnations, headEpoch } = this.#c.catalog.state;
     if (!incarnations.includes(record.incarnation)) return true;
-    return record.incarnation === this.#c.catalog.incarnation && record.epoch > headEpoch;
+    if (record.incarnation !== this.#c.catalog.incarnation) return false;
+    return record.epoch > headEpoch || isOfAnother(this.#c.catalog, record);
   }
 
   #reachablePool(): PeerId[] {

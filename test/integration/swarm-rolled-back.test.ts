@@ -118,3 +118,40 @@ it("waits for what its pool says before it places what it has", async () => {
   expect(await shardsOf(swarm, owner)).toBeGreaterThan(0);
   await swarm.stop();
 });
+
+it.each([1, 3])("that saved %i times before it met anybody finds out when it does", async (times) => {
+  const swarm = await Swarm.create({ sites: ["a", "b", "c"], seed: `alone ${times}` });
+  const owner = swarm.member(0);
+  const others = swarm.members.slice(1);
+  const save = (name: string) =>
+    swarm.clock.during(owner.snapshot([put(scratch(), name, swarm.rng.bytes(30_000))], { wait: "queued" }));
+  await save("first");
+  await owner.stop();
+  const image = await imageOf(owner);
+  await owner.start();
+  await swarm.settle();
+  await save("second");
+  await swarm.clock.advance(10 * MINUTE_MS);
+  expect(owner.node.repository.spool.segments).toBe(0);
+  await owner.stop();
+  const held = await shardsOf(swarm, owner);
+
+  await rollBack(owner, image);
+  for (const machine of others) swarm.networks.cut(owner.peer, machine.peer);
+  await owner.start();
+  for (let time = 0; time < times; time++) await save(`alone ${time}`);
+  for (const machine of others) swarm.networks.heal(owner.peer, machine.peer);
+  await swarm.settle();
+  await swarm.clock.advance(30 * MINUTE_MS);
+  expect(owner.node.repository.behind).toBeGreaterThan(0);
+  expect(await shardsOf(swarm, owner)).toBe(held);
+  for (const machine of others) {
+    expect(machine.logged("shard-conflict")).toEqual([]);
+    expect(machine.logged("head-fork")).toEqual([]);
+  }
+  // What it was told it does not forget where nobody can be asked.
+  for (const machine of others) swarm.networks.cut(owner.peer, machine.peer);
+  await swarm.settle();
+  await expect(save("refused")).rejects.toMatchObject({ code: "HOME_BEHIND" });
+  await swarm.stop();
+});
