@@ -12,6 +12,8 @@ import { cheatOn } from "./cheats.ts";
 import { Links } from "./links.ts";
 import { type Answered, isBroken, type LogFields, SimMachine } from "./machine.ts";
 import { RepairNotes } from "./oracles/repairs.ts";
+import { checkVersions } from "./oracles/state.ts";
+import { Versions } from "./oracles/versions.ts";
 import type { NodePlan, Plan } from "./plan.ts";
 import { Truth } from "./truth.ts";
 
@@ -58,6 +60,7 @@ export class World {
   /** How often something happened that a run may or may not come to: events of the nodes, faults, outcomes. */
   readonly labels = new Map<string, number>();
   readonly repairs = new RepairNotes();
+  readonly versions = new Versions();
   readonly lines: string[] = [];
   readonly #codec: ErasureCodec;
   readonly #nodeRngs: SeededRng;
@@ -208,6 +211,7 @@ export class World {
     machine.start().then(
       () => {
         machine.isStarting = false;
+        if (machine.isOn) checkVersions(this, machine);
       },
       (error: unknown) => {
         machine.isStarting = false;
@@ -260,6 +264,13 @@ export class World {
     if (level !== "debug") this.note(machine, `${level} ${event} ${JSON.stringify(fields)}`);
   }
 
+  /** What it has said it knows: its disk was never put back. */
+  #isOneHome(owner: string): boolean {
+    return this.machines.every(
+      ({ identity, wasRolledBack }) => identity.keys.owner !== owner || !wasRolledBack,
+    );
+  }
+
   #dropped(machine: SimMachine, fields: LogFields): void {
     const named = this.machines.find(({ peer }) => peer === fields["holder"]);
     const wrong = this.truth.dropped(machine, String(fields["shard"]), named);
@@ -271,6 +282,8 @@ export class World {
     if (protocol === "data") {
       const wrong = this.truth.received(answered);
       if (wrong !== undefined) this.violate(wrong.oracle, wrong.message, machine);
+      const back = this.versions.handed(answered, (owner) => this.#isOneHome(owner));
+      if (back !== undefined) this.violate("versions", back, machine);
     }
     return cheatOn(this, answered);
   }

@@ -233,8 +233,8 @@ export const MUTATIONS: readonly Mutation[] = [
     faults: ["roll-back"],
     edits: one(
       "src/exchange/head-keeper.ts",
-      "if (ahead > 0) throw new Fault",
-      "if (ahead > 999) throw new Fault",
+      "if (this.#ahead.size > 0) throw new Fault",
+      "if (this.#ahead.size > 999) throw new Fault",
     ),
   },
   {
@@ -317,6 +317,27 @@ export const MUTATIONS: readonly Mutation[] = [
       "src/repair/own-segment.ts",
       "const row = await commit(c, segment, rebuilt.placed, turn);",
       "const row = undefined;",
+    ),
+  },
+  {
+    name: "maps are signed anew under the number of the last ones",
+    oracle: "versions",
+    withinSeeds: 5,
+    edits: one(
+      "src/exchange/head-keeper.ts",
+      "await catalog.update({ mapEpoch: catalog.state.mapEpoch + 1 }, [",
+      "await catalog.update({ mapEpoch: Math.max(1, catalog.state.mapEpoch) }, [",
+    ),
+  },
+  {
+    name: "what came back to a full site stays there",
+    oracle: "site-rule",
+    withinSeeds: 60,
+    faults: ["restart", "crash", "pause"],
+    edits: one(
+      "src/upkeep/slot-work.ts",
+      'else if (already >= facts.cap) misplaced.set(slot, "site-rule");',
+      "",
     ),
   },
   {

@@ -1,3 +1,4 @@
+import { toHex } from "../../../src/base/bytes.ts";
 import { segmentKey, shardKey } from "../../../src/base/ids.ts";
 import type { SimMachine } from "../machine.ts";
 import type { World } from "../world.ts";
@@ -11,7 +12,17 @@ export function checkState(world: World): void {
     checkQuotas(world, machine);
     checkScrub(world, machine);
     if (machine.isOn) checkSuspicions(world, machine);
+    if (machine.isOn) checkVersions(world, machine);
   }
+}
+
+/** Nothing that a machine knew is an older version now. */
+export function checkVersions(world: World, machine: SimMachine): void {
+  if (machine.wasRolledBack) return;
+  const honest = world.machines.filter((one) => one.isHonest && !one.wasRolledBack);
+  const keys = honest.flatMap(({ identity }) => [identity.node.publicKey, identity.keys.signer.publicKey]);
+  const wrong = world.versions.look(machine, new Set(keys.map(toHex)));
+  if (wrong !== undefined) world.violate("versions", wrong, machine);
 }
 
 /** What a holder gave a receipt for lies on its disk, unless an injected fault took it. */
