@@ -56,6 +56,8 @@ export const heirsStanding = z.object({
   waiting: z.enum(["cut-off", "frozen"]).optional(),
   mended: count,
   slotsMoved: count,
+  /** Shards copied while this node was cut off; no map names them. */
+  copied: count,
   segments: count,
   bytesIn: count,
   bytesOut: count,

@@ -41,6 +41,12 @@ const MENDS_MAX = 10_000;
 /** Slots of which it is remembered who works on them. */
 const WORK_MAX = 4096;
 
+export interface WorkSeen {
+  readonly by: PeerId;
+  readonly atMs: number;
+  readonly cause: RepairClaim["cause"]["kind"];
+}
+
 interface Judged {
   readonly claim: RepairClaim;
   /** Whether a segment is of the generation that the claim is about. */
@@ -62,7 +68,7 @@ export class RepairDoor {
   readonly #judged = new Map<string, Judged>();
   readonly #mends = new Map<string, { count: number; untilMs: number }>();
   /** By slot: who showed a claim for it last that held, and when. */
-  readonly #work = new Map<string, { readonly by: PeerId; readonly atMs: number }>();
+  readonly #work = new Map<string, WorkSeen>();
   #refused = 0;
 
   constructor(components: RepairDoorComponents, init: { swarm: SwarmId }) {
@@ -76,11 +82,7 @@ export class RepairDoor {
   }
 
   /** Who else was last seen at work on a slot, as far as it asked this node for shards; wall clock. */
-  workedOnBy(
-    { owner, incarnation }: RepairedMap,
-    at: GenerationAt,
-    slot: number,
-  ): { readonly by: PeerId; readonly atMs: number } | undefined {
+  workedOnBy({ owner, incarnation }: RepairedMap, at: GenerationAt, slot: number): WorkSeen | undefined {
     return this.#work.get(slotName({ owner, incarnation, at, slot }));
   }
 
@@ -197,7 +199,7 @@ export class RepairDoor {
   #noteWork(claim: RepairClaim): void {
     const name = slotName(claim);
     this.#work.delete(name);
-    this.#work.set(name, { by: claim.by, atMs: this.#c.clock.wallMs() });
+    this.#work.set(name, { by: claim.by, atMs: this.#c.clock.wallMs(), cause: claim.cause.kind });
     const [oldest] = this.#work.keys();
     if (this.#work.size > WORK_MAX && oldest !== undefined) this.#work.delete(oldest);
   }

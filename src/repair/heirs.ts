@@ -11,6 +11,7 @@ import {
   emptyQueue,
   type Holder,
   isPresent,
+  type Permission,
   permissionFor,
   queueWith,
   type RepairItem,
@@ -21,11 +22,12 @@ import {
 } from "../upkeep/index.ts";
 import { aboutRepair, type RepairBook } from "./book.ts";
 import { causeOf } from "./causes.ts";
+import { CutOffCopies, HOLDS_NOTHING } from "./cut-off-copies.ts";
 import type { RepairDoor } from "./door.ts";
 import type { RepairedMap, RepairJudge, Whereabouts } from "./judge.ts";
 import type { Mender } from "./mender.ts";
 import { openRepair } from "./records.ts";
-import type { SlotMove } from "./row-choice.ts";
+import { type SlotMove, stuckWords } from "./row-choice.ts";
 import { type LossFacts, RowLosses } from "./row-losses.ts";
 import { type RowRepair, rowName, slotsOfGeneration, versionOf } from "./row-repair.ts";
 import type { RepairSpread } from "./spread.ts";
@@ -83,6 +85,8 @@ export interface HeirsStatus {
     /** Shards of this node's own disk, put back where they were. */
     readonly mended: number;
     readonly slotsMoved: number;
+    /** Shards copied while this node was cut off, beside what the maps say. */
+    readonly copied: number;
     readonly segments: number;
     readonly bytesIn: number;
     readonly bytesOut: number;
@@ -112,6 +116,7 @@ export class Heirs {
   readonly #seenMs = new Map<string, number>();
   readonly #failed = new Map<string, { readonly times: number; readonly untilMs: number }>();
   readonly #stuck = new Map<string, StuckRow>();
+  readonly #copies: CutOffCopies;
   readonly #counts = { slotsMoved: 0, segments: 0, bytesIn: 0, bytesOut: 0, failures: 0 };
   #unsubscribe: (() => void)[] = [];
   #items: readonly RowItem[] = [];
@@ -126,6 +131,7 @@ export class Heirs {
     this.#c = components;
     this.#settings = init.settings;
     this.#swarm = init.swarm;
+    this.#copies = new CutOffCopies(components);
   }
 
   start(): void {
@@ -165,8 +171,14 @@ export class Heirs {
       })),
       stuck: [...this.#stuck.values()].slice(0, SHOWN_MAX),
       waiting: this.#waiting,
-      counts: { ...this.#counts, mended: this.#c.mender.mended },
+      counts: this.#allCounts(),
     };
+  }
+
+  #allCounts(): HeirsStatus["counts"] {
+    const { copied, bytesIn, bytesOut } = this.#copies.counts;
+    const all = { ...this.#counts, copied, mended: this.#c.mender.mended };
+    return { ...all, bytesIn: all.bytesIn + bytesIn, bytesOut: all.bytesOut + bytesOut };
   }
 
   async #run(): Promise<void> {
@@ -229,13 +241,14 @@ export class Heirs {
   }
 
   #mayAct(item: RowItem): boolean {
-    const permission = permissionFor(this.#c.presence.weather(), {
-      margin: item.margin,
-      ownerIsAlive: false,
-    });
+    const permission = this.#permission(item);
     if (permission.kind === "repair") return true;
     this.#waiting = permission.kind === "wait" ? permission.why : "cut-off";
-    return false;
+    return permission.kind === "copy-what-is-reachable" && !this.#copies.isDone(item);
+  }
+
+  #permission({ margin }: RowItem): Permission {
+    return permissionFor(this.#c.presence.weather(), { margin, ownerIsAlive: false });
   }
 
   async #assess(): Promise<void> {
@@ -259,6 +272,7 @@ export class Heirs {
     for (const key of [...this.#seenMs.keys()]) if (!due.has(key)) this.#seenMs.delete(key);
     for (const key of [...this.#stuck.keys()]) if (!due.has(key)) this.#stuck.delete(key);
     for (const key of [...this.#failed.keys()]) if (!due.has(key)) this.#failed.delete(key);
+    this.#copies.keepOnly(due);
   }
 
   /** The same row as it is by now. */
@@ -341,6 +355,23 @@ export class Heirs {
   }
 
   async #act(item: RowItem, signal: AbortSignal): Promise<void> {
+    try {
+      const permission = this.#permission(item);
+      if (permission.kind === "repair") await this.#repair(item, signal);
+      else if (permission.kind === "copy-what-is-reachable") {
+        const why = await this.#copies.copy(item, signal);
+        if (why === undefined) this.#settled(item);
+        else this.#setBack(item, why);
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isFault(error)) throw error;
+      this.#counts.failures++;
+      this.#setBack(item, messageOf(error));
+    }
+  }
+
+  async #repair(item: RowItem, signal: AbortSignal): Promise<void> {
     const { map, at, margin } = item;
     const moves = item.slots.flatMap((work): SlotMove[] => {
       const cause = causeOf(this.#c, map, at, work);
@@ -362,34 +393,30 @@ export class Heirs {
       ...about,
       slots: item.slots.map(({ slot, why }) => `${slot}:${why}`),
     });
-    try {
-      const outcome = await this.#c.rows.run({ map, at, moves, margin, isOut: this.#isOut(), signal });
-      if (outcome.kind === "nothing") return this.#setBack(item, "this node holds no shard of the row");
-      if (outcome.kind === "stuck")
-        return this.#setBack(item, outcome.slots.map(({ slot, why }) => `slot ${slot}: ${why}`).join("; "));
-      await this.#c.book.offer(map.owner, outcome.records, this.#c.self);
-      await this.#c.spread.tell(map.owner, outcome.records, outcome.to, signal);
-      const { segments, bytesIn, bytesOut } = outcome;
-      this.#counts.slotsMoved += outcome.records.length;
-      this.#counts.segments += segments;
-      this.#counts.bytesIn += bytesIn;
-      this.#counts.bytesOut += bytesOut;
-      for (const bytes of outcome.records) {
-        const { record } = openRepair(bytes, this.#swarm);
-        const overCap = outcome.overCap.includes(record.slot) ? { overCap: true } : {};
-        const moved = { segments, bytesIn, bytesOut };
-        this.#c.log.info("heir-repaired", { ...aboutRepair(record), ...overCap, ...moved });
-      }
-      this.#failed.delete(item.key);
-      this.#stuck.delete(item.key);
-      const [stuck] = outcome.stuck;
-      if (stuck !== undefined) this.#setBack(item, `slot ${stuck.slot}: ${stuck.why}`);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!isFault(error)) throw error;
-      this.#counts.failures++;
-      this.#setBack(item, messageOf(error));
+    const outcome = await this.#c.rows.run({ map, at, moves, margin, isOut: this.#isOut(), signal });
+    if (outcome.kind === "nothing") return this.#setBack(item, HOLDS_NOTHING);
+    if (outcome.kind === "stuck") return this.#setBack(item, stuckWords(outcome.slots));
+    await this.#c.book.offer(map.owner, outcome.records, this.#c.self);
+    await this.#c.spread.tell(map.owner, outcome.records, outcome.to, signal);
+    const { segments, bytesIn, bytesOut } = outcome;
+    this.#counts.slotsMoved += outcome.records.length;
+    this.#counts.segments += segments;
+    this.#counts.bytesIn += bytesIn;
+    this.#counts.bytesOut += bytesOut;
+    for (const bytes of outcome.records) {
+      const { record } = openRepair(bytes, this.#swarm);
+      const overCap = outcome.overCap.includes(record.slot) ? { overCap: true } : {};
+      const moved = { segments, bytesIn, bytesOut };
+      this.#c.log.info("heir-repaired", { ...aboutRepair(record), ...overCap, ...moved });
     }
+    this.#settled(item);
+    const [stuck] = outcome.stuck;
+    if (stuck !== undefined) this.#setBack(item, stuckWords([stuck]));
+  }
+
+  #settled({ key }: RowItem): void {
+    this.#failed.delete(key);
+    this.#stuck.delete(key);
   }
 
   #setBack(item: RowItem, why: string, level: "warn" | "debug" = "warn"): void {

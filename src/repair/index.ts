@@ -10,6 +10,7 @@
 export * from "./book.ts";
 export * from "./causes.ts";
 export * from "./claims.ts";
+export * from "./cut-off-copies.ts";
 export * from "./door.ts";
 export * from "./drainer.ts";
 export * from "./heirs.ts";

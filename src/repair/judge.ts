@@ -8,6 +8,8 @@ import {
   darkSites,
   type Hearings,
   type Holder,
+  isHeard,
+  isPresent,
   NOTHING_HEARD,
   type NodeLiveness,
   type RepairContext,
@@ -41,10 +43,12 @@ export interface RepairedMap {
 
 export interface JudgeComponents {
   readonly roster: KnownRoster & { memberOfOwner(owner: OwnerId): { readonly peer: PeerId } | undefined };
-  readonly presence: Pick<Whereabouts, "nodes" | "holders" | "hearings">;
+  readonly presence: Pick<Whereabouts, "nodes" | "holders" | "hearings" | "weather">;
   readonly clock: Pick<Clock, "wallMs">;
   /** @default no owner was ever recovered */
   readonly registry?: Pick<OwnerRegistry, "certifiedIncarnation">;
+  /** How many shards a holder is known to have lost. @default none */
+  readonly lost?: { countOf(peer: PeerId): number };
 }
 
 export type JudgedRepair =
@@ -54,6 +58,8 @@ export type JudgedRepair =
 export type JudgedClaim =
   | { readonly kind: "holds" }
   | { readonly kind: "refused"; readonly reason: string; readonly isLie: boolean };
+
+type RecordedCause = Exclude<ClaimCause, { kind: "mend" | "cut-off" }>;
 
 const HOLDS = { kind: "holds" } as const;
 
@@ -93,6 +99,7 @@ export class RepairJudge {
     if (!slotsNow.includes(claim.by)) return refused("only holders of a row repair it", true);
     if (claim.cause.kind === "mend") return this.#mend(claim, context);
     const { cause } = claim;
+    if (cause.kind === "cut-off") return this.#cutOff(claim, context);
     if (claim.ownerVersion !== slot.ownerVersion) return refused("it is for another map", false);
     const roster = { members: context.rosterAt(0)?.members ?? [], candidates: [] };
     const verdict = checkCause({ ...claim, cause }, context, roster);
@@ -125,17 +132,33 @@ export class RepairJudge {
     return HOLDS;
   }
 
-  #seenOtherwise(from: PeerId | undefined, cause: ClaimCause): string | undefined {
+  /**
+   * Copies in a part of the swarm that sees no more than half of it, where no more may be lost: believed by who is cut off itself,
+   * and misses the same holder. No word of others is needed, since no slot moves.
+   */
+  #cutOff({ from, incarnation }: RepairClaim, context: RepairContext): JudgedClaim {
+    const { presence, lost } = this.#c;
+    if (presence.weather().kind !== "cut-off") return refused("this node is not cut off", false);
+    if (!this.isLeftToHeirs(context.owner, incarnation)) return refused("the owner is there", false);
+    const holders = presence.holders();
+    if (from !== undefined && isHeard(holders.get(from)))
+      return refused("this node hears the holder that is said to be out of reach", true);
+    const whole = context.slotsNow.filter(
+      (peer) => peer !== undefined && isPresent(holders.get(peer)) && (lost?.countOf(peer) ?? 0) === 0,
+    );
+    return new Set(whole).size <= context.class.k ? HOLDS : refused("more of it may be lost yet", false);
+  }
+
+  #seenOtherwise(from: PeerId | undefined, cause: RecordedCause): string | undefined {
     if (from === undefined) return undefined;
     const state = this.#c.presence.nodes().get(from)?.state;
     if (cause.kind === "absent" && (state === "alive" || state === "draining"))
       return "this node hears the holder that is said to be absent";
-    if (cause.kind !== "mend" && !this.#isConvicted(cause))
-      return "no conviction of the holder is known here";
+    if (!this.#isConvicted(cause)) return "no conviction of the holder is known here";
     return undefined;
   }
 
-  #isConvicted(cause: Exclude<ClaimCause, { kind: "mend" }>): boolean {
+  #isConvicted(cause: RecordedCause): boolean {
     if (cause.kind !== "convicted") return true;
     return this.#c.presence.holders().get(cause.target)?.trust.kind === "suspect";
   }

@@ -19,8 +19,11 @@ import {
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
 import { silenceBody } from "../wire/silence.ts";
 
-/** Why somebody asks for shards of others, opened: as of a repair, or it admits to have lost its own. */
-export type ClaimCause = RepairCause | { readonly kind: "mend" };
+/**
+ * Why somebody asks for shards of others, opened: as of a repair, or it admits to have lost its own, or it copies what it can reach
+ * while it is cut off.
+ */
+export type ClaimCause = RepairCause | { readonly kind: "mend" } | { readonly kind: "cut-off" };
 
 /** A claim whose signatures held. */
 export interface RepairClaim
@@ -122,7 +125,7 @@ export function openClaim(bytes: Uint8Array, swarm: SwarmId): RepairClaim {
     repairs: body.repairs,
     madeMs: body.timeMs,
     by: peerIdOf(signed.signer),
-    cause: body.cause.t === "mend" ? { kind: "mend" } : openCause(body.cause, from, swarm),
+    cause: hasNoRecord(body.cause) ? { kind: body.cause.t } : openCause(body.cause, from, swarm),
   };
 }
 
@@ -162,9 +165,14 @@ function openWitness(bytes: Uint8Array, from: PeerId | undefined, swarm: SwarmId
   };
 }
 
-/** What of a claim's cause goes into the record; a lost shard is mended in place and has none. */
+/** A shard that is mended in place, or copied by who is cut off, moves no slot. */
+function hasNoRecord(cause: ClaimCauseBody): cause is Extract<ClaimCauseBody, { t: "mend" | "cut-off" }> {
+  return cause.t === "mend" || cause.t === "cut-off";
+}
+
+/** What of a claim's cause goes into the record. */
 export function recordCause(cause: ClaimCauseBody): RepairCauseBody {
-  if (cause.t === "mend") throw invalid("repair cause", "a shard mended in place needs no record");
+  if (hasNoRecord(cause)) throw invalid("repair cause", "by this no slot moves");
   return cause;
 }
 

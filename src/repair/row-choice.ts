@@ -8,11 +8,11 @@ import {
   type Slot,
 } from "../placement/index.ts";
 import { ranksFor } from "../upkeep/index.ts";
-import type { RepairCauseBody } from "../wire/repair.ts";
+import type { ClaimCauseBody } from "../wire/repair.ts";
 
 export interface SlotMove {
   readonly slot: number;
-  readonly cause: RepairCauseBody;
+  readonly cause: ClaimCauseBody;
   /** Who has the slot has the shard, too, and gives it. */
   readonly copies: boolean;
   /** Who has the slot never comes back: a segment that cannot be made anew now does not hold the others up. */
@@ -36,6 +36,11 @@ export interface StuckMove {
 /** Position of each listed candidate in the order for the row, drawn once for all slots. */
 interface Ranked extends ChoiceInput {
   readonly ranks: ReadonlyMap<PeerId, number>;
+}
+
+/** For people and logs. */
+export function stuckWords(stuck: readonly StuckMove[]): string {
+  return stuck.map(({ slot, why }) => `slot ${slot}: ${why}`).join("; ");
 }
 
 export interface RowChoice {

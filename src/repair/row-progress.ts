@@ -1,10 +1,12 @@
 import { z } from "zod";
 import { concatBytes, u32be, u64be } from "../base/bytes.ts";
 import { idBytes, type PeerId } from "../base/ids.ts";
+import { DAY_MS } from "../base/units.ts";
 import type { GenerationAt } from "../placement/index.ts";
 import type { MetaStore } from "../ports/index.ts";
 import { bytesUpTo, codec, peerId, segmentNumber } from "../wire/codec.ts";
 import { SHARDS_MAX } from "../wire/descriptor.ts";
+import { decodeSigned } from "../wire/signed.ts";
 import type { RepairedMap } from "./judge.ts";
 import type { HeldSegment } from "./row-segments.ts";
 
@@ -36,6 +38,9 @@ const progressCodec = codec(
     .strict(),
 );
 
+/** Well below what a copy that no map names is kept for at least after its receipt. */
+const VALID_MS = DAY_MS;
+
 export interface RowTarget {
   readonly slot: number;
   readonly to: PeerId;
@@ -49,11 +54,12 @@ export class RowProgress {
     this.#store = store;
   }
 
-  /** `undefined` where nothing was done yet, or for other targets. */
+  /** `undefined` where nothing was done yet, or for other targets, or so long ago that these may have dropped again what they took. */
   load(
     map: RepairedMap,
     at: GenerationAt,
     targets: readonly RowTarget[],
+    nowMs: number,
   ): { upTo: number; envelope: Uint8Array; receipts: ReadonlyMap<number, Uint8Array> } | undefined {
     const stored = this.#store.get(keyOf(map, at));
     if (stored === undefined) return undefined;
@@ -61,7 +67,9 @@ export class RowProgress {
     const isSame =
       known.targets.length === targets.length &&
       targets.every(({ slot, to }) => known.targets.some((one) => one.slot === slot && one.to === to));
-    if (!isSame) return undefined;
+    // The time of a receipt is its epoch.
+    const isYoung = known.targets.every(({ receipt }) => nowMs - decodeSigned(receipt).epoch < VALID_MS);
+    if (!isSame || !isYoung) return undefined;
     const receipts = new Map(known.targets.map(({ slot, receipt }) => [slot, receipt]));
     return { upTo: known.upTo, envelope: known.envelope, receipts };
   }

@@ -12,7 +12,7 @@ import type { RepairedMap } from "./judge.ts";
 import type { Pace } from "./pace.ts";
 import type { Introduce, RepairLink, RepairPeers } from "./peers.ts";
 import type { Rebuilder, Rebuilt, ShardSource } from "./rebuild.ts";
-import { receiptEnvelope, signClaim, signRepair } from "./records.ts";
+import { receiptEnvelope, recordCause, signClaim, signRepair } from "./records.ts";
 import { type KnownRoster, rosterAt, rosterEpochAt } from "./roster-at.ts";
 import { type Chosen, chooseHolders, type RowChoice, type SlotMove, type StuckMove } from "./row-choice.ts";
 import type { RowProgress } from "./row-progress.ts";
@@ -24,6 +24,8 @@ export interface RowJob {
   readonly moves: readonly SlotMove[];
   /** Of what is present. */
   readonly margin: number;
+  /** The shards are copied, and no record says so: the slots stay with who has them. */
+  readonly isCopyOnly?: boolean;
   /** Nobody to be asked for shards: away, or not believed. */
   readonly isOut: (peer: PeerId) => boolean;
   readonly signal: AbortSignal;
@@ -102,7 +104,7 @@ export class RowRepair {
       const outcome = await this.#fill(job, chosen);
       if (outcome.kind === "nothing") return outcome;
       if (outcome.kind === "filled") {
-        const records = this.#records(job, chosen, outcome.placed);
+        const records = job.isCopyOnly === true ? [] : this.#records(job, chosen, outcome.placed);
         const { segments, bytesIn, bytesOut } = outcome;
         const to = chosen.map((one) => one.to);
         const overCap = chosen.flatMap(({ move, isOverCap }) => (isOverCap ? [move.slot] : []));
@@ -153,7 +155,7 @@ export class RowRepair {
   > {
     const { map, at, signal } = job;
     const targets = chosen.map(({ move, to }) => ({ slot: move.slot, to }));
-    const known = this.#c.progress.load(map, at, targets);
+    const known = this.#c.progress.load(map, at, targets, this.#c.clock.wallMs());
     const link = new ClaimedLink(this.#c, job, chosen, this.#swarm);
     let placed: Placed | undefined = known === undefined ? undefined : this.#opened(known);
     let [segments, bytesIn, bytesOut, unmade] = [0, 0, 0, 0];
@@ -253,7 +255,7 @@ export class RowRepair {
       const body = {
         ...bodyOfSlot(map, at, move.slot, version.ownerVersion, from),
         repairs: version.repairs + 1,
-        ...{ to, rank, rosterEpoch, cause: move.cause, descriptor: placed.envelope },
+        ...{ to, rank, rosterEpoch, cause: recordCause(move.cause), descriptor: placed.envelope },
         receipt: must(placed.receipts.get(move.slot), "receipt of a moved slot"),
         timeMs: clock.wallMs(),
       };

@@ -40,3 +40,9 @@ export function isPresent(holder: Holder | undefined): boolean {
   if (holder === undefined || holder.trust.kind === "suspect") return false;
   return holder.liveness.state !== "absent" && holder.liveness.state !== "lost";
 }
+
+/** Heard from here, and believed. */
+export function isHeard(holder: Holder | undefined): boolean {
+  if (holder === undefined || holder.trust.kind === "suspect") return false;
+  return holder.liveness.state === "alive" || holder.liveness.state === "draining";
+}

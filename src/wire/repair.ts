@@ -58,6 +58,8 @@ const claimCause = z.discriminatedUnion("t", [
   ...causes,
   /** The signer has the slot itself, and has lost the shard: it admits that. */
   z.object({ t: z.literal("mend") }).strict(),
+  /** The signer is cut off, and copies what it can reach; it moves no slot by this. */
+  z.object({ t: z.literal("cut-off") }).strict(),
 ]);
 export type ClaimCauseBody = z.output<typeof claimCause>;
 

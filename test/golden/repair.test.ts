@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { openClaim, openRepair } from "../../src/repair/index.ts";
+import { openClaim, openRepair, recordCause } from "../../src/repair/index.ts";
 import { RowProgress } from "../../src/repair/row-progress.ts";
 import { dataAnswer, dataRequest, isRepairRequest } from "../../src/wire/data.ts";
 import { MemoryStore } from "../unit/membership/world.ts";
@@ -63,4 +63,11 @@ it("repair records, claims and what is asked with them are as they were, and are
   });
   expect(openClaim(claims.mend, SWARM)).toMatchObject({ by: from, from, cause: { kind: "mend" } });
   for (const request of requests) expect(isRepairRequest(dataRequest.decode(request))).toBe(true);
+});
+
+it("the claim of who is cut off is as it was, and goes into no record", () => {
+  const claim = claimOf({ cause: { t: "cut-off" } });
+  expect(goldenJson("v1/wire/repair-cut-off.json", { claim: hex(claim) })).toEqual({ claim: hex(claim) });
+  expect(openClaim(claim, SWARM)).toMatchObject({ by: node(2).peer, cause: { kind: "cut-off" } });
+  expect(() => recordCause({ t: "cut-off" })).toThrow();
 });

@@ -29,6 +29,7 @@ import {
   NOTHING_HEARD,
   type NodeLiveness,
   TRUSTED,
+  type Weather,
 } from "../../src/upkeep/index.ts";
 import { receiptBody } from "../../src/wire/data.ts";
 import { descriptorCodec } from "../../src/wire/descriptor.ts";
@@ -81,6 +82,7 @@ export class PaperSwarm {
   readonly suspects = new Set<PeerId>();
   readonly heard = new Map<PeerId, Hearings>();
   map: PlacementMap = mapWith(SLOTS);
+  weather: Weather = { kind: "calm" };
 
   readonly roster: KnownRoster & { memberOfOwner(owner: OwnerId): PaperNode | undefined } = {
     members: () => NODES.filter(({ peer }) => !this.gone.has(peer)),
@@ -114,6 +116,7 @@ export class PaperSwarm {
           },
         ]),
       ),
+    weather: (): Weather => this.weather,
     hearings: (peer: PeerId): Hearings => this.heard.get(peer) ?? NOTHING_HEARD,
   };
 

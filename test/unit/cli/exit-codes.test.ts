@@ -5,7 +5,7 @@ import type { HeirsStanding } from "../../../src/control/heirs-api.ts";
 const standing = { state: "member" } as const;
 const CALM: HeirsStanding = {
   ...{ owners: [], queued: 0, queue: [], stuck: [], mended: 0, slotsMoved: 0, segments: 0 },
-  ...{ bytesIn: 0, bytesOut: 0, failures: 0, recordsRefused: 0, claimsRefused: 0 },
+  ...{ copied: 0, bytesIn: 0, bytesOut: 0, failures: 0, recordsRefused: 0, claimsRefused: 0 },
 };
 const STUCK = { ownerId: "o", row: "r", why: "nobody", margin: 0 };
 

@@ -9,17 +9,18 @@ import { createFileOpener } from "../../../src/adapters/files/index.ts";
 import { must } from "../../../src/base/assert.ts";
 import { type Incarnation, incarnationOf } from "../../../src/base/ids.ts";
 import type { Log } from "../../../src/base/log.ts";
-import { DAY_MS, GIB, HOUR_MS, MIB } from "../../../src/base/units.ts";
+import { DAY_MS, GIB, HOUR_MS, MIB, MINUTE_MS } from "../../../src/base/units.ts";
 import { signStatement } from "../../../src/crypto/signed.ts";
 import { createReferenceCodec } from "../../../src/erasure/index.ts";
 import { Holder, KeptRecords } from "../../../src/exchange/index.ts";
 import { classToData, EMPTY_MAP } from "../../../src/placement/index.ts";
 import { RepairBook, RepairDoor, RepairJudge } from "../../../src/repair/index.ts";
-import { REPAIR_RULES } from "../../../src/upkeep/index.ts";
+import { REPAIR_RULES, type Weather } from "../../../src/upkeep/index.ts";
 import { type DataAnswer, dataAnswer, type RepairRequest } from "../../../src/wire/data.ts";
 import { mapBody } from "../../../src/wire/head.ts";
 import { encodeSigned } from "../../../src/wire/signed.ts";
 import {
+  AT,
   claimOf,
   descriptorOf,
   KEYS,
@@ -115,6 +116,8 @@ function mapOf(classId: number, epoch: number): Uint8Array {
   return encodeSigned(signStatement(statement, KEYS.signer));
 }
 
+const ROW = { owner: KEYS.owner, incarnation: LIFE };
+
 const mendBy = (by: PaperNode) => claimOf({ from: by.peer, slot: 1, cause: { t: "mend" } }, by);
 
 describe("whoever repairs", () => {
@@ -165,6 +168,27 @@ describe("whoever repairs", () => {
     await expectRefused(/nobody mends another/, get(claimOf({ from: node(1).peer, cause: { t: "mend" } })));
     paper.states.set(node(0).peer, "alive");
     await expectRefused(/owner is there/, get(mendBy(node(2))));
+  });
+
+  it("is cut off: it is believed by who is cut off as well, misses the same holder, and sees no more than k left", async () => {
+    const claim = (minute: number) =>
+      claimOf({ cause: { t: "cut-off" }, timeMs: NOW_MS + minute * MINUTE_MS });
+    const cutOff: Weather = { kind: "cut-off", seen: 3, of: 9 };
+    paper.states.set(node(2).peer, "alive").set(node(3).peer, "absent");
+    await expectRefused("this node is not cut off", get(claim(0)));
+    paper.weather = cutOff;
+    expect((await get(claim(1))).answer.t).toBe("shard");
+    expect((await put(claim(1), 0)).answer.t).toBe("receipt");
+    expect(door.workedOnBy({ ...ROW, signed: paper.map, now: paper.map }, AT, 0)).toMatchObject({
+      ...{ by: node(2).peer, cause: "cut-off" },
+    });
+    paper.states.set(node(3).peer, "unreachable");
+    await expectRefused("more of it may be lost yet", get(claim(2)));
+    paper.states.set(node(3).peer, "absent").set(node(1).peer, "alive");
+    await expectRefused(/hears the holder/, get(claim(3)));
+    paper.states.set(node(1).peer, "absent").set(node(0).peer, "alive");
+    await expectRefused("the owner is there", get(claim(4)));
+    await expectRefused(/only holders/, get(claimOf({ cause: { t: "cut-off" } }, node(7)), node(7)), node(7));
   });
 
   it("that knows a row better is believed at once after it has shown it", async () => {
