@@ -27,6 +27,7 @@ export type SignedType =
   | "map"
   | "head"
   | "live-set"
+  | "release"
   | "receipt"
   | "head-receipt"
   | "audit"

@@ -17,6 +17,7 @@ import {
 import { type AuditRequest, dataAnswer, shardNote } from "../wire/data.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import { encodeSigned } from "../wire/signed.ts";
+import type { Unwanted } from "./holder.ts";
 
 /** Each reads and hashes whole shards, one at a time. */
 const AT_ONCE = 2;
@@ -40,6 +41,7 @@ export class AuditAnswers {
   readonly #shards: Pick<ShardStore, "stat" | "read" | "isSetAside">;
   readonly #onBad: (shard: ShardId) => void;
   readonly #isElsewhere: (shard: ShardId) => Promise<boolean>;
+  readonly #unwanted: Pick<Unwanted, "isTrash" | "isGivenUp"> | undefined;
   readonly #disk: DiskPresence;
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #signer: Signer;
@@ -56,12 +58,15 @@ export class AuditAnswers {
       onBad?: (shard: ShardId) => void;
       /** What is looked for elsewhere may have been dropped here, and no receipt of old is broken by that. */
       isElsewhere?: (shard: ShardId) => Promise<boolean>;
+      /** What its owner has given up is not held, and no receipt is broken by that either. */
+      unwanted?: Pick<Unwanted, "isTrash" | "isGivenUp">;
     },
     init: { swarm: SwarmId },
   ) {
     this.#shards = components.shards;
     this.#onBad = components.onBad ?? (() => {});
     this.#isElsewhere = components.isElsewhere ?? (async () => false);
+    this.#unwanted = components.unwanted;
     this.#disk = components.disk;
     this.#clock = components.clock;
     this.#signer = components.signer;
@@ -86,7 +91,10 @@ export class AuditAnswers {
       // Auditors ask for the leaves of one shard one after the other.
       if (last?.key !== key) last = { key, shard: await this.#open(id, asked.root) };
       if (last.shard === undefined) {
-        const isTold = this.#shards.isSetAside(id) || (await this.#isElsewhere(id));
+        const isTold =
+          this.#shards.isSetAside(id) ||
+          this.#unwanted?.isGivenUp(id) === true ||
+          (await this.#isElsewhere(id));
         items.push({ asked, found: null, ...(isTold ? { told: true as const } : {}) });
         continue;
       }
@@ -108,7 +116,7 @@ export class AuditAnswers {
 
   async #open(id: ShardId, root: Uint8Array): Promise<OpenShard | undefined> {
     const held = this.#shards.stat(id);
-    if (held === undefined) return undefined;
+    if (held === undefined || this.#unwanted?.isTrash(id) === true) return undefined;
     const note = shardNote.decode(held.note);
     if (!equalBytes(note.root, root)) return undefined;
     const { shardBytes, leafBytes } = readDescriptor(note.descriptor, this.#swarm);

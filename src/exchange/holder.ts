@@ -57,6 +57,18 @@ export interface HolderComponents {
   readonly isLeaving?: () => boolean;
   /** Whether a map is known here that names somebody else for a shard, and none that names this node. @default never */
   readonly isElsewhere?: (shard: ShardId) => Promise<boolean>;
+  /** What owners do not want any more. @default everything is wanted */
+  readonly unwanted?: Unwanted;
+}
+
+/** What became of shards that their owner has given up. */
+export interface Unwanted {
+  /** On disk still, and held for nobody. */
+  isTrash(shard: ShardId): boolean;
+  /** It is not here, or not for long, by its owner's word. */
+  isGivenUp(shard: ShardId): boolean;
+  /** It was put again, and a receipt follows. */
+  putAgain(shard: ShardId): Promise<void>;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -107,7 +119,7 @@ export class Holder {
         case "have":
           this.#requireOwner(asOwner, message.owner);
           this.#c.disk.requireServing();
-          return this.#have(message);
+          return this.#have(message, mayWrite);
         case "audit":
           this.#requireOwner(asOwner, message.owner);
           this.#c.disk.requireServing();
@@ -221,7 +233,10 @@ export class Holder {
         this.#c.log.warn("shard-conflict", { shard: shardKey(id) });
         throw new Fault({ code: "SHARD_CONFLICT", shard: id });
       }
-      if (await this.#isIntact(held, descriptor)) return this.#asked.note(id);
+      if (await this.#isIntact(held, descriptor)) {
+        await this.#c.unwanted?.putAgain(id);
+        return this.#asked.note(id);
+      }
     }
     const note = shardNote.encode({
       v: 1,
@@ -230,6 +245,7 @@ export class Holder {
       receivedMs: this.#c.clock.wallMs(),
     });
     await this.#quotas.charge(id, descriptorBytes, () => this.#c.shards.put(id, body, note));
+    await this.#c.unwanted?.putAgain(id);
   }
 
   async #isIntact(held: StoredShard, descriptor: Descriptor): Promise<boolean> {
@@ -287,11 +303,13 @@ export class Holder {
     return reply({ t: "shard", v: 1, descriptor: note.descriptor, proof }, bytes.slice(offset, end));
   }
 
-  #have(message: Extract<OwnerRequest, { t: "have" }>): NetMessage {
+  /** @param isOwner else it recovers, and what is in the trash may be just what it looks for */
+  #have(message: Extract<OwnerRequest, { t: "have" }>, isOwner: boolean): NetMessage {
     const held = new Uint8Array(Math.ceil(message.shards.length / 8));
     message.shards.forEach(([number, index], position) => {
       const id = { owner: message.owner, incarnation: message.incarnation, number, index };
-      if (this.#c.shards.stat(id) !== undefined)
+      const isTrash = isOwner && this.#c.unwanted?.isTrash(id) === true;
+      if (this.#c.shards.stat(id) !== undefined && !isTrash)
         held[position >> 3] = (held[position >> 3] ?? 0) | (1 << (position & 7));
     });
     return reply({ t: "have", v: 1, held });

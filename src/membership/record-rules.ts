@@ -4,6 +4,7 @@ import { idBytes, ownerIdOf, peerIdOf, publicKeyOfPeer } from "../base/ids.ts";
 import { HOUR_MS, KIB, MIB } from "../base/units.ts";
 import { NO_INCARNATION, type Signed, type SignedType } from "../crypto/signed.ts";
 import { incarnationBody } from "../wire/data.ts";
+import { RELEASE_EPOCH_MS, RELEASE_KEPT_MS, releaseBody } from "../wire/live-set.ts";
 import { nodeStatusCodec } from "../wire/membership.ts";
 import {
   APPROVAL_BYTES_MAX,
@@ -47,6 +48,7 @@ export const RECORD_TYPES = [
   "conviction",
   "doubt",
   "clearance",
+  "release",
 ] as const satisfies readonly SignedType[];
 export type RecordType = (typeof RECORD_TYPES)[number];
 
@@ -254,6 +256,16 @@ export const DEFAULT_RECORD_RULES: RecordRules = {
     subkey: (body) => publicKeyOfPeer(clearanceBody.decode(body).target),
     check: checkTimed(CLEARANCE_EPOCH_MS, clearanceBody.decode),
     lifetime: (body) => lifetimeFrom(clearanceBody.decode(body).timeMs, Number.POSITIVE_INFINITY),
+  },
+  release: {
+    gossip: true,
+    synced: true,
+    bodyBytesMax: KIB,
+    keysPerSignerMax: 256,
+    mayBeSignedBy: byAdministrator,
+    subkey: (body) => idBytes(releaseBody.decode(body).owner),
+    check: checkTimed(RELEASE_EPOCH_MS, releaseBody.decode),
+    lifetime: (body) => lifetimeFrom(releaseBody.decode(body).timeMs, RELEASE_KEPT_MS),
   },
 };
 

@@ -408,5 +408,6 @@ function rulesWith(changes: Readonly<Partial<Record<RecordType, Partial<RecordRu
     conviction: of("conviction"),
     doubt: of("doubt"),
     clearance: of("clearance"),
+    release: of("release"),
   };
 }

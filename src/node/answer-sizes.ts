@@ -5,6 +5,7 @@ import { ANSWER_SMALL_BYTES, NET_HEAD_BYTES_MAX } from "../ports/index.ts";
 import { AUDIT_BODY_BYTES_MAX } from "../wire/audit.ts";
 import type { DataRequest } from "../wire/data.ts";
 import { DESCRIPTOR_BYTES_MAX, SEGMENT_BYTES_MAX } from "../wire/descriptor.ts";
+import { LIVE_LIST_BYTES_MAX } from "../wire/live-set.ts";
 import { REPAIR_MESSAGE_BYTES_MAX, REPAIR_RECORD_BYTES_MAX } from "../wire/repair.ts";
 
 /** A shard's descriptor and, for a range, its proof. */
@@ -32,6 +33,9 @@ export function answerBytesMax(
       return request.owner === asOwner ? NET_HEAD_BYTES_MAX : 0;
     case "repairs":
       return REPAIR_MESSAGE_BYTES_MAX + REPAIR_RECORD_BYTES_MAX + MIB;
+    case "live-get":
+      return request.owner === asOwner ? LIVE_LIST_BYTES_MAX + ANSWER_SMALL_BYTES : 0;
+    case "live-set":
     case "put":
     case "have":
     case "keep":

@@ -13,10 +13,12 @@ import {
   type DataRequest,
   dataAnswer,
   dataRequest,
+  isLiveRequest,
   isRepairRequest,
 } from "../wire/data.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import { answerBytesMax } from "./answer-sizes.ts";
+import type { Collection } from "./collection.ts";
 
 export interface DataDoorComponents {
   readonly swarm: SwarmId;
@@ -25,6 +27,7 @@ export interface DataDoorComponents {
   readonly desk: LossDesk;
   readonly repairs: RepairDoor;
   readonly promises: Promises;
+  readonly collection: Pick<Collection, "answer">;
   readonly clock: Clock;
   /** Says a few lines a minute of each peer. */
   readonly log: Log;
@@ -57,6 +60,7 @@ export class DataDoor {
         return { head: dataAnswer.encode({ t: "noted", v: 1, noted }), body: EMPTY_BYTES };
       });
     }
+    if (isLiveRequest(request)) return this.#c.collection.answer(owner, request, message.body, mayWrite);
     if (request.t === "promise") return this.#c.promises.answer(from, request);
     if (isRepairRequest(request)) return this.#c.repairs.answer(from, request, message.body, mayWrite);
     if (request.t === "audit") return holder.answerRefusals(() => this.#prove(from, owner, request));

@@ -7,6 +7,7 @@ import type { Log } from "../base/log.ts";
 import { Catalog } from "../catalog/index.ts";
 import type { OwnerKeys, Signer } from "../crypto/index.ts";
 import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
+import { type Collector, LiveSets, wantedShards } from "../gc/index.ts";
 import { KnownLost } from "../losses/index.ts";
 import {
   admitNewcomer,
@@ -30,6 +31,7 @@ import { incarnationBody } from "../wire/data.ts";
 import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
 import { Audits } from "./audits.ts";
+import { Collection } from "./collection.ts";
 import { DataDoor } from "./data-door.ts";
 import { DecisionWatch } from "./decision-watch.ts";
 import { FallenDecisions } from "./fallen-decisions.ts";
@@ -118,6 +120,8 @@ export class Node {
   /** What this node does for the data of others. */
   readonly heirship: Heirship;
   readonly sweep: Sweep;
+  /** What owners do not want any more. */
+  readonly collection: Collection;
   readonly #init: NodeInit;
   readonly #holder: Holder;
   readonly #kept: KeptRecords;
@@ -153,6 +157,8 @@ export class Node {
       presence: Presence;
       ticks: TickBook;
       client: PeerClient;
+      liveSets: LiveSets;
+      collection: { now: Collection | undefined };
     },
   ) {
     this.ports = ports;
@@ -164,17 +170,24 @@ export class Node {
     this.audits = parts.audits;
     this.losses = parts.losses;
     this.presence = parts.presence;
+    // Who keeps others' data alive does not see what its owner has given up.
+    const shards = wantedShards(ports.shards, parts.liveSets);
     this.heirship = new Heirship(
       {
-        ...{ ...ports, ...parts, registry: ownerRegistry(parts.roster, parts.records) },
+        ...{ ...ports, ...parts, shards, registry: ownerRegistry(parts.roster, parts.records) },
         ...{ lost: parts.losses.lost, signer: init.signer },
       },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
     );
     this.sweep = new Sweep(
-      { ...ports, ...parts, ...parts.losses, disk: parts.watch, signer: init.signer },
+      { ...ports, ...parts, ...parts.losses, shards, disk: parts.watch, signer: init.signer },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
     );
+    this.collection = new Collection(
+      { ...ports, ...parts, promises: this.sweep.promises, disk: parts.watch },
+      { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
+    );
+    parts.collection.now = this.collection;
     parts.losses.kept.withRepairs(async (owner, life) => {
       const maps = await this.heirship.book.maps(owner);
       return maps.find(({ incarnation }) => incarnation === life)?.now;
@@ -289,6 +302,10 @@ export class Node {
     const watch = new StoreWatch(ports);
     // The scrub that looks into it is made later.
     const onBad: { call: (shard: ShardId) => void } = { call: () => {} };
+    const liveSets = new LiveSets({ store: prefixed(meta, NAMESPACE.collection), registry, log }, { swarm });
+    // What needs most of the others is made last.
+    const collection: { now: Collection | undefined } = { now: undefined };
+    const collector = (): Collector | undefined => collection.now?.collector;
     const holder = new Holder(
       {
         ...ports,
@@ -296,6 +313,11 @@ export class Node {
         isLeaving: () => presence.own.draining,
         isElsewhere: (shard) => losses.kept.isElsewhere(shard, network.self),
         onBad: (shard) => onBad.call(shard),
+        unwanted: {
+          isTrash: (shard) => collector()?.isTrash(shard) === true,
+          isGivenUp: (shard) => collector()?.isGivenUp(shard) === true,
+          putAgain: async (shard) => collector()?.putAgain(shard),
+        },
       },
       { swarm },
     );
@@ -331,12 +353,26 @@ export class Node {
     const repair = ownerRepairInit(init.upkeep ?? UPKEEP_SETTINGS, init.localOffsetMs);
     const repository = await Repository.open(parts, { ...init, swarm, repair });
     const { signer } = init;
-    const losses = new Losses({ ...parts, kept, maps: repository.maps, roster, signer }, { swarm });
+    const shards = wantedShards(ports.shards, liveSets);
+    const losses = new Losses({ ...parts, shards, kept, maps: repository.maps, roster, signer }, { swarm });
     const audits = new Audits(
-      { ...parts, ...losses, book, trust, records, roster, repository, signer },
+      { ...parts, ...losses, shards, book, trust, records, roster, repository, signer },
       { swarm, everyMs: (init.upkeep ?? UPKEEP_SETTINGS).auditEveryMs },
     );
-    const watched = { holder, onBad, kept, fence, watch, audits, losses, presence, ticks, client };
+    const watched = {
+      holder,
+      onBad,
+      kept,
+      fence,
+      watch,
+      audits,
+      losses,
+      presence,
+      ticks,
+      client,
+      liveSets,
+      collection,
+    };
     return new Node(ports, init, { roster, records, repository, view, ...watched });
   }
 
@@ -359,6 +395,7 @@ export class Node {
     const door = new DataDoor({
       ...{ swarm: this.roster.swarm, holder: this.#holder, ...this.losses, repairs: this.heirship.door },
       promises: this.sweep.promises,
+      collection: this.collection,
       ...{ clock, log: doorLog },
     });
     const ownerOf = (from: PeerId): OwnerId => {
@@ -380,6 +417,7 @@ export class Node {
         records: this.records,
         directory: this.ports.directory,
         holder: this.#holder,
+        collection: this.collection,
         repairs: (_, owner, request) => this.heirship.door.answerRecovery(owner, request),
         self: network.self,
         ownAddresses: () => this.ports.directory.ownAddresses(),
@@ -405,6 +443,7 @@ export class Node {
     this.presence.start();
     this.heirship.start();
     this.sweep.sweeper.start();
+    this.collection.collector.start();
     this.#sync.start();
     await this.#beat.start();
     this.#gossip.start();
@@ -433,6 +472,7 @@ export class Node {
     await this.#gossip.stop();
     await this.#sync.stop();
     await this.sweep.sweeper.stop();
+    await this.collection.collector.stop();
     await this.heirship.stop();
     await this.presence.stop();
     this.#ticks.stop();

@@ -59,4 +59,5 @@ export const NAMESPACE = {
   rows: Uint8Array.of(0x57), // W
   schedule: Uint8Array.of(0x4a), // J
   promises: Uint8Array.of(0x46), // F
+  collection: Uint8Array.of(0x47), // G
 } as const;

@@ -10,7 +10,7 @@ import {
   submitRecovered,
 } from "../membership/index.ts";
 import { type Clock, type Directory, NET_HEAD_BYTES_MAX, type NetMessage } from "../ports/index.ts";
-import { dataRequest, isRepairRequest, type RepairRequest } from "../wire/data.ts";
+import { dataRequest, isLiveRequest, isRepairRequest, type RepairRequest } from "../wire/data.ts";
 import { ADDRESSES_MAX } from "../wire/membership.ts";
 import {
   POOL_PEERS_MAX,
@@ -21,6 +21,7 @@ import {
 } from "../wire/recover.ts";
 import { encodeSigned } from "../wire/signed.ts";
 import { answerBytesMax } from "./answer-sizes.ts";
+import type { Collection } from "./collection.ts";
 import type { RecoveryUses } from "./recovery-uses.ts";
 import { statusOf } from "./swarm-view.ts";
 
@@ -31,6 +32,8 @@ export interface RecoverDoorComponents {
   readonly holder: Holder;
   /** What is known of repairs of the owner. */
   readonly repairs: (from: PeerId, owner: OwnerId, request: RepairRequest) => Promise<NetMessage>;
+  /** Shows what its owner had said that it wants. */
+  readonly collection: Pick<Collection, "answer">;
   readonly self: PeerId;
   readonly ownAddresses: () => readonly string[];
   /** Tells the owner. */
@@ -58,6 +61,7 @@ export function recoverDoor(
     components.uses.note(owner, publicKeyOfPeer(from), "read");
     const request = dataRequest.decode(message.head);
     if (isRepairRequest(request)) return components.repairs(from, owner, request);
+    if (isLiveRequest(request)) return components.collection.answer(owner, request, message.body, false);
     if (request.t === "lost" || request.t === "promise")
       throw new Fault({ code: "NOT_ALLOWED", reason: "a recovery identity holds no shards" });
     return components.holder.answer(owner, request, message.body, false);

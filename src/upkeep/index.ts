@@ -11,6 +11,7 @@
  */
 export * from "./assess.ts";
 export * from "./budget.ts";
+export * from "./deletion.ts";
 export * from "./election.ts";
 export * from "./facts.ts";
 export * from "./grace.ts";

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { Fault } from "../base/fault.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS, parseDuration } from "../base/units.ts";
 import { NIGHT_FROM_HOUR, NIGHT_TO_HOUR, parseShare, parseUplink, type Schedule } from "./budget.ts";
+import { GC_RULES, type GcRules } from "./deletion.ts";
 import { BACK_OFF, type BackOff } from "./election.ts";
 import { GRACE_RULES, type GraceRules } from "./grace.ts";
 import { LIVENESS_RULES, type LivenessRules } from "./liveness.ts";
@@ -24,6 +25,8 @@ export interface UpkeepSettings {
   readonly auditEveryMs: number;
   /** How often, and after how long, copies that are one too many are looked at. */
   readonly sweep: { readonly everyMs: number; readonly rules: SurplusRules };
+  /** How often, and by which rules, shards that their owners do not want any more are looked at. */
+  readonly collection: { readonly everyMs: number; readonly rules: GcRules };
 }
 
 export const UPKEEP_SETTINGS: UpkeepSettings = {
@@ -42,6 +45,7 @@ export const UPKEEP_SETTINGS: UpkeepSettings = {
   assessEveryMs: 10 * MINUTE_MS,
   auditEveryMs: DAY_MS,
   sweep: { everyMs: 6 * HOUR_MS, rules: SURPLUS_RULES },
+  collection: { everyMs: 6 * HOUR_MS, rules: GC_RULES },
 };
 
 /** A beat may be lost and the next one late before anybody calls the node unreachable. */
@@ -108,6 +112,16 @@ const schema = z
       .object({ every: optional(100), settled: optional(1000) })
       .strict()
       .exactOptional(),
+    collection: z
+      .object({
+        every: optional(100),
+        delay: optional(1000),
+        trash: optional(1000),
+        brakeWindow: optional(1000),
+        brake: readable(parseShare).exactOptional(),
+      })
+      .strict()
+      .exactOptional(),
     uplink: readable(parseUplink).exactOptional(),
     budget: readable(parseShare).exactOptional(),
     night: readable(parseShare).exactOptional(),
@@ -124,7 +138,7 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
     const [issue] = read.error.issues;
     throw unusable(`${issue?.path.join(".") ?? ""}: ${(issue?.message ?? "unknown").replace(/\.$/, "")}`);
   }
-  const { storm = {}, backOff = {}, sweep = {}, ...one } = read.data;
+  const { storm = {}, backOff = {}, sweep = {}, collection = {}, ...one } = read.data;
   const base = UPKEEP_SETTINGS;
   const settings: UpkeepSettings = {
     liveness: {
@@ -162,6 +176,15 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
     sweep: {
       everyMs: sweep.every ?? base.sweep.everyMs,
       rules: { ...base.sweep.rules, settledMs: sweep.settled ?? base.sweep.rules.settledMs },
+    },
+    collection: {
+      everyMs: collection.every ?? base.collection.everyMs,
+      rules: {
+        delayMs: collection.delay ?? base.collection.rules.delayMs,
+        trashMs: collection.trash ?? base.collection.rules.trashMs,
+        brakeWindowMs: collection.brakeWindow ?? base.collection.rules.brakeWindowMs,
+        brakeShare: collection.brake ?? base.collection.rules.brakeShare,
+      },
     },
   };
   checkTimes(settings);

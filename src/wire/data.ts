@@ -12,6 +12,12 @@ import {
   textUpTo,
 } from "./codec.ts";
 import { SEGMENT_BYTES_MAX, SHARDS_MAX } from "./descriptor.ts";
+import {
+  liveAnswerFields,
+  liveGetRequestFields,
+  liveKeptAnswerFields,
+  liveSetRequestFields,
+} from "./live-set.ts";
 import { lostRequestFields, notedAnswerFields } from "./losses.ts";
 import { promisedAnswerFields, promiseRequestFields } from "./promise.ts";
 import { repairAnswers, repairRequests } from "./repair.ts";
@@ -63,6 +69,10 @@ export const dataRequestSchema = z.discriminatedUnion("t", [
   z.object(lostRequestFields).strict(),
   /** Will the receiver, whom the map names for these shards, keep its copies of them? Answer: `promised`. */
   z.object(promiseRequestFields).strict(),
+  /** What the sender's owner still wants; the list is in the body. Answer: `live-kept`. */
+  z.object(liveSetRequestFields).strict(),
+  /** Answer: `live`. */
+  z.object(liveGetRequestFields).strict(),
   ...repairRequests,
 ]);
 
@@ -98,6 +108,8 @@ const answer = z.discriminatedUnion("t", [
   z.object(auditAnswerFields).strict(),
   z.object(notedAnswerFields).strict(),
   z.object(promisedAnswerFields).strict(),
+  z.object(liveKeptAnswerFields).strict(),
+  z.object(liveAnswerFields).strict(),
   ...repairAnswers,
   z
     .object({
@@ -116,8 +128,14 @@ export type PromiseRequest = Extract<DataRequest, { t: "promise" }>;
 export type AuditRequest = Extract<DataRequest, { t: "audit" }>;
 /** Of members that repair for an owner: `repair/` answers them. */
 export type RepairRequest = Extract<DataRequest, { t: "repair-get" | "repair-put" | "repaired" | "repairs" }>;
+/** About what an owner still wants: `gc/` answers them. */
+export type LiveRequest = Extract<DataRequest, { t: "live-set" | "live-get" }>;
 /** What one end asks of another's `Holder`. */
-export type OwnerRequest = Exclude<DataRequest, RepairRequest | LostRequest | PromiseRequest>;
+export type OwnerRequest = Exclude<DataRequest, RepairRequest | LostRequest | PromiseRequest | LiveRequest>;
+
+export function isLiveRequest(request: DataRequest): request is LiveRequest {
+  return request.t === "live-set" || request.t === "live-get";
+}
 
 export function isRepairRequest(request: DataRequest): request is RepairRequest {
   return (

@@ -21,6 +21,7 @@ const SIGNED_TYPES = [
   "map",
   "head",
   "live-set",
+  "release",
   "receipt",
   "head-receipt",
   "audit",

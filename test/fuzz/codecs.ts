@@ -11,6 +11,7 @@ import type { Codec } from "../../src/wire/codec.ts";
 import * as data from "../../src/wire/data.ts";
 import * as descriptor from "../../src/wire/descriptor.ts";
 import * as head from "../../src/wire/head.ts";
+import * as liveSet from "../../src/wire/live-set.ts";
 import * as losses from "../../src/wire/losses.ts";
 import * as membership from "../../src/wire/membership.ts";
 import * as promise from "../../src/wire/promise.ts";
@@ -39,6 +40,7 @@ const MODULES: readonly Readonly<Record<string, unknown>>[] = [
   data,
   descriptor,
   head,
+  liveSet,
   losses,
   membership,
   promise,

@@ -28,6 +28,7 @@ const CORE_FOLDERS = [
   "repair",
   "schedule",
   "sweep",
+  "gc",
   "node",
 ] as const;
 
@@ -70,6 +71,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   schedule: ["base", "ports", "policy", "wire"],
   sweep: ["base", "ports", "crypto", "placement", "upkeep", "wire", "exchange", "losses", "audit"],
+  gc: ["base", "ports", "crypto", "upkeep", "wire", "exchange"],
   node: CORE_FOLDERS,
   adapters: ["base", "ports", "wire"],
   control: ["base"],
