@@ -211,7 +211,7 @@ export function describeFault(detail: FaultDetail): string {
     case "WRONG_KEY":
       if (detail.reason !== undefined) return `That is no ${detail.what}: ${detail.reason}.`;
       return detail.what === "recovery key"
-        ? "That recovery key opens nothing here: check the 24 words and their order."
+        ? 'That recovery key opens nothing here: check the 24 words and their order. If it was replaced ("cairn key rotate"), only the newest one opens the repository.'
         : "That passphrase opens nothing here.";
     case "FENCED":
       return 'This repository was recovered on another machine; this node is read-only until "cairn adopt" makes it a node of its own.';

@@ -1,4 +1,5 @@
 import type { ProgressEvent } from "../control/api.ts";
+import type { RotationBasisResult } from "../control/rotation-api.ts";
 
 /**
  * What the commands do that need no running daemon: they work on a home directory. Each takes the home's
@@ -24,6 +25,9 @@ export interface LocalOperations {
   unsealKey(options: { readonly text: string; readonly passphrase: string }): Promise<readonly string[]>;
   /** Pieces of the words, and a note in the home. */
   splitKey(options: SplitKeyOptions): Promise<SplitKeyReport>;
+  newRotation(options: RotationOptions): Promise<NewRotation>;
+  /** When the daemon has it. */
+  keepNewSlot(home: string, entry: string): Promise<void>;
   /** The words that pieces give; each text has one or more. Needs no home. */
   combineKey(texts: readonly string[]): Promise<readonly string[]>;
   membersOfHome(home: string): Promise<SheetMember[]>;
@@ -200,6 +204,17 @@ export interface SplitKeyReport extends HomeIdentity {
   readonly recoveryId: string;
   /** The words of each, in the order of their numbers. */
   readonly shares: readonly (readonly string[])[];
+}
+
+export interface RotationOptions extends KeyCheckOptions {
+  /** As the daemon gave it. */
+  readonly basis: RotationBasisResult;
+}
+
+export interface NewRotation {
+  readonly words: readonly string[];
+  /** Base64url: the roster entry that puts them in force. */
+  readonly entry: string;
 }
 
 /** Which copies of a recovery key were made at this home. */

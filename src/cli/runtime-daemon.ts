@@ -24,6 +24,7 @@ import { type HomeKeys, type HomeSettings, homePaths, readHome, writeSettings } 
 import { dropHandedOver } from "./runtime-joining.ts";
 import { chooseListen } from "./runtime-listen.ts";
 import { type DaemonNetwork, guestNetwork, memberNetwork } from "./runtime-network.ts";
+import { followRotations } from "./runtime-rotation.ts";
 import { programVersion } from "./version.ts";
 
 /** Runs a home's node until `signal` asks it to stop. Everything that was opened is closed, in reverse. */
@@ -85,7 +86,7 @@ async function currentHome(
 async function startNode(
   home: string,
   settings: HomeSettings,
-  keys: HomeKeys,
+  given: HomeKeys,
   log: Log,
   closers: (() => unknown)[],
   onStop: () => void,
@@ -95,6 +96,9 @@ async function startNode(
   closers.push(() => meta.close());
   const roster = await Roster.open({ store: prefixed(meta, NAMESPACE.membership), clock: systemClock });
   if (roster === undefined) throw new Fault({ code: "HOME_MISSING", home });
+  const followed = await followRotations(home, { roster, keys: given, log });
+  closers.push(followed.stop);
+  const { keys } = followed;
   const shards = await openFileShardStore({
     directory: paths.shards,
     index: prefixed(meta, NAMESPACE.shards),

@@ -8,6 +8,7 @@ import * as presence from "./presence-api.ts";
 import * as repair from "./repair-api.ts";
 import * as requests from "./requests.ts";
 import * as results from "./results.ts";
+import * as rotation from "./rotation-api.ts";
 import * as scrub from "./scrub-api.ts";
 import { type UsageResult, usageResult } from "./usage-api.ts";
 
@@ -53,6 +54,9 @@ export interface ControlHandlers {
   adminThreshold(request: admin.ThresholdRequest, context: CommandContext): Promise<admin.ThresholdResult>;
   adminPending(request: requests.EmptyRequest, context: CommandContext): Promise<admin.AdminPendingResult>;
   adminVote(request: admin.VoteRequest, context: CommandContext): Promise<admin.VoteResult>;
+  /** What a replacement of the recovery key has to say; throws where this node may not replace it. */
+  keyBasis(request: requests.EmptyRequest, context: CommandContext): Promise<rotation.RotationBasisResult>;
+  keyRotate(request: rotation.RotateRequest, context: CommandContext): Promise<rotation.RotateResult>;
   quota(request: admin.QuotaRequest, context: CommandContext): Promise<admin.QuotaResult>;
   snapshot(request: requests.SnapshotRequest, context: CommandContext): Promise<results.SnapshotResult>;
   /** Of a set of the policy, with its hooks. */
@@ -130,6 +134,8 @@ export const COMMANDS = {
   adminThreshold: { request: admin.thresholdRequest, result: admin.thresholdResult },
   adminPending: { request: requests.emptyRequest, result: admin.adminPendingResult },
   adminVote: { request: admin.voteRequest, result: admin.voteResult },
+  keyBasis: { request: requests.emptyRequest, result: rotation.rotationBasisResult },
+  keyRotate: { request: rotation.rotateRequest, result: rotation.rotateResult },
   quota: { request: admin.quotaRequest, result: admin.quotaResult },
   snapshot: { request: requests.snapshotRequest, result: results.snapshotResult },
   snapshotSet: { request: policy.snapshotSetRequest, result: results.snapshotResult },

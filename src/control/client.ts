@@ -60,6 +60,8 @@ export function controlClient(home: string): ControlHandlers {
     adminThreshold: (request, context) => once("adminThreshold", COMMANDS.adminThreshold, request, context),
     adminPending: (request, context) => once("adminPending", COMMANDS.adminPending, request, context),
     adminVote: (request, context) => once("adminVote", COMMANDS.adminVote, request, context),
+    keyBasis: (request, context) => once("keyBasis", COMMANDS.keyBasis, request, context),
+    keyRotate: (request, context) => once("keyRotate", COMMANDS.keyRotate, request, context),
     quota: (request, context) => once("quota", COMMANDS.quota, request, context),
     snapshot: (request, context) => once("snapshot", COMMANDS.snapshot, request, context),
     snapshotSet: (request, context) => once("snapshotSet", COMMANDS.snapshotSet, request, context),

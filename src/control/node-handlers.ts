@@ -37,6 +37,7 @@ import { removedPeers } from "./node-removed.ts";
 import { repairHandler, repairStatus } from "./node-repair.ts";
 import { restoreHandler } from "./node-restore.ts";
 import { forgetHandler, pinHandler } from "./node-retention.ts";
+import { rotateHandler, rotationBasisHandler } from "./node-rotation.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
 import { trustOf } from "./node-trust.ts";
@@ -62,6 +63,8 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     peers: () => peersHandler(node),
     invite: (request) => inviteHandler(node, request),
     ...adminHandlers(node),
+    keyBasis: async () => rotationBasisHandler(node),
+    keyRotate: (request) => rotateHandler(node, request),
     snapshot: (request, context) => snapshotHandler(node, request, context),
     snapshotSet: async (request, context) =>
       snapshotSetHandler(node, requireScheduler(init.scheduler), request, context),

@@ -129,6 +129,8 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("adminThreshold", COMMANDS.adminThreshold.request, handlers.adminThreshold);
   once("adminPending", COMMANDS.adminPending.request, handlers.adminPending);
   once("adminVote", COMMANDS.adminVote.request, handlers.adminVote);
+  once("keyBasis", COMMANDS.keyBasis.request, handlers.keyBasis);
+  once("keyRotate", COMMANDS.keyRotate.request, handlers.keyRotate);
   once("quota", COMMANDS.quota.request, handlers.quota);
   once("adminConfirm", COMMANDS.adminConfirm.request, handlers.adminConfirm);
   once("snapshot", COMMANDS.snapshot.request, handlers.snapshot);

@@ -16,6 +16,7 @@ export type SignedType =
   | "endorsement"
   | "withdrawal"
   | "administrators"
+  | "rotation"
   | "status"
   | "slot"
   | "incarnation"

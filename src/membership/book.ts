@@ -11,8 +11,10 @@ import {
   type GenesisEntry,
   type RemovalEntry,
   type RosterEntry,
+  type RotationEntry,
   swarmIdOfGenesis,
 } from "./entry.ts";
+import { checkCarried, type KnownRotations, Rotations } from "./rotations.ts";
 import { checkDelegated, checkDelegationTimes, checkGenesis, checkRecoverySigners } from "./rules.ts";
 
 /** An entry and when this node first saw it: the delay of removals counts from there. */
@@ -62,6 +64,7 @@ export class RosterBook {
   readonly #byOwner = new Map<OwnerId, CertificateEntry[]>();
   readonly #removals = new Map<string, RemovalEntry>();
   readonly #withdrawn = new Set<string>();
+  readonly #rotations = new Rotations();
   #changes: readonly AdministratorsEntry[] = [];
   #authority: Authority;
 
@@ -107,6 +110,10 @@ export class RosterBook {
 
   removals(): Iterable<RemovalEntry> {
     return this.#removals.values();
+  }
+
+  get rotations(): KnownRotations {
+    return this.#rotations;
   }
 
   get authority(): Pick<Authority, "set" | "sets" | "supporters" | "supportedSince" | "isKept"> {
@@ -175,9 +182,15 @@ export class RosterBook {
   /** Under other administrators: everything again, as a new node would hear it. Returns what does not stand any more. */
   #placeAnew(displaced: readonly RosterEntry[]): RosterEntry[] {
     this.#authority = new Authority(this.genesis, this.#changes);
-    for (const index of [this.#delegations, this.#uses, this.#byOwner, this.#removals, this.#withdrawn]) {
-      index.clear();
-    }
+    const indexes = [
+      this.#delegations,
+      this.#uses,
+      this.#byOwner,
+      this.#removals,
+      this.#withdrawn,
+      this.#rotations,
+    ];
+    for (const index of indexes) index.clear();
     const dropped: RosterEntry[] = [];
     for (const { entry, seenMs } of this.entries()) {
       if (entry.type === "genesis" || entry.type === "administrators" || displaced.includes(entry)) continue;
@@ -222,7 +235,51 @@ export class RosterBook {
         return [];
       case "certificate":
         return this.#placeCertificate(entry, verify);
+      case "rotation":
+        return this.#placeRotation(entry, verify);
     }
+  }
+
+  #placeRotation(entry: RotationEntry, verify: () => void): RosterEntry[] {
+    const { owner } = entry.body;
+    const given = this.#rotations.place(entry, this.#anchorOf(entry), () => {
+      verify();
+      checkCarried(entry);
+    });
+    // What the old key signed for lives after this one, and what a key signed that this one does not lead to.
+    const fallen = this.certificatesOf(owner).filter((known) => !isRoot(known) && !this.#isBorneOut(known));
+    for (const gone of fallen) this.#take(gone);
+    return [...given, ...fallen];
+  }
+
+  #anchorOf({ body }: RotationEntry): CertificateEntry | undefined {
+    return this.certificatesOf(body.owner).find(({ hash }) => equalBytes(hash, body.certificate));
+  }
+
+  /** Whether what a recovery identity signed counts: by a certificate that names the key, or by a rotation that brought it. */
+  #isBorneOut(entry: CertificateEntry): boolean {
+    const { owner, recovery, generation } = entry.body;
+    const ended = this.#rotations.retiring(owner, recovery);
+    if (ended !== undefined && generation >= ended.body.generation) return false;
+    return this.certificatesOf(owner).some((root) => isRoot(root) && this.#carries(root, entry));
+  }
+
+  #carries(root: CertificateEntry, entry: CertificateEntry): boolean {
+    if (entry.body.by !== "recovery" || entry.body.rotation === undefined) return carries(root, entry);
+    const rotation = this.#rotationOf(entry.body.owner, entry.body.rotation);
+    return (
+      rotation !== undefined &&
+      equalBytes(rotation.body.recovery, entry.body.recovery) &&
+      rotation.body.generation < entry.body.generation &&
+      root.body.quotaBytes === entry.body.quotaBytes &&
+      root.body.generation < entry.body.generation
+    );
+  }
+
+  #rotationOf(owner: OwnerId, hash: Uint8Array): RotationEntry | undefined {
+    const known = this.get(hash)?.entry;
+    if (known?.type !== "rotation" || known.body.owner !== owner) return undefined;
+    return this.#rotations.retiring(owner, known.body.retires) === known ? known : undefined;
   }
 
   #placeCertificate(entry: CertificateEntry, verify: () => void): RosterEntry[] {
@@ -258,11 +315,20 @@ export class RosterBook {
     const { owner, recovery, generation } = entry.body;
     const rooted = this.certificatesOf(owner).filter(isRoot);
     if (rooted.length === 0) return refuse("its owner is not known in this swarm");
-    const named = rooted.filter((root) => equalBytes(root.body.recovery, recovery));
+    const ended = this.#rotations.retiring(owner, recovery);
+    if (ended !== undefined && generation >= ended.body.generation)
+      return refuse("its recovery key was replaced by another one");
+    const isBrought = entry.body.by === "recovery" && entry.body.rotation !== undefined;
+    const named = rooted.filter((root) => isBrought || equalBytes(root.body.recovery, recovery));
     if (named.length === 0) return refuse("its owner has another recovery identity");
     const older = named.filter((root) => root.body.generation < generation);
     if (older.length === 0) return refuse("its generation is not above the certificate that it follows");
-    if (!older.some((root) => carries(root, entry))) return refuse("its quota is not the one its owner had");
+    if (!older.some((root) => this.#carries(root, entry)))
+      return refuse(
+        isBrought
+          ? "the rotation that it names does not bear it out"
+          : "its quota is not the one its owner had",
+      );
     // Counted for each identity and quota alone: what falls with one root then never took another's place.
     const kept = this.certificatesOf(owner).filter((known) => !isRoot(known) && isAlike(known, entry));
     const last = kept[RECOVERIES_KEPT - 1];
@@ -279,12 +345,12 @@ export class RosterBook {
 
   #evict(entry: CertificateEntry): RosterEntry[] {
     this.#take(entry);
-    const roots = this.certificatesOf(entry.body.owner).filter(isRoot);
+    const rotations = this.#rotations.dropOrphans((rotation) => this.#anchorOf(rotation) !== undefined);
     const orphans = this.certificatesOf(entry.body.owner).filter(
-      (known) => !isRoot(known) && !roots.some((root) => carries(root, known)),
+      (known) => !isRoot(known) && !this.#isBorneOut(known),
     );
     for (const orphan of orphans) this.#take(orphan);
-    return [entry, ...orphans];
+    return [entry, ...rotations, ...orphans];
   }
 
   #insert(entry: CertificateEntry): void {
@@ -325,17 +391,21 @@ export function replayRank(entry: RosterEntry): number {
     case "delegation":
       return 2;
     case "certificate":
-      return isRoot(entry) ? 3 : 4;
+      if (isRoot(entry)) return 3;
+      return entry.body.by === "recovery" && entry.body.rotation !== undefined ? 8 : 4;
     case "removal":
       return 5;
     case "withdrawal":
       return 6;
+    case "rotation":
+      return 7;
   }
 }
 
-/** Within a rank: a set of administrators, what was endorsed under it, the next set. 0 where any order will do. */
+/** Within a rank: a set of administrators, what was endorsed under it, the next set; a rotation, the next. 0 where any order will do. */
 export function replayTurn(entry: RosterEntry): number {
   if (entry.type === "administrators") return 2 * entry.body.number;
+  if (entry.type === "rotation") return entry.body.number;
   return entry.type === "endorsement" ? 2 * entry.body.set + 1 : 0;
 }
 

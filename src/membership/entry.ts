@@ -18,8 +18,10 @@ import {
   type GenesisBody,
   genesisCodec,
   type RemovalBody,
+  type RotationBody,
   removalCodec,
   rosterEntryCodec,
+  rotationCodec,
   type WithdrawalBody,
   withdrawalCodec,
 } from "../wire/membership.ts";
@@ -36,7 +38,7 @@ export interface EntrySignature {
 export interface EntryOf<Type extends EntryType, Body> {
   readonly type: Type;
   readonly swarm: SwarmId;
-  /** A certificate's generation, a set's number, 0 for a genesis, `issuedMs` for the rest. */
+  /** A certificate's generation, a set's or a rotation's number, 0 for a genesis, `issuedMs` for the rest. */
   readonly epoch: number;
   readonly body: Body;
   readonly signatures: readonly EntrySignature[];
@@ -58,6 +60,7 @@ export type RemovalEntry = EntryOf<"removal", RemovalBody>;
 export type EndorsementEntry = EntryOf<"endorsement", EndorsementBody>;
 export type WithdrawalEntry = EntryOf<"withdrawal", WithdrawalBody>;
 export type AdministratorsEntry = EntryOf<"administrators", AdministratorsBody>;
+export type RotationEntry = EntryOf<"rotation", RotationBody>;
 export type RosterEntry =
   | GenesisEntry
   | DelegationEntry
@@ -65,7 +68,8 @@ export type RosterEntry =
   | RemovalEntry
   | EndorsementEntry
   | WithdrawalEntry
-  | AdministratorsEntry;
+  | AdministratorsEntry
+  | RotationEntry;
 
 export function swarmIdOfGenesis(bodyBytes: Uint8Array): SwarmId {
   return swarmIdOf(sha256(utf8("cairn/1/genesis\0"), bodyBytes));
@@ -160,6 +164,11 @@ export function signAdministrators(
   return signEntry({ type: "administrators", swarm, epoch: body.number }, body, bodyBytes, signers);
 }
 
+export function signRotation(swarm: SwarmId, body: RotationBody, signers: readonly Signer[]): RotationEntry {
+  const bodyBytes = rotationCodec.encode(body);
+  return signEntry({ type: "rotation", swarm, epoch: body.number }, body, bodyBytes, signers);
+}
+
 /** Shape only; `FORMAT_INVALID` otherwise. Who signed is checked by `checkSignatures` and src/membership/rules.ts. */
 export function decodeEntry(bytes: Uint8Array): RosterEntry {
   if (bytes.length > ENTRY_BYTES_MAX) {
@@ -195,6 +204,10 @@ export function decodeEntry(bytes: Uint8Array): RosterEntry {
     }
     case "administrators": {
       const body = administratorsCodec.decode(bodyBytes);
+      return withEpoch({ ...common, type, body }, body.number);
+    }
+    case "rotation": {
+      const body = rotationCodec.decode(bodyBytes);
       return withEpoch({ ...common, type, body }, body.number);
     }
     case "withdrawal": {

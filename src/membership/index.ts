@@ -20,7 +20,7 @@ export {
   withdraw,
 } from "./administer.ts";
 export type { AdministratorSet } from "./authority.ts";
-export { ROSTER_ENTRIES_MAX, type RosterBook, replayRank } from "./book.ts";
+export { compareForReplay, ROSTER_ENTRIES_MAX, type RosterBook, replayRank } from "./book.ts";
 export { decisionOf, type ProposalStanding, signProposal, standingOf } from "./council.ts";
 export type { PendingChange, PendingDecision, PendingRemoval } from "./decisions.ts";
 export {
@@ -30,6 +30,8 @@ export {
   type GenesisEntry,
   type RemovalEntry,
   type RosterEntry,
+  type RotationEntry,
+  signRotation,
 } from "./entry.ts";
 export { ItemSet, type SetItem } from "./item-set.ts";
 export { type Admission, type JoinInit, joinSwarm, verifyRoster } from "./join.ts";

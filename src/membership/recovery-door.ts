@@ -87,7 +87,7 @@ export function recoverCertificate(
     rng,
   }: {
     /** Of `verifyRoster`, or a `Roster`. */
-    readonly book: Pick<RosterBook, "swarm" | "certificatesOf">;
+    readonly book: Pick<RosterBook, "swarm" | "certificatesOf" | "rotations">;
     readonly rng: Pick<Rng, "bytes">;
   },
   init: {
@@ -105,6 +105,7 @@ export function recoverCertificate(
   const [newest] = book.certificatesOf(owner);
   if (newest === undefined) throw new Fault({ code: "WRONG_KEY", what: "recovery key" });
   const { quotaBytes } = newest.body;
+  const rotation = book.rotations.bringing(owner, init.recovery.publicKey);
   return signCertificate(
     book.swarm,
     {
@@ -113,6 +114,7 @@ export function recoverCertificate(
       peer: peerIdOf(init.node.publicKey),
       owner,
       recovery: init.recovery.publicKey,
+      ...(rotation === undefined ? {} : { rotation: rotation.hash }),
       ...init.description,
       site: init.description.site ?? newest.body.site,
       ...(quotaBytes === undefined ? {} : { quotaBytes }),

@@ -14,7 +14,8 @@ import type { Roster } from "./roster.ts";
 /** In the order of `compareForReplay`. */
 function cursorOf(entry: RosterEntry): Uint8Array {
   const rank = replayRank(entry);
-  const rest = rank === 1 ? concatBytes(u64be(replayTurn(entry)), entry.hash.subarray(0, 24)) : entry.hash;
+  const rest =
+    rank === 1 || rank === 7 ? concatBytes(u64be(replayTurn(entry)), entry.hash.subarray(0, 24)) : entry.hash;
   return concatBytes(Uint8Array.of(rank), rest);
 }
 

@@ -20,6 +20,7 @@ import {
 import { ITEM_KEY_BYTES, ItemSet, type SetItem } from "./item-set.ts";
 import { Rivals } from "./rivals.ts";
 import { readBook, writeEntries } from "./roster-disk.ts";
+import type { KnownRotations } from "./rotations.ts";
 import { CLOCK_SKEW_MS } from "./rules.ts";
 import { entriesToKeep } from "./succession.ts";
 import { type FormerMember, type Member, type RosterView, viewOf } from "./view.ts";
@@ -290,6 +291,11 @@ export class Roster {
     return this.#current().byRecovery.get(toHex(publicKey));
   }
 
+  /** Which recovery keys have taken the place of which. */
+  get rotations(): KnownRotations {
+    return this.#book.rotations;
+  }
+
   /** Whether administrators keep this owner out for good, whatever its recovery identity signs. */
   isBarred(owner: OwnerId): boolean {
     return this.#current().barred.has(owner);
@@ -359,15 +365,22 @@ export class Roster {
 
   /** What of the roster another node must have to apply this entry, and the entry: a delegation or certificate first. */
   withDependencies(entry: RosterEntry): RosterEntry[] {
+    if (entry.type === "rotation") return this.#withRoots(entry, entry.body.owner);
     if (entry.type !== "certificate") return [entry];
     const { by, owner } = entry.body;
     if (by === "delegation") {
       const delegation = this.#book.delegation(entry.body.delegation);
       return delegation === undefined ? [entry] : [delegation, entry];
     }
-    if (by === "administrators") return [entry];
+    return by === "administrators" ? [entry] : this.#withRoots(entry, owner);
+  }
+
+  #withRoots(entry: RosterEntry, owner: OwnerId): RosterEntry[] {
     const roots = this.certificatesOf(owner).filter(({ body }) => body.by !== "recovery");
-    return [...roots.flatMap((root) => this.withDependencies(root)), entry].sort(compareForReplay);
+    const rotations = this.rotations.of(owner).filter(({ hash }) => !equalBytes(hash, entry.hash));
+    return [...roots.flatMap((root) => this.withDependencies(root)), ...rotations, entry].sort(
+      compareForReplay,
+    );
   }
 
   /** 32 bytes, equal on nodes with the same entries. */

@@ -109,6 +109,7 @@ function isByAdministrators(entry: RosterEntry): boolean {
     case "genesis":
     case "endorsement":
     case "administrators":
+    case "rotation":
       return false;
   }
 }

@@ -8,7 +8,7 @@ import type { CertificateEntry, DelegationEntry } from "./entry.ts";
 export interface Member {
   readonly peer: PeerId;
   readonly owner: OwnerId;
-  /** Public key of the owner's recovery identity. */
+  /** Public key of the owner's recovery identity: the one in force, where that of the certificate was replaced. */
   readonly recovery: Uint8Array;
   readonly site: string;
   readonly name: string;
@@ -60,10 +60,10 @@ export function viewOf(book: RosterBook, nowMs: number): RosterView {
     if (best === undefined) continue;
     const end = ended.get(owner);
     if (end === undefined || best.body.generation > end.generation) winners.push(best);
-    else former.push({ ...memberOf(best), state: "removed", endedMs: end.sinceMs });
+    else former.push({ ...memberOf(book, best), state: "removed", endedMs: end.sinceMs });
     let better = best;
     for (const entry of rest) {
-      former.push({ ...memberOf(entry), state: "replaced", endedMs: better.body.issuedMs });
+      former.push({ ...memberOf(book, entry), state: "replaced", endedMs: better.body.issuedMs });
       better = entry;
     }
   }
@@ -84,7 +84,7 @@ function index(
   winners.sort((a, b) => compareBytes(a.hash, b.hash));
   const newest = newestOfPeers(winners);
   for (const entry of winners) {
-    const member = memberOf(entry);
+    const member = memberOf(book, entry);
     const other = newest.get(member.peer);
     if (other !== undefined && other !== entry) {
       former.push({ ...member, state: "replaced", endedMs: other.body.issuedMs });
@@ -123,11 +123,11 @@ function newestOfPeers(winners: readonly CertificateEntry[]): Map<PeerId, Certif
   return newest;
 }
 
-function memberOf({ body, hash }: CertificateEntry): Member {
+function memberOf(book: RosterBook, { body, hash }: CertificateEntry): Member {
   return {
     peer: body.peer,
     owner: body.owner,
-    recovery: body.recovery,
+    recovery: book.rotations.follow(body.owner, body.recovery),
     site: body.site,
     name: body.name,
     host: body.host,

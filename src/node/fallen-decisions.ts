@@ -87,6 +87,7 @@ function issuedOf(entry: RosterEntry): number | undefined {
     case "genesis":
     case "administrators":
     case "endorsement":
+    case "rotation":
       return undefined;
   }
 }

@@ -5,7 +5,7 @@ import { Fault } from "../base/fault.ts";
 import type { Incarnation, OwnerId, PeerId, ShardId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { Catalog } from "../catalog/index.ts";
-import type { OwnerKeys, Signer } from "../crypto/index.ts";
+import type { OwnerKeys, Signed, Signer } from "../crypto/index.ts";
 import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
 import { type Collector, LiveSets, wantedShards } from "../gc/index.ts";
 import { KnownLost } from "../losses/index.ts";
@@ -18,6 +18,7 @@ import {
   RecordStore,
   type RecordType,
   type Roster,
+  type RotationEntry,
   type SyncInit,
   SyncService,
 } from "../membership/index.ts";
@@ -28,6 +29,7 @@ import { TickBook, TickGossip } from "../ticks/index.ts";
 import { TRUST_RECORD_RULES, TrustBook } from "../trust/index.ts";
 import { UPKEEP_SETTINGS, type UpkeepSettings } from "../upkeep/index.ts";
 import { incarnationBody } from "../wire/data.ts";
+import { decodeSigned } from "../wire/signed.ts";
 import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
 import { Audits } from "./audits.ts";
@@ -45,6 +47,7 @@ import { recoverAnswerBytesMax, recoverDoor } from "./recover-door.ts";
 import { RecoveryUses } from "./recovery-uses.ts";
 import { RecoveryWatch } from "./recovery-watch.ts";
 import { Repository } from "./repository.ts";
+import { applyRotation, type RotationBasis, RotationWatch, rotationBasis } from "./rotation.ts";
 import { publishSlot } from "./slot.ts";
 import { StandingKeeper } from "./standing-keeper.ts";
 import { StatusBeat } from "./status-beat.ts";
@@ -132,6 +135,7 @@ export class Node {
   readonly #unmet: UnmetPeers;
   readonly #recoveryUses: RecoveryUses;
   readonly recoveryWatch: RecoveryWatch;
+  readonly #rotations: RotationWatch;
   readonly #standing: StandingKeeper | undefined;
   readonly #fence: Fence;
   /** Role of everybody who has one for good, as it was when the roster last changed. */
@@ -254,6 +258,7 @@ export class Node {
       { ...ports, ...parts, store: prefixed(ports.meta, NAMESPACE.told) },
       { owner: this.repository.catalog.owner },
     );
+    this.#rotations = new RotationWatch({ ...ports, ...parts });
     this.#fence = parts.fence;
     this.#standing = this.isGuest ? undefined : this.#standingKeeper();
   }
@@ -427,6 +432,7 @@ export class Node {
       }),
       (from, message) => recoverAnswerBytesMax({ roster: this.roster, holder: this.#holder }, from, message),
     );
+    this.#unsubscribe.push(await this.#rotations.start());
     const review = (): void => this.#standing?.review();
     this.#roles = this.#rolesNow();
     this.#unsubscribe.push(
@@ -469,6 +475,7 @@ export class Node {
     this.#unmet.stop();
     await this.#recoveryUses.stop();
     await this.recoveryWatch.idle();
+    await this.#rotations.idle();
     await this.#gossip.stop();
     await this.#sync.stop();
     await this.sweep.sweeper.stop();
@@ -512,6 +519,21 @@ export class Node {
 
   get isGuest(): boolean {
     return this.#init.guest === true;
+  }
+
+  /** What a replacement of the recovery key has to say. Throws where this node may not replace it. */
+  rotationBasis(): RotationBasis {
+    this.requireUnfenced();
+    if (this.isGuest) throw new Fault({ code: "NOT_A_MEMBER" });
+    const { owner, incarnation } = this.repository.catalog;
+    return rotationBasis(this.roster, { peer: this.ports.network.self, owner, incarnation });
+  }
+
+  /** Replaces the recovery key: in force here, and on disk, when it resolves; others hear of it as of any roster entry. */
+  async rotate(entry: Uint8Array): Promise<RotationEntry> {
+    const rotated = await applyRotation(this.roster, this.rotationBasis(), entry);
+    await this.#rotations.idle();
+    return rotated;
   }
 
   /** This node will be off for so long; `undefined`: that is over. Said at once, on disk before. */
@@ -609,8 +631,16 @@ function certifiedLife(
 ): { readonly incarnation: Incarnation; readonly timeMs: number } | undefined {
   const member = roster.memberOfOwner(owner);
   if (member === undefined) return undefined;
-  const signed = records.get({ type: "incarnation", signer: member.recovery });
+  const signed =
+    records.get({ type: "incarnation", signer: member.recovery }) ??
+    broughtLife(roster, owner, member.recovery);
   if (signed === undefined) return undefined;
   const body = incarnationBody.decode(signed.body);
   return body.owner === owner ? body : undefined;
+}
+
+/** Between hearing that a recovery key was replaced and keeping what came with it, an older life is fenced as before. */
+function broughtLife(roster: Roster, owner: OwnerId, recovery: Uint8Array): Signed | undefined {
+  const rotation = roster.rotations.bringing(owner, recovery);
+  return rotation === undefined ? undefined : decodeSigned(rotation.body.life);
 }

@@ -1,12 +1,12 @@
-import { compareBytes, equalBytes } from "../base/bytes.ts";
+import { equalBytes } from "../base/bytes.ts";
 import { Fault, isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import {
   collectPages,
+  compareForReplay,
   decodeEntry,
   type RosterBook,
   type RosterEntry,
-  replayRank,
   verifyRoster,
 } from "../membership/index.ts";
 import type { RecoverAnswer, RecoverRequest } from "../wire/recover.ts";
@@ -69,7 +69,7 @@ export function mergeEntries(
     }
   }
   // What another one builds on goes first, whatever order it was sent in.
-  decoded.sort((a, b) => replayRank(a) - replayRank(b) || compareBytes(a.hash, b.hash));
+  decoded.sort(compareForReplay);
   for (const entry of decoded) {
     try {
       book.add(entry, 0);

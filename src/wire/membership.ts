@@ -81,7 +81,15 @@ const memberFields = {
 const certificateSchema = z.discriminatedUnion("by", [
   z.object({ v: z.literal(1), by: z.literal("administrators"), ...memberFields }).strict(),
   z.object({ v: z.literal(1), by: z.literal("delegation"), delegation: hash, ...memberFields }).strict(),
-  z.object({ v: z.literal(1), by: z.literal("recovery"), ...memberFields }).strict(),
+  z
+    .object({
+      v: z.literal(1),
+      by: z.literal("recovery"),
+      /** Hash of the rotation that brought this recovery key; absent where another certificate names the key. */
+      rotation: hash.exactOptional(),
+      ...memberFields,
+    })
+    .strict(),
 ]);
 export type CertificateBody = z.output<typeof certificateSchema>;
 export const certificateCodec = codec("certificate", certificateSchema);
@@ -151,6 +159,31 @@ const withdrawalSchema = z
 export type WithdrawalBody = z.output<typeof withdrawalSchema>;
 export const withdrawalCodec = codec("withdrawal", withdrawalSchema);
 
+/** As often an owner may replace its recovery key. */
+export const ROTATIONS_MAX = 64;
+
+const rotationSchema = z
+  .object({
+    v: z.literal(1),
+    owner: ownerId,
+    /** The owner's node, as this certificate of it says that not its recovery identity signed. */
+    peer: peerId,
+    certificate: hash,
+    generation: z.int().min(0).max(GENERATION_MAX),
+    /** One more than that of the rotation that brought the key that is replaced; 1 where a certificate names that. */
+    number: z.int().min(1).max(ROTATIONS_MAX),
+    /** Public keys of the recovery identities: the one that ends, the one that takes its place. */
+    retires: publicKey,
+    recovery: publicKey,
+    /** By the new one: its slot, and the life that goes on. With them the entry is all that a recovery needs. */
+    slot: bytesUpTo(1024),
+    life: bytesUpTo(512),
+    issuedMs: count,
+  })
+  .strict();
+export type RotationBody = z.output<typeof rotationSchema>;
+export const rotationCodec = codec("rotation", rotationSchema);
+
 /** The largest entry is a genesis of 16 administrators or a certificate with all its texts at their bounds. */
 export const ENTRY_BODY_BYTES_MAX = 4096;
 export const ENTRY_BYTES_MAX = 8192;
@@ -163,6 +196,7 @@ const ENTRY_TYPES = [
   "endorsement",
   "withdrawal",
   "administrators",
+  "rotation",
 ] as const;
 export type EntryType = (typeof ENTRY_TYPES)[number];
 

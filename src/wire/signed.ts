@@ -10,6 +10,7 @@ const SIGNED_TYPES = [
   "endorsement",
   "withdrawal",
   "administrators",
+  "rotation",
   "status",
   "slot",
   "incarnation",

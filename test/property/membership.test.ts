@@ -3,20 +3,21 @@ import { describe, expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
 import { Fault } from "../../src/base/fault.ts";
-import { incarnationOf } from "../../src/base/ids.ts";
+import { incarnationOf, peerIdOf } from "../../src/base/ids.ts";
 import { SILENT_LOG } from "../../src/base/log.ts";
 import { HOUR_MS } from "../../src/base/units.ts";
 import type { Signer } from "../../src/crypto/sign.ts";
 import { type Signed, signStatement } from "../../src/crypto/signed.ts";
 import { certifyAnew, endorse, invite, removeMember, withdraw } from "../../src/membership/administer.ts";
-import { type RosterEntry, signCertificate } from "../../src/membership/entry.ts";
+import { type CertificateEntry, type RosterEntry, signCertificate } from "../../src/membership/entry.ts";
 import { RecordStore } from "../../src/membership/records.ts";
 import { recoverCertificate } from "../../src/membership/recovery-door.ts";
 import { Roster } from "../../src/membership/roster.ts";
+import { Rotations } from "../../src/membership/rotations.ts";
 import { changeAdministrators } from "../../src/membership/succession.ts";
 import { encodeToken, parseToken } from "../../src/membership/token.ts";
 import { rosterEntryCodec } from "../../src/wire/membership.ts";
-import { delegated, newcomer } from "../unit/membership/entries.ts";
+import { delegated, newcomer, rotated } from "../unit/membership/entries.ts";
 import { keysOf, MemoryStore, newSwarm, signer } from "../unit/membership/world.ts";
 
 /** Entries with every kind of quarrel: uses taken twice, recoveries of both, removals, changes by administrators. */
@@ -39,7 +40,7 @@ async function quarrels() {
       const keys = keysOf(name);
       const pair = delegated(swarm, invitation, use, keys);
       entries.push(...pair);
-      const book = { swarm: swarm.swarm, certificatesOf: () => [pair[1]] };
+      const book = { swarm: swarm.swarm, certificatesOf: () => [pair[1]], rotations: new Rotations() };
       for (let generation = 1; generation <= 6; generation += use === 0 ? 1 : 3) {
         const init = {
           recovery: keys.recovery,
@@ -51,6 +52,7 @@ async function quarrels() {
         const { body } = recoverCertificate({ book, rng: swarm.rng }, init);
         entries.push(signCertificate(swarm.swarm, { ...body, generation }, [keys.recovery, init.node]));
       }
+      entries.push(...replacedKeys(swarm, pair[1], keys, name));
     }
   }
   entries.push(newcomer(swarm, invitation, 1, keysOf("a"), { name: "again" }));
@@ -62,6 +64,36 @@ async function quarrels() {
   entries.push(removal, endorse(swarm, { administrator: must(administrators[1], "q"), entries: [removal] }));
   entries.push(...(await successions(swarm, entries)));
   return { ...swarm, entries: [...new Map(entries.map((entry) => [toHex(entry.hash), entry])).values()] };
+}
+
+/** Recovery keys in a row, two rivals for one of them, and a recovery by the last. */
+function replacedKeys(
+  swarm: Awaited<ReturnType<typeof newSwarm>>,
+  certificate: CertificateEntry,
+  keys: ReturnType<typeof keysOf>,
+  name: string,
+): RosterEntry[] {
+  const [second, third, rival] = ["second", "third", "rival"].map((key) => signer(`${name} ${key} key`));
+  const by = { node: keys.node, owner: keys.owner };
+  const make = (from: Signer, to: Signer | undefined, number: number) =>
+    rotated(swarm, certificate, { ...by, from, to: must(to, "key"), number });
+  const one = make(keys.recovery, second, 1);
+  const two = make(must(second, "key"), third, 2);
+  const other = make(keys.recovery, rival, 1);
+  const node = signer(`${name} node by a later key`);
+  const { body } = certificate;
+  if (body.by !== "delegation") return [one, two, other];
+  const { delegation: _, ...fields } = body;
+  const recovered = signCertificate(
+    swarm.swarm,
+    {
+      ...fields,
+      ...{ by: "recovery", rotation: two.hash, recovery: two.body.recovery, generation: 9, holder: false },
+      peer: peerIdOf(node.publicKey),
+    },
+    [must(third, "key"), node],
+  );
+  return [one, two, other, recovered];
 }
 
 /** Two changes of the administrators in a row, a rival of each, and what those signed who came and went. */
@@ -118,6 +150,7 @@ describe("rosters", () => {
     const reference = await hear(entries);
     expect(reference.entries().length).toBeGreaterThan(15);
     expect(reference.administrators().number).toBe(3);
+    expect(reference.rotations.inForce().length).toBeGreaterThan(0);
     await fc.assert(
       fc.asyncProperty(fc.shuffledSubarray(entries, { minLength: entries.length }), async (order) => {
         const roster = await hear(order);

@@ -97,6 +97,8 @@ const noLocalOperations: LocalOperations = {
   unsealKey: unexpected,
   splitKey: unexpected,
   combineKey: unexpected,
+  newRotation: unexpected,
+  keepNewSlot: unexpected,
   exportAdministratorKey: unexpected,
   importAdministratorKey: unexpected,
   runDaemon: unexpected,

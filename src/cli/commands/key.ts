@@ -9,6 +9,7 @@ import type { Bind, Session } from "../session.ts";
 import { printable, shortId } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
 import { addKeyList, addPassphrase } from "./key-copies.ts";
+import { addRotate } from "./key-rotate.ts";
 import { addCombine, addSplit } from "./key-shares.ts";
 
 export const keyCommand: AddCommand = (program, bind) => {
@@ -19,6 +20,7 @@ export const keyCommand: AddCommand = (program, bind) => {
   addPassphrase(group, bind);
   addSplit(group, bind);
   addCombine(group, bind);
+  addRotate(group, bind);
   return group;
 };
 
