@@ -38,7 +38,9 @@ export type SignedType =
   | "clearance"
   | "repair"
   | "repair-claim"
-  | "promise";
+  | "promise"
+  | "lock"
+  | "locked";
 
 /** What one key has said: the body's meaning follows from the type. */
 export interface Signed {

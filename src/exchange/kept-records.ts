@@ -70,6 +70,7 @@ export class KeptRecords {
   readonly #clock: Pick<Clock, "wallMs">;
   readonly #listeners = new Set<(owner: OwnerId) => void>();
   #version = 0;
+  #isLocked: (owner: OwnerId, hash: Uint8Array) => boolean = () => false;
 
   constructor(
     components: { store: MetaStore; log: Log; clock: Pick<Clock, "wallMs"> },
@@ -125,13 +126,43 @@ export class KeptRecords {
     return answer.records;
   }
 
-  /** Every head kept of one life, newest first, as many as one answer carries. */
+  /**
+   * The heads kept of one life, newest first, as many as one answer carries. Where there are more, the last of each day comes before
+   * others of it: a thief of the owner's key may have had any number of its own locked, and not on the days before.
+   */
   async headsOf(owner: OwnerId, life: Incarnation): Promise<Signed[]> {
+    const kept: KeptHead[] = [];
+    for await (const [, value] of this.#scan(this.#lifePrefix(owner, "head", life)))
+      kept.push(this.#keptHead(owner, decodeSigned(value)));
     const answer = new Answer();
-    const from = this.#lifePrefix(owner, "head", life);
-    for await (const [, value] of this.#store.scan({ from, to: afterAll(from), reverse: true }))
-      if (!answer.add(decodeSigned(value))) break;
-    return answer.records;
+    for (const { head } of byWorth(kept.reverse())) if (!answer.add(head)) break;
+    return answer.records.sort((a, b) => b.epoch - a.epoch);
+  }
+
+  /** From now on these stay, whatever newer ones say. */
+  withLocks(isLocked: (owner: OwnerId, hash: Uint8Array) => boolean): void {
+    this.#isLocked = isLocked;
+  }
+
+  async headOf(owner: OwnerId, hash: Uint8Array): Promise<Signed | undefined> {
+    for await (const [, value] of this.#scan(this.#prefix(owner, "head"))) {
+      const head = decodeSigned(value);
+      if (equalBytes(signedHash(head), hash)) return head;
+    }
+    return undefined;
+  }
+
+  /**
+   * As `keep` of one head that a lock refers to, which may be older than what is known: whoever was away, or is new to the owner's data,
+   * has not heard of it.
+   */
+  async keepLocked(owner: OwnerId, encoded: Uint8Array, certified?: Incarnation): Promise<void> {
+    const record = this.#check(owner, encoded);
+    if (record.type !== "head")
+      throw new Fault({ code: "FORMAT_INVALID", what: "locked head", reason: `it is a ${record.type}` });
+    const isCertified = record.incarnation === certified;
+    const ops = await this.#headOps(owner, record, encoded, { isCertified, mayBeOlder: true });
+    if (ops.length > 0) await this.#store.write(ops, { sync: true });
   }
 
   /** Every life of an owner that has two heads of one epoch, with the last such epoch; at most `max`. */
@@ -214,7 +245,7 @@ export class KeptRecords {
     isCertified: boolean,
   ): Promise<MetaOp[]> {
     return record.type === "head"
-      ? this.#headOps(owner, record, bytes, isCertified)
+      ? this.#headOps(owner, record, bytes, { isCertified, mayBeOlder: false })
       : this.#mapOps(owner, record, bytes, isCertified);
   }
 
@@ -241,7 +272,12 @@ export class KeptRecords {
     if (count >= MAPS_OF_CERTIFIED_MAX) throw tooMany(`${MAPS_OF_CERTIFIED_MAX} placement maps of one life`);
   }
 
-  async #headOps(owner: OwnerId, record: Signed, bytes: Uint8Array, isCertified: boolean): Promise<MetaOp[]> {
+  async #headOps(
+    owner: OwnerId,
+    record: Signed,
+    bytes: Uint8Array,
+    { isCertified, mayBeOlder }: { readonly isCertified: boolean; readonly mayBeOlder: boolean },
+  ): Promise<MetaOp[]> {
     headBody.decode(record.body);
     const kept: KeptHead[] = [];
     for await (const [, value] of this.#scan(this.#lifePrefix(owner, "head", record.incarnation)))
@@ -252,7 +288,7 @@ export class KeptRecords {
     if (newest !== undefined) {
       const sameEpoch = kept.filter(({ head }) => head.epoch === record.epoch).length;
       if (
-        record.epoch < newest.epoch ||
+        (record.epoch < newest.epoch && !mayBeOlder) ||
         sameEpoch >= FORKS_MAX ||
         record.epoch > newest.epoch + EPOCH_LEAP_MAX
       ) {
@@ -262,7 +298,11 @@ export class KeptRecords {
         this.#log.warn("head-fork", { owner, incarnation: record.incarnation, epoch: record.epoch });
     } else if (!isCertified) await this.#requireRoomForLife(owner, record);
     const receivedMs = this.#clock.wallMs();
-    const surplus = headsToDrop([...kept, { head: record, receivedMs }]);
+    const added: KeptHead = { head: record, receivedMs };
+    const all = [...kept, added].sort((a, b) => a.head.epoch - b.head.epoch);
+    const surplus = headsToDrop(all).filter(
+      (one) => one !== added && !this.#isLocked(owner, signedHash(one.head)),
+    );
     return [
       ...surplus.flatMap(({ head }): MetaOp[] => [
         { type: "delete", key: this.#headKey(owner, head) },
@@ -436,4 +476,13 @@ function headsToDrop(heads: readonly KeptHead[]): KeptHead[] {
     keep.add(must(ofDay.at(-1), "last head of a day"));
   }
   return heads.filter((head) => !keep.has(head));
+}
+
+/** Of heads that begin with the newest: the newest ones, then the last of each day, the first of each day, and the others. */
+function byWorth(heads: readonly KeptHead[]): Set<KeptHead> {
+  const days = [...Map.groupBy(heads, ({ receivedMs }) => Math.floor(receivedMs / DAY_MS)).entries()];
+  days.sort(([a], [b]) => b - a);
+  const lasts = days.map(([, ofDay]) => must(ofDay[0], "last head of a day"));
+  const firsts = days.map(([, ofDay]) => must(ofDay.at(-1), "first head of a day"));
+  return new Set([...heads.slice(0, NEWEST_HEADS), ...lasts, ...firsts, ...heads]);
 }

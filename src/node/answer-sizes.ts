@@ -6,6 +6,7 @@ import { AUDIT_BODY_BYTES_MAX } from "../wire/audit.ts";
 import type { DataRequest } from "../wire/data.ts";
 import { DESCRIPTOR_BYTES_MAX, SEGMENT_BYTES_MAX } from "../wire/descriptor.ts";
 import { LIVE_LIST_BYTES_MAX } from "../wire/live-set.ts";
+import { LOCKED_BYTES_MAX } from "../wire/lock.ts";
 import { REPAIR_MESSAGE_BYTES_MAX, REPAIR_RECORD_BYTES_MAX } from "../wire/repair.ts";
 
 /** A shard's descriptor and, for a range, its proof. */
@@ -36,6 +37,8 @@ export function answerBytesMax(
     case "live-get":
       return request.owner === asOwner ? LIVE_LIST_BYTES_MAX + ANSWER_SMALL_BYTES : 0;
     case "live-set":
+    case "lock":
+      return LOCKED_BYTES_MAX + ANSWER_SMALL_BYTES;
     case "put":
     case "have":
     case "keep":

@@ -3,7 +3,8 @@ import { Fault } from "../base/fault.ts";
 import type { OwnerId, SwarmId } from "../base/ids.ts";
 import { sha256 } from "../crypto/hash.ts";
 import type { Fence, Holder } from "../exchange/index.ts";
-import { Collector, type LiveSets, NO_LOCKS } from "../gc/index.ts";
+import { Collector, type LiveSets } from "../gc/index.ts";
+import type { SegmentLocks } from "../locks/index.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
 import { type NetMessage, prefixed } from "../ports/index.ts";
 import type { Presence } from "../presence/index.ts";
@@ -17,6 +18,7 @@ export interface CollectionComponents extends NodePorts {
   readonly liveSets: LiveSets;
   readonly holder: Holder;
   readonly promises: Promises;
+  readonly locks: SegmentLocks;
   readonly presence: Presence;
   readonly records: RecordStore;
   readonly roster: Roster;
@@ -35,7 +37,7 @@ export class Collection {
     this.liveSets = c.liveSets;
     this.collector = new Collector(
       {
-        ...{ ...c, store: prefixed(c.meta, NAMESPACE.collection), locks: NO_LOCKS },
+        ...{ ...c, store: prefixed(c.meta, NAMESPACE.collection), locks: c.locks },
         isReleased: (owner) => this.isReleased(owner),
         mayAct: () => c.fence.why === undefined && mayDrop(c.presence.weather()),
       },

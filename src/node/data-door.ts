@@ -4,6 +4,7 @@ import { type OwnerId, type PeerId, type SwarmId, segmentKey } from "../base/ids
 import type { Log } from "../base/log.ts";
 import { DAY_MS, HOUR_MS } from "../base/units.ts";
 import type { Holder, KeptMaps } from "../exchange/index.ts";
+import type { HolderLocks } from "../locks/index.ts";
 import type { LossDesk } from "../losses/index.ts";
 import type { Clock, NetMessage } from "../ports/index.ts";
 import type { RepairDoor } from "../repair/index.ts";
@@ -28,6 +29,7 @@ export interface DataDoorComponents {
   readonly repairs: RepairDoor;
   readonly promises: Promises;
   readonly collection: Pick<Collection, "answer">;
+  readonly locks: Pick<HolderLocks, "answer">;
   readonly clock: Clock;
   /** Says a few lines a minute of each peer. */
   readonly log: Log;
@@ -62,6 +64,7 @@ export class DataDoor {
     }
     if (isLiveRequest(request)) return this.#c.collection.answer(owner, request, message.body, mayWrite);
     if (request.t === "promise") return this.#c.promises.answer(from, request);
+    if (request.t === "lock") return this.#c.locks.answer(from, owner, request, mayWrite);
     if (isRepairRequest(request)) return this.#c.repairs.answer(from, request, message.body, mayWrite);
     if (request.t === "audit") return holder.answerRefusals(() => this.#prove(from, owner, request));
     if ((request.t === "get" || request.t === "have" || request.t === "records") && request.owner !== owner)

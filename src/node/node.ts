@@ -8,6 +8,7 @@ import { Catalog } from "../catalog/index.ts";
 import type { OwnerKeys, Signed, Signer } from "../crypto/index.ts";
 import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
 import { type Collector, LiveSets, wantedShards } from "../gc/index.ts";
+import { HolderLocks } from "../locks/index.ts";
 import { KnownLost } from "../losses/index.ts";
 import {
   admitNewcomer,
@@ -125,6 +126,8 @@ export class Node {
   readonly sweep: Sweep;
   /** What owners do not want any more. */
   readonly collection: Collection;
+  /** What others have had locked here. */
+  readonly locks: HolderLocks;
   readonly #init: NodeInit;
   readonly #holder: Holder;
   readonly #kept: KeptRecords;
@@ -187,8 +190,17 @@ export class Node {
       { ...ports, ...parts, ...parts.losses, shards, disk: parts.watch, signer: init.signer },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
     );
+    this.locks = new HolderLocks(
+      {
+        ...{ ...ports, ...parts, ...parts.losses, disk: parts.watch, records: parts.kept },
+        ...{ registry: ownerRegistry(parts.roster, parts.records), signer: init.signer },
+        store: prefixed(ports.meta, NAMESPACE.locks),
+      },
+      { swarm: parts.roster.swarm },
+    );
+    parts.kept.withLocks((owner, hash) => this.locks.isHeadLocked(owner, hash));
     this.collection = new Collection(
-      { ...ports, ...parts, promises: this.sweep.promises, disk: parts.watch },
+      { ...ports, ...parts, promises: this.sweep.promises, locks: this.locks, disk: parts.watch },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
     );
     parts.collection.now = this.collection;
@@ -401,6 +413,7 @@ export class Node {
       ...{ swarm: this.roster.swarm, holder: this.#holder, ...this.losses, repairs: this.heirship.door },
       promises: this.sweep.promises,
       collection: this.collection,
+      locks: this.locks,
       ...{ clock, log: doorLog },
     });
     const ownerOf = (from: PeerId): OwnerId => {
@@ -450,6 +463,7 @@ export class Node {
     this.heirship.start();
     this.sweep.sweeper.start();
     this.collection.collector.start();
+    this.locks.start();
     this.#sync.start();
     await this.#beat.start();
     this.#gossip.start();
@@ -480,6 +494,7 @@ export class Node {
     await this.#sync.stop();
     await this.sweep.sweeper.stop();
     await this.collection.collector.stop();
+    await this.locks.stop();
     await this.heirship.stop();
     await this.presence.stop();
     this.#ticks.stop();

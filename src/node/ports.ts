@@ -60,4 +60,5 @@ export const NAMESPACE = {
   schedule: Uint8Array.of(0x4a), // J
   promises: Uint8Array.of(0x46), // F
   collection: Uint8Array.of(0x47), // G
+  locks: Uint8Array.of(0x48), // H
 } as const;

@@ -62,7 +62,7 @@ export function recoverDoor(
     const request = dataRequest.decode(message.head);
     if (isRepairRequest(request)) return components.repairs(from, owner, request);
     if (isLiveRequest(request)) return components.collection.answer(owner, request, message.body, false);
-    if (request.t === "lost" || request.t === "promise")
+    if (request.t === "lost" || request.t === "promise" || request.t === "lock")
       throw new Fault({ code: "NOT_ALLOWED", reason: "a recovery identity holds no shards" });
     return components.holder.answer(owner, request, message.body, false);
   };

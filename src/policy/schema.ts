@@ -10,6 +10,7 @@ export const SETS_MAX = 64;
 /** The tag of a set's snapshots: what its retention goes by, whatever its paths were. */
 export const setTag = (name: string): string => `set:${name}`;
 
+/** As `wire/lock` has it. */
 const LOCK_MAX_MS = 400 * DAY_MS;
 const EVERY_MIN_MS = MINUTE_MS;
 const EVERY_MAX_MS = 366 * DAY_MS;

@@ -18,6 +18,7 @@ import {
   liveKeptAnswerFields,
   liveSetRequestFields,
 } from "./live-set.ts";
+import { lockedAnswerFields, lockRequestFields } from "./lock.ts";
 import { lostRequestFields, notedAnswerFields } from "./losses.ts";
 import { promisedAnswerFields, promiseRequestFields } from "./promise.ts";
 import { repairAnswers, repairRequests } from "./repair.ts";
@@ -73,6 +74,8 @@ export const dataRequestSchema = z.discriminatedUnion("t", [
   z.object(liveSetRequestFields).strict(),
   /** Answer: `live`. */
   z.object(liveGetRequestFields).strict(),
+  /** Keep these segments, and this head, for so long. Answer: `locked`. */
+  z.object(lockRequestFields).strict(),
   ...repairRequests,
 ]);
 
@@ -110,6 +113,7 @@ const answer = z.discriminatedUnion("t", [
   z.object(promisedAnswerFields).strict(),
   z.object(liveKeptAnswerFields).strict(),
   z.object(liveAnswerFields).strict(),
+  z.object(lockedAnswerFields).strict(),
   ...repairAnswers,
   z
     .object({
@@ -125,13 +129,17 @@ const answer = z.discriminatedUnion("t", [
 export type DataRequest = z.output<typeof dataRequestSchema>;
 export type LostRequest = Extract<DataRequest, { t: "lost" }>;
 export type PromiseRequest = Extract<DataRequest, { t: "promise" }>;
+export type LockRequest = Extract<DataRequest, { t: "lock" }>;
 export type AuditRequest = Extract<DataRequest, { t: "audit" }>;
 /** Of members that repair for an owner: `repair/` answers them. */
 export type RepairRequest = Extract<DataRequest, { t: "repair-get" | "repair-put" | "repaired" | "repairs" }>;
 /** About what an owner still wants: `gc/` answers them. */
 export type LiveRequest = Extract<DataRequest, { t: "live-set" | "live-get" }>;
 /** What one end asks of another's `Holder`. */
-export type OwnerRequest = Exclude<DataRequest, RepairRequest | LostRequest | PromiseRequest | LiveRequest>;
+export type OwnerRequest = Exclude<
+  DataRequest,
+  RepairRequest | LostRequest | PromiseRequest | LiveRequest | LockRequest
+>;
 
 export function isLiveRequest(request: DataRequest): request is LiveRequest {
   return request.t === "live-set" || request.t === "live-get";

@@ -33,6 +33,8 @@ const SIGNED_TYPES = [
   "repair",
   "repair-claim",
   "promise",
+  "lock",
+  "locked",
 ] as const satisfies readonly SignedType[];
 
 /** No signed body of ours comes near this; it bounds what one record can make a reader hold. */

@@ -12,6 +12,7 @@ import * as data from "../../src/wire/data.ts";
 import * as descriptor from "../../src/wire/descriptor.ts";
 import * as head from "../../src/wire/head.ts";
 import * as liveSet from "../../src/wire/live-set.ts";
+import * as lock from "../../src/wire/lock.ts";
 import * as losses from "../../src/wire/losses.ts";
 import * as membership from "../../src/wire/membership.ts";
 import * as promise from "../../src/wire/promise.ts";
@@ -41,6 +42,7 @@ const MODULES: readonly Readonly<Record<string, unknown>>[] = [
   descriptor,
   head,
   liveSet,
+  lock,
   losses,
   membership,
   promise,

@@ -29,6 +29,7 @@ const CORE_FOLDERS = [
   "schedule",
   "sweep",
   "gc",
+  "locks",
   "node",
 ] as const;
 
@@ -70,6 +71,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "audit",
   ],
   schedule: ["base", "ports", "policy", "wire"],
+  locks: ["base", "ports", "crypto", "placement", "wire", "catalog", "exchange"],
   sweep: ["base", "ports", "crypto", "placement", "upkeep", "wire", "exchange", "losses", "audit"],
   gc: ["base", "ports", "crypto", "upkeep", "wire", "exchange"],
   node: CORE_FOLDERS,

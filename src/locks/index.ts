@@ -1,0 +1,13 @@
+/**
+ * Locks: for how long holders keep what a snapshot needs, whoever asks them to drop it. `HolderLocks` is the holder's side.
+ *
+ * Invariant: a lock is counted by the holder's own running time, is never made shorter, and is on disk before it is acknowledged; the
+ * head that it is for is kept as long.
+ *
+ * Nothing is dropped in here: whoever would drop a shard asks `SegmentLocks` first.
+ */
+export * from "./holder-locks.ts";
+export * from "./kept-locks.ts";
+export * from "./lock-table.ts";
+export * from "./locked-heads.ts";
+export * from "./row-bits.ts";
