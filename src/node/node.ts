@@ -178,7 +178,10 @@ export class Node {
     this.losses = parts.losses;
     this.presence = parts.presence;
     // Who keeps others' data alive does not see what its owner has given up.
-    const shards = wantedShards(ports.shards, parts.liveSets);
+    const shards = wantedShards(ports.shards, {
+      // What is locked is kept alive, be it by the owner or by a thief of its key that it was given up.
+      omits: (id) => parts.liveSets.omits(id) && this.locks.lockedForMs(id) === 0,
+    });
     this.heirship = new Heirship(
       {
         ...{ ...ports, ...parts, shards, registry: ownerRegistry(parts.roster, parts.records) },
