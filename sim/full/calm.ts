@@ -2,6 +2,7 @@ import { messageOf } from "../../src/base/fault.ts";
 import { segmentKey } from "../../src/base/ids.ts";
 import { HOUR_MS, MIB, SECOND_MS } from "../../src/base/units.ts";
 import type { SimMachine } from "./machine.ts";
+import { checkFound } from "./oracles/found.ts";
 import { checkRepairs } from "./oracles/repairs.ts";
 import { checkSpread } from "./oracles/spread.ts";
 import type { TrueSnapshot } from "./truth.ts";
@@ -32,6 +33,7 @@ export class Calm {
     await world.scheduler.sleep(world.plan.world.settleMs);
     this.#checkNothingHangs();
     await this.#checkConverged();
+    checkFound(world);
     for (const machine of world.living()) if (machine.isOn) await this.#restoreAll(machine);
     await this.#snapshotAll();
     checkRepairs(world);

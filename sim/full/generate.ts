@@ -35,6 +35,8 @@ export function planOf(seed: string, wishes: Wishes = {}): Plan {
       syncEveryMs: shape.pick([MINUTE_MS / 2, 5 * MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS]),
       beyond,
       ...(shape.chance(0.2) ? { quotaBytes: shape.pick([256 * KIB, 512 * KIB, 256 * MIB]) } : {}),
+      // So that what audits find is found within the calm of an ordinary run.
+      ...(shape.chance(0.3) ? { auditEveryMs: HOUR_MS / 4 } : {}),
     },
     workload: workloadOf(rng.fork("workload"), nodes.length, stormMs),
     faults: faultsOf(rng.fork("faults"), nodes, stormMs, wishes.kinds),

@@ -73,6 +73,7 @@ export interface MachineInit {
   readonly events: MachineEvents;
   readonly scrubPeriodMs: number;
   readonly syncEveryMs: number;
+  readonly auditEveryMs?: number | undefined;
   readonly spoolMaxBytes?: number | undefined;
 }
 
@@ -219,6 +220,7 @@ export class SimMachine {
   /** Starts the program on what the disks have. */
   async start(): Promise<void> {
     const { scheduler, networks, codec, scrubPeriodMs, syncEveryMs, spoolMaxBytes } = this.init;
+    const { auditEveryMs = UPKEEP.auditEveryMs } = this.init;
     const process = new SimProcess();
     this.#process = process;
     this.#clock = new NodeClock(scheduler, this.clockError);
@@ -258,7 +260,7 @@ export class SimMachine {
         privileged: false,
         scrub: { periodMs: scrubPeriodMs },
         sync: { intervalMs: syncEveryMs },
-        upkeep: UPKEEP,
+        upkeep: { ...UPKEEP, auditEveryMs },
         ...(administratorSeed === undefined ? {} : { administrator: signerFromSeed(administratorSeed) }),
         ...(spoolMaxBytes === undefined ? {} : { spoolMaxBytes }),
       },

@@ -37,6 +37,8 @@ const worldPlan = z
     scrubPeriodMs: z.number().min(1),
     /** Mean time between two comparisons of rosters and records. */
     syncEveryMs: z.number().min(1000),
+    /** How often holders are audited, and asked what they have. @default as in the field */
+    auditEveryMs: z.number().min(1000).optional(),
     quotaBytes: z.number().min(1).optional(),
     spoolMaxBytes: z.number().min(1).optional(),
     /** Within what the profile promises to survive, or past it: then data may be lost, and nothing may be said wrongly. */

@@ -141,7 +141,11 @@ export class Truth {
   }
 
   isDamaged(machine: SimMachine, shard: ShardId): boolean {
-    return this.damaged.has(holdingKey(machine.peer, shard));
+    return this.damageOf(machine, shard) !== undefined;
+  }
+
+  damageOf(machine: SimMachine, shard: ShardId): Damage | undefined {
+    return this.damaged.get(holdingKey(machine.peer, shard));
   }
 
   /** Everything on this machine's disk is gone, or no longer to be relied on. */

@@ -101,7 +101,7 @@ export class World {
 
   newMachine(plan: NodePlan): SimMachine {
     const index = this.#made++;
-    const { scrubPeriodMs, syncEveryMs, spoolMaxBytes } = this.plan.world;
+    const { scrubPeriodMs, syncEveryMs, auditEveryMs, spoolMaxBytes } = this.plan.world;
     return new SimMachine({
       index,
       plan,
@@ -116,6 +116,7 @@ export class World {
       },
       scrubPeriodMs,
       syncEveryMs,
+      auditEveryMs,
       spoolMaxBytes,
     });
   }

@@ -49,8 +49,8 @@ export const MUTATIONS: readonly Mutation[] = [
     withinSeeds: 2,
     edits: one(
       "src/exchange/kept-records.ts",
-      "if (ops.length > 0) await this.#store.write(ops, { sync: true });",
-      "if (ops.length > 0) await this.#store.write(ops, { sync: false });",
+      "if (ops.length > 0) await this.#store.write(ops, { sync: true });\n      if (ops.length > 0) {",
+      "if (ops.length > 0) await this.#store.write(ops, { sync: false });\n      if (ops.length > 0) {",
     ),
   },
   {
@@ -328,6 +328,20 @@ export const MUTATIONS: readonly Mutation[] = [
       "await catalog.update({ mapEpoch: catalog.state.mapEpoch + 1 }, [",
       "await catalog.update({ mapEpoch: Math.max(1, catalog.state.mapEpoch) }, [",
     ),
+  },
+  {
+    name: "nobody asks holders what they have",
+    oracle: "cheaters-found",
+    withinSeeds: 40,
+    faults: ["cheat"],
+    edits: [
+      ...one(
+        "src/repair/owner-repair.ts",
+        "return this.#nowMs - this.#askedMs >= this.#init.claimsEveryMs;",
+        "return false;",
+      ),
+      ...one("src/audit/rounds.ts", "if (this.#c.mayAsk()) await this.turn(signal);", ""),
+    ],
   },
   {
     name: "what came back to a full site stays there",

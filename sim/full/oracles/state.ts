@@ -80,10 +80,10 @@ function checkScrub(world: World, machine: SimMachine): void {
 
 /** Nobody holds anything against a machine that was always honest and that no fault took anything from. */
 function checkSuspicions(world: World, machine: SimMachine): void {
-  const { audits } = machine.node;
-  for (const peer of audits.book.holders().keys()) {
+  const { audits, presence } = machine.node;
+  for (const [peer, { trust }] of presence.holders()) {
     const suspect = world.byPeer(peer);
-    const why = audits.book.suspicion(peer);
+    const why = audits.book.suspicion(peer) ?? (trust.kind === "suspect" ? trust : undefined);
     if (why === undefined || suspect === undefined || !suspect.isHonest || suspect.wasRolledBack) continue;
     if ([...world.truth.damaged.values()].some(({ machine: hit }) => hit === suspect)) continue;
     world.violate(
