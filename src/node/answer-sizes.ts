@@ -7,8 +7,10 @@ import type { DataRequest } from "../wire/data.ts";
 import { DESCRIPTOR_BYTES_MAX, SEGMENT_BYTES_MAX } from "../wire/descriptor.ts";
 import { LIVE_LIST_BYTES_MAX } from "../wire/live-set.ts";
 import { LOCKED_BYTES_MAX } from "../wire/lock.ts";
-import { REPAIR_MESSAGE_BYTES_MAX, REPAIR_RECORD_BYTES_MAX } from "../wire/repair.ts";
+import { LISTED_SHARDS_MAX, REPAIR_MESSAGE_BYTES_MAX, REPAIR_RECORD_BYTES_MAX } from "../wire/repair.ts";
 
+/** A number and an index of each shard, with what holds them together. */
+const LISTED_BYTES_MAX = 16 * LISTED_SHARDS_MAX + ANSWER_SMALL_BYTES;
 /** A shard's descriptor and, for a range, its proof. */
 const SHARD_HEAD_BYTES_MAX = DESCRIPTOR_BYTES_MAX + ANSWER_SMALL_BYTES;
 /** The signed statement about the leaves, and their proofs. */
@@ -39,6 +41,8 @@ export function answerBytesMax(
     case "live-set":
     case "lock":
       return LOCKED_BYTES_MAX + ANSWER_SMALL_BYTES;
+    case "repair-list":
+      return LISTED_BYTES_MAX;
     case "put":
     case "have":
     case "keep":

@@ -1,4 +1,4 @@
-import type { Incarnation, OwnerId, SwarmId } from "../base/ids.ts";
+import type { Incarnation, OwnerId, ShardId, SwarmId } from "../base/ids.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { Fence, Holder, KeptRecords, OwnerRegistry } from "../exchange/index.ts";
 import type { KnownLost } from "../losses/index.ts";
@@ -17,6 +17,7 @@ import {
   RepairJudge,
   RepairPeers,
   RepairSpread,
+  RowCheck,
   RowProgress,
   RowRepair,
 } from "../repair/index.ts";
@@ -39,6 +40,8 @@ export interface HeirshipComponents extends NodePorts {
   readonly repository: Repository;
   readonly fence: Pick<Fence, "why">;
   readonly lost: KnownLost;
+  /** Its owner does not want it any more: nobody is to make it anew because another one still has some of it. */
+  readonly isGivenUp: (shard: ShardId) => boolean;
   readonly signer: Signer;
 }
 
@@ -108,8 +111,12 @@ export class Heirship {
       { ...c, self, book, judge, peers, introductions, rebuilder: this.rebuilder },
       { swarm, retryMs: settings.assessEveryMs },
     );
+    const check = new RowCheck(
+      { ...c, self, ownOwner, book, judge, mender },
+      { everyMs: settings.auditEveryMs },
+    );
     this.heirs = new Heirs(
-      { ...c, self, ownOwner, book, judge, door, rows, spread, mender },
+      { ...c, self, ownOwner, book, judge, door, rows, spread, mender, check },
       { swarm, settings },
     );
   }

@@ -178,14 +178,13 @@ export class Node {
     this.losses = parts.losses;
     this.presence = parts.presence;
     // Who keeps others' data alive does not see what its owner has given up.
-    const shards = wantedShards(ports.shards, {
-      // What is locked is kept alive, be it by the owner or by a thief of its key that it was given up.
-      omits: (id) => parts.liveSets.omits(id) && this.locks.lockedForMs(id) === 0,
-    });
+    // What is locked is kept alive, be it by the owner or by a thief of its key that it was given up.
+    const isGivenUp = (id: ShardId): boolean => parts.liveSets.omits(id) && this.locks.lockedForMs(id) === 0;
+    const shards = wantedShards(ports.shards, { omits: isGivenUp });
     this.heirship = new Heirship(
       {
         ...{ ...ports, ...parts, shards, registry: ownerRegistry(parts.roster, parts.records) },
-        ...{ lost: parts.losses.lost, signer: init.signer },
+        ...{ lost: parts.losses.lost, signer: init.signer, isGivenUp },
       },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
     );

@@ -1,3 +1,4 @@
+import { must } from "../base/assert.ts";
 import { equalBytes, toHex } from "../base/bytes.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { OwnerId, PeerId, ShardId, SwarmId } from "../base/ids.ts";
@@ -8,21 +9,23 @@ import { sha256 } from "../crypto/hash.ts";
 import type { Signed } from "../crypto/signed.ts";
 import type { Holder, KeptRecords, OwnerRegistry } from "../exchange/index.ts";
 import type { GenerationAt } from "../placement/index.ts";
-import type { Clock, NetMessage } from "../ports/index.ts";
+import type { Clock, NetMessage, ShardStore } from "../ports/index.ts";
 import { type DataAnswer, dataAnswer, type RepairRequest } from "../wire/data.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import { mapBody } from "../wire/head.ts";
-import { REPAIR_MESSAGE_BYTES_MAX, REPAIRS_MAX_IN_MESSAGE } from "../wire/repair.ts";
+import { LISTED_SHARDS_MAX, REPAIR_MESSAGE_BYTES_MAX, REPAIRS_MAX_IN_MESSAGE } from "../wire/repair.ts";
 import { decodeSigned } from "../wire/signed.ts";
 import type { RepairBook } from "./book.ts";
 import type { RepairedMap, RepairJudge } from "./judge.ts";
 import { openClaim, type RepairClaim } from "./records.ts";
+import { shardsOfRow } from "./row-segments.ts";
 
 export interface RepairDoorComponents {
   readonly book: RepairBook;
   readonly judge: RepairJudge;
   readonly holder: Pick<Holder, "readWhole" | "storeFor" | "answerRefusals">;
   readonly kept: Pick<KeptRecords, "keep" | "maps">;
+  readonly shards: Pick<ShardStore, "list" | "stat">;
   readonly registry: Pick<OwnerRegistry, "certifiedIncarnation">;
   readonly self: PeerId;
   /** Whose data this node itself is the origin of. */
@@ -95,6 +98,8 @@ export class RepairDoor {
         case "repair-put":
           if (!mayWrite) throw notAllowed("this is for reading only");
           return this.#put(from, message, body);
+        case "repair-list":
+          return this.#list(from, message);
         case "repaired":
           if (!mayWrite) throw notAllowed("this is for reading only");
           return this.#take(from, message);
@@ -129,6 +134,22 @@ export class RepairDoor {
     const answer = await this.#c.holder.readWhole(shard);
     this.#c.log.info("repair-served", { to: from, shard: segmentKey(shard), index, cause: claim.cause.kind });
     return answer;
+  }
+
+  async #list(from: PeerId, message: Extract<RepairRequest, { t: "repair-list" }>): Promise<NetMessage> {
+    const { owner, incarnation, at } = await this.#allowed(from, message.claim);
+    const maps = await this.#c.book.maps(owner);
+    const map = must(
+      maps.find((one) => one.incarnation === incarnation),
+      "map of a claim that holds",
+    );
+    const shards: [number: number, index: number][] = [];
+    for await (const [number, indexes] of shardsOfRow(this.#c.shards, map, at, message.after)) {
+      if (shards.length + indexes.length > LISTED_SHARDS_MAX)
+        return reply({ t: "listed", v: 1, shards, more: true });
+      for (const index of indexes) shards.push([number, index]);
+    }
+    return reply({ t: "listed", v: 1, shards, more: false });
   }
 
   async #put(
@@ -170,7 +191,7 @@ export class RepairDoor {
     return reply({ t: "taken", v: 1, ...outcome });
   }
 
-  async #allowed(from: PeerId, bytes: Uint8Array, number: number): Promise<RepairClaim> {
+  async #allowed(from: PeerId, bytes: Uint8Array, number?: number): Promise<RepairClaim> {
     const key = toHex(sha256(bytes));
     const nowMs = this.#c.clock.monotonicMs();
     const known = this.#judged.get(key);
@@ -179,7 +200,7 @@ export class RepairDoor {
     if (judged.claim.by !== from) throw this.#refusal(from, judged.claim, "somebody else signed the claim");
     if (judged.refusal !== undefined)
       throw this.#refusal(from, judged.claim, judged.refusal, number, judged.isLie ? "warn" : "info");
-    if (!judged.places(number))
+    if (number !== undefined && !judged.places(number))
       throw this.#refusal(from, judged.claim, "the segment is not of the row that it claims", number);
     this.#noteWork(judged.claim);
     return judged.claim;

@@ -27,6 +27,7 @@ import type { RepairDoor } from "./door.ts";
 import type { RepairedMap, RepairJudge, Whereabouts } from "./judge.ts";
 import type { Mender } from "./mender.ts";
 import { openRepair } from "./records.ts";
+import type { RowCheck } from "./row-check.ts";
 import { type SlotMove, stuckWords } from "./row-choice.ts";
 import { type LossFacts, RowLosses } from "./row-losses.ts";
 import { type RowRepair, rowName, slotsOfGeneration, versionOf } from "./row-repair.ts";
@@ -41,6 +42,7 @@ export interface HeirsComponents {
   readonly rows: RowRepair;
   readonly spread: RepairSpread;
   readonly mender: Pick<Mender, "round" | "mended">;
+  readonly check: Pick<RowCheck, "round" | "mended">;
   readonly kept: Pick<KeptRecords, "owners">;
   /** What others are known to have lost of what they hold. */
   readonly lost: LossFacts;
@@ -177,7 +179,7 @@ export class Heirs {
 
   #allCounts(): HeirsStatus["counts"] {
     const { copied, bytesIn, bytesOut } = this.#copies.counts;
-    const all = { ...this.#counts, copied, mended: this.#c.mender.mended };
+    const all = { ...this.#counts, copied, mended: this.#c.mender.mended + this.#c.check.mended };
     return { ...all, bytesIn: all.bytesIn + bytesIn, bytesOut: all.bytesOut + bytesOut };
   }
 
@@ -191,6 +193,7 @@ export class Heirs {
           await this.#c.spread.round(this.#c.ownOwner, signal);
           await this.#c.book.retry();
           await this.#c.mender.round(signal);
+          await this.#c.check.round(signal);
         }
         this.#isDirty = false;
         const next = await this.#once(signal);

@@ -3,17 +3,18 @@ import { type PeerId, type ShardId, type SwarmId, shardKey } from "../base/ids.t
 import type { Log } from "../base/log.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { Holder } from "../exchange/index.ts";
-import { generationOf, partitionOf } from "../placement/index.ts";
+import { type GenerationAt, generationOf, partitionOf } from "../placement/index.ts";
 import type { Clock, QuarantinedShard, ShardStore } from "../ports/index.ts";
-import { isPresent } from "../upkeep/index.ts";
+import { isHeard, isPresent } from "../upkeep/index.ts";
 import { dataAnswer, shardNote } from "../wire/data.ts";
 import { readDescriptor } from "../wire/descriptor.ts";
 import { readReceipt } from "../wire/receipt.ts";
 import type { RepairBook } from "./book.ts";
 import type { Introductions } from "./introductions.ts";
-import type { RepairJudge, Whereabouts } from "./judge.ts";
+import { RowStrays, STRAYS_MAX } from "./inventory.ts";
+import type { RepairedMap, RepairJudge, Whereabouts } from "./judge.ts";
 import type { RepairLink, RepairPeers } from "./peers.ts";
-import type { Rebuilder } from "./rebuild.ts";
+import type { Rebuilder, Rebuilt, ShardSource } from "./rebuild.ts";
 import { signClaim } from "./records.ts";
 import { bodyOfSlot, slotsOfGeneration, versionOf } from "./row-repair.ts";
 
@@ -104,9 +105,13 @@ export class Mender {
   }
 
   /** False where it is not looked for here any more. */
-  async #mend({ id, note }: QuarantinedShard, signal: AbortSignal): Promise<boolean> {
-    const { self, book, presence, clock, signer, peers, introductions, rebuilder } = this.#c;
-    const envelope = shardNote.decode(note).descriptor;
+  #mend({ id, note }: QuarantinedShard, signal: AbortSignal): Promise<boolean> {
+    return this.mend(id, shardNote.decode(note).descriptor, signal);
+  }
+
+  /** Makes a shard of this node's own slot anew. False where it is not looked for here any more; throws why it cannot be made. */
+  async mend(id: ShardId, envelope: Uint8Array, signal: AbortSignal): Promise<boolean> {
+    const { self, book, presence, rebuilder } = this.#c;
     const descriptor = readDescriptor(envelope, this.#swarm);
     const map = (await book.maps(id.owner)).find(({ incarnation }) => incarnation === id.incarnation);
     const rows = map?.now.classes.get(descriptor.class);
@@ -120,26 +125,40 @@ export class Mender {
     };
     const slots = slotsOfGeneration(map, at);
     if (slots[id.index] !== self) return false;
-    const { ownerVersion, repairs } = versionOf(map, at, id.index);
-    const body = bodyOfSlot(map, at, id.index, ownerVersion, self);
-    const claim = { ...body, repairs, cause: { t: "mend" as const }, timeMs: clock.wallMs() };
-    const link = peers.under(signClaim(claim, this.#swarm, signer), (peer, given) =>
-      introductions.tell(peer, map, at, given),
-    );
+    const link = this.linkFor(map, at, id.index);
     const holders = presence.holders();
-    const outcome = await rebuilder.rebuild({
-      descriptor,
-      envelope,
-      sources: slots.flatMap((peer, index) =>
-        peer === undefined || peer === self || !isPresent(holders.get(peer)) ? [] : [{ index, peer }],
-      ),
-      targets: [{ index: id.index, peer: self }],
-      link: { ...link, put: (...given) => this.#store(...given) },
-      signal,
+    const sources = slots.flatMap((peer, index) =>
+      peer === undefined || peer === self || !isPresent(holders.get(peer)) ? [] : [{ index, peer }],
+    );
+    const rebuild = (from: readonly ShardSource[]): Promise<Rebuilt> =>
+      rebuilder.rebuild({
+        ...{ descriptor, envelope, sources: from, targets: [{ index: id.index, peer: self }] },
+        link: { ...link, put: (...given) => this.#store(...given) },
+        signal,
+      });
+    const outcome = await rebuild(sources).catch(async (error: unknown) => {
+      if (!isFault(error, "TOO_FEW_SHARDS")) throw error;
+      const others = [...holders.values()].filter((one) => isHeard(one) && !slots.includes(one.peer));
+      const outside = others.map(({ peer }) => peer).slice(0, STRAYS_MAX);
+      const strays = new RowStrays({ map, at, link: () => link, signal, log: this.#c.log }, outside);
+      const found = await strays.sourcesOf(id.number);
+      if (found.length === 0) throw error;
+      return rebuild([...sources, ...found]);
     });
     const [failed] = outcome.failed;
     if (failed !== undefined) throw failed.fault;
     return true;
+  }
+
+  /** Under the claim that a shard of this node's own slot is not here. */
+  linkFor(map: RepairedMap, at: GenerationAt, slot: number): RepairLink {
+    const { self, clock, signer, peers, introductions } = this.#c;
+    const { ownerVersion, repairs } = versionOf(map, at, slot);
+    const body = bodyOfSlot(map, at, slot, ownerVersion, self);
+    const claim = { ...body, repairs, cause: { t: "mend" as const }, timeMs: clock.wallMs() };
+    return peers.under(signClaim(claim, this.#swarm, signer), (peer, signal) =>
+      introductions.tell(peer, map, at, signal),
+    );
   }
 
   #store: RepairLink["put"] = async (peer, shard, envelope, bytes) => {

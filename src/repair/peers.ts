@@ -16,7 +16,14 @@ import { readReceipt } from "../wire/receipt.ts";
 
 const EMPTY = new Uint8Array(0);
 
-export type RepairLink = Pick<PeerClient, "getShard" | "put" | "silent">;
+export interface RepairLink extends Pick<PeerClient, "getShard" | "put" | "silent"> {
+  /** Shards of the claim's row that the peer says to have, of segments above `after`. */
+  readonly list: (
+    peer: PeerId,
+    after: number | undefined,
+    signal?: AbortSignal,
+  ) => Promise<DataAnswerOf<"listed">>;
+}
 
 /** Shows somebody what it may lack to judge a claim; false where there was nothing that it did not know. */
 export type Introduce = (peer: PeerId, signal: AbortSignal | undefined) => Promise<boolean>;
@@ -62,6 +69,7 @@ export class RepairPeers {
         again(peer, signal, () => this.#get(peer, claim, shard, known, signal)),
       put: (peer, shard, descriptor, body, signal) =>
         again(peer, signal, () => this.#put(peer, claim, shard, descriptor, body, signal)),
+      list: (peer, after, signal) => again(peer, signal, () => this.#list(peer, claim, after, signal)),
     };
   }
 
@@ -90,6 +98,19 @@ export class RepairPeers {
       ...(after === undefined ? {} : { after }),
     };
     return (await this.#ask(peer, request, EMPTY, "repairs", undefined, signal)).answer;
+  }
+
+  async #list(
+    peer: PeerId,
+    claim: Uint8Array,
+    after: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<DataAnswerOf<"listed">> {
+    const request: RepairRequest = {
+      ...{ t: "repair-list", v: 1, claim },
+      ...(after === undefined ? {} : { after }),
+    };
+    return (await this.#ask(peer, request, EMPTY, "listed", undefined, signal)).answer;
   }
 
   async #get(

@@ -4,10 +4,18 @@ import { type PeerId, type ShardId, type SwarmId, segmentKey } from "../base/ids
 import type { Log } from "../base/log.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { SwarmView } from "../exchange/index.ts";
-import { type ExcludeReason, type GenerationAt, rowKey, rowOf, type Slot } from "../placement/index.ts";
+import {
+  type ExcludeReason,
+  type GenerationAt,
+  rankCandidates,
+  rowKey,
+  rowOf,
+  type Slot,
+} from "../placement/index.ts";
 import type { Clock, ShardStore } from "../ports/index.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
 import type { Introductions } from "./introductions.ts";
+import { Inventory, RowStrays, STRAYS_MAX } from "./inventory.ts";
 import type { RepairedMap } from "./judge.ts";
 import type { Pace } from "./pace.ts";
 import type { Introduce, RepairLink, RepairPeers } from "./peers.ts";
@@ -15,8 +23,8 @@ import type { Rebuilder, Rebuilt, ShardSource } from "./rebuild.ts";
 import { receiptEnvelope, recordCause, signClaim, signRepair } from "./records.ts";
 import { type KnownRoster, rosterAt, rosterEpochAt } from "./roster-at.ts";
 import { type Chosen, chooseHolders, type RowChoice, type SlotMove, type StuckMove } from "./row-choice.ts";
-import type { RowProgress } from "./row-progress.ts";
-import { segmentsOfRow } from "./row-segments.ts";
+import type { RowProgress, RowTarget } from "./row-progress.ts";
+import { type HeldSegment, merged, segmentsOfRow } from "./row-segments.ts";
 
 export interface RowJob {
   readonly map: RepairedMap;
@@ -60,6 +68,7 @@ export interface RowRepairComponents {
   readonly peers: Pick<RepairPeers, "under" | "silent">;
   readonly introductions: Pick<Introductions, "tell">;
   readonly progress: RowProgress;
+  readonly isGivenUp: (shard: ShardId) => boolean;
   readonly pace: Pace;
   readonly signer: Signer;
   readonly clock: Clock;
@@ -159,20 +168,17 @@ export class RowRepair {
     const link = new ClaimedLink(this.#c, job, chosen, this.#swarm);
     let placed: Placed | undefined = known === undefined ? undefined : this.#opened(known);
     let [segments, bytesIn, bytesOut, unmade] = [0, 0, 0, 0];
+    const others = { map, at, link: () => link.current(), signal, log: this.#c.log };
+    const strays = new RowStrays(others, this.#outside(job));
+    const inventory = await this.#inventory(job, new Inventory(others), known?.upTo);
     // Read from the index as it goes: what the owner puts meanwhile has a higher number, and comes along.
-    for await (const held of segmentsOfRow(this.#c.shards, map, at, known?.upTo)) {
+    const own = segmentsOfRow(this.#c.shards, map, at, known?.upTo);
+    for await (const held of merged(own, inventory.segments())) {
       signal.throwIfAborted();
       const descriptor = readDescriptor(held.envelope, this.#swarm);
       let rebuilt: Rebuilt;
       try {
-        rebuilt = await this.#c.rebuilder.rebuild({
-          descriptor,
-          envelope: held.envelope,
-          sources: this.#sources(job, descriptor),
-          targets: chosen.map(({ move, to }) => ({ index: move.slot, peer: to })),
-          link: link.current(),
-          signal,
-        });
+        rebuilt = await this.#rebuild(job, held, { descriptor, targets, link, strays });
       } catch (error) {
         if (!isFault(error, "TOO_FEW_SHARDS", "SEGMENT_UNREADABLE")) throw error;
         this.#c.log.error("repair-segment-failed", {
@@ -199,6 +205,70 @@ export class RowRepair {
     if (unmade > 0)
       throw new Fault({ code: "NOT_ALLOWED", reason: "no segment of the row can be made anew now" });
     return { kind: "nothing" };
+  }
+
+  /** From who is named, and where that is not enough from whoever says to have some of it. */
+  async #rebuild(
+    job: RowJob,
+    { envelope }: HeldSegment,
+    {
+      descriptor,
+      targets,
+      link,
+      strays,
+    }: {
+      readonly descriptor: Descriptor;
+      readonly targets: readonly RowTarget[];
+      readonly link: ClaimedLink;
+      readonly strays: RowStrays;
+    },
+  ): Promise<Rebuilt> {
+    const sources = this.#sources(job, descriptor);
+    const rebuild = (from: readonly ShardSource[]): Promise<Rebuilt> =>
+      this.#c.rebuilder.rebuild({
+        ...{ descriptor, envelope, sources: from, link: link.current(), signal: job.signal },
+        targets: targets.map(({ slot, to }) => ({ index: slot, peer: to })),
+      });
+    try {
+      return await rebuild(sources);
+    } catch (error) {
+      if (!isFault(error, "TOO_FEW_SHARDS")) throw error;
+      const found = await strays.sourcesOf(descriptor.segment.number);
+      if (found.length === 0) throw error;
+      this.#c.log.info("strays-found", { segment: segmentKey(descriptor.segment), shards: found.length });
+      return rebuild([...sources, ...found]);
+    }
+  }
+
+  /** Where the shard itself is handed on, the repairer need not know of others. */
+  async #inventory(job: RowJob, inventory: Inventory, after: number | undefined): Promise<Inventory> {
+    const { map, at, moves, isOut } = job;
+    const { self, shards, isGivenUp } = this.#c;
+    if (moves.every(({ copies }) => copies)) return inventory;
+    const slots = slotsOfGeneration(map, at);
+    const own = slots.flatMap((peer, index) => (peer === self ? [index] : []));
+    const { owner, incarnation } = map;
+    const isKnown = (number: number): boolean =>
+      own.some((index) => shards.stat({ owner, incarnation, number, index }) !== undefined) ||
+      isGivenUp({ owner, incarnation, number, index: own[0] ?? 0 });
+    const peers = new Set(slots.filter((peer) => peer !== undefined && peer !== self && !isOut(peer)));
+    await inventory.ask(
+      [...peers].flatMap((peer) => peer ?? []),
+      after,
+      isKnown,
+    );
+    return inventory;
+  }
+
+  /** Members that the row does not name, the likeliest to have something of it first. */
+  #outside({ map, at, isOut }: RowJob): PeerId[] {
+    const { self, view } = this.#c;
+    const of = must(map.now.classes.get(at.classId), "class of the map").class;
+    const named = new Set(slotsOfGeneration(map, at));
+    return rankCandidates(rowKey(map.owner, of, at.partition), view.nodes())
+      .filter(({ peer, reachable }) => reachable && peer !== self && !named.has(peer) && !isOut(peer))
+      .slice(0, STRAYS_MAX)
+      .map(({ peer }) => peer);
   }
 
   /** What must not wait is sent at once, and paid for by what comes after it. */
@@ -311,6 +381,7 @@ class ClaimedLink {
       silent: peers.silent,
       getShard: (peer, shard, known, signal) =>
         (links.get(shard.index) ?? fetching).getShard(peer, shard, known, signal),
+      list: (peer, after, signal) => fetching.list(peer, after, signal),
       put: (peer, shard, descriptor, body, signal) =>
         must(links.get(shard.index), "slot that moves").put(peer, shard, descriptor, body, signal),
     };

@@ -41,18 +41,54 @@ export async function* segmentsOfRow(
   const range = rangeOf(map.signed, at, afterNumber);
   if (range === undefined) return;
   const aside = through((after, limit) => shards.quarantined(after, limit), map, at, range);
-  const held = through((after, limit) => shards.list(after, limit), map, at, range);
-  let [a, b] = [await aside.next(), await held.next()];
+  yield* merged(
+    aside,
+    through((after, limit) => shards.list(after, limit), map, at, range),
+  );
+}
+
+/** Both rising; each segment once. */
+export async function* merged(
+  one: AsyncIterator<HeldSegment>,
+  other: AsyncIterator<HeldSegment>,
+): AsyncGenerator<HeldSegment> {
+  let [a, b] = [await one.next(), await other.next()];
   for (;;) {
     if (a.done === true && b.done === true) return;
-    const takeAside = b.done === true || (a.done !== true && a.value.segment.number < b.value.segment.number);
-    const next = takeAside ? a : b;
+    const takeFirst = b.done === true || (a.done !== true && a.value.segment.number < b.value.segment.number);
+    const next = takeFirst ? a : b;
     if (next.done === true) return;
     yield next.value;
     const key = segmentKey(next.value.segment);
-    if (a.done !== true && segmentKey(a.value.segment) === key) a = await aside.next();
-    if (b.done !== true && segmentKey(b.value.segment) === key) b = await held.next();
+    if (a.done !== true && segmentKey(a.value.segment) === key) a = await one.next();
+    if (b.done !== true && segmentKey(b.value.segment) === key) b = await other.next();
   }
+}
+
+/** The shards of one generation that lie on this node's disk, rising, of segments behind `afterNumber`. */
+export async function* shardsOfRow(
+  shards: Pick<ShardStore, "list" | "stat">,
+  map: RepairedMap,
+  at: GenerationAt,
+  afterNumber: number | undefined,
+): AsyncGenerator<readonly [number: number, indexes: readonly number[]]> {
+  const range = rangeOf(map.signed, at, undefined);
+  if (range === undefined) return;
+  const first = Math.max(range.first, afterNumber === undefined ? 0 : afterNumber + 1);
+  // The first of the row that is not below.
+  const aligned = range.first + Math.ceil((first - range.first) / range.step) * range.step;
+  const held = through((after, limit) => shards.list(after, limit), map, at, { ...range, first: aligned });
+  for await (const { segment } of held) {
+    const indexes = Array.from({ length: SHARDS_MAX }, (_, index) => index);
+    yield [segment.number, indexes.filter((index) => shards.stat({ ...segment, index }) !== undefined)];
+  }
+}
+
+/** Whether a segment of this number can be of the generation. */
+export function isOfRow(map: RepairedMap, at: GenerationAt, number: number): boolean {
+  const range = rangeOf(map.signed, at, undefined);
+  if (range === undefined || number < at.fromSegment || number >= range.end) return false;
+  return number % range.step === at.partition;
 }
 
 interface NumberRange {

@@ -132,7 +132,10 @@ export type PromiseRequest = Extract<DataRequest, { t: "promise" }>;
 export type LockRequest = Extract<DataRequest, { t: "lock" }>;
 export type AuditRequest = Extract<DataRequest, { t: "audit" }>;
 /** Of members that repair for an owner: `repair/` answers them. */
-export type RepairRequest = Extract<DataRequest, { t: "repair-get" | "repair-put" | "repaired" | "repairs" }>;
+export type RepairRequest = Extract<
+  DataRequest,
+  { t: "repair-get" | "repair-put" | "repair-list" | "repaired" | "repairs" }
+>;
 /** About what an owner still wants: `gc/` answers them. */
 export type LiveRequest = Extract<DataRequest, { t: "live-set" | "live-get" }>;
 /** What one end asks of another's `Holder`. */
@@ -150,6 +153,7 @@ export function isRepairRequest(request: DataRequest): request is RepairRequest 
     request.t === "repair-get" ||
     request.t === "repair-put" ||
     request.t === "repaired" ||
+    request.t === "repair-list" ||
     request.t === "repairs"
   );
 }

@@ -9,6 +9,8 @@ export const REPAIR_WITNESSES_MAX = 16;
 export const REPAIR_COUNT_MAX = 1024;
 /** Records, and what goes with them, in one message. */
 export const REPAIRS_MAX_IN_MESSAGE = 64;
+/** Shards named in one answer. */
+export const LISTED_SHARDS_MAX = 4096;
 export const REPAIR_MESSAGE_BYTES_MAX = 4 * MIB;
 /** With 16 witnesses that each name 256 members: nothing that anybody has a reason to send. */
 export const REPAIR_RECORD_BYTES_MAX = 512 * KIB;
@@ -125,6 +127,10 @@ export const repairRequests = [
     .strict(),
   /** The body is a whole shard of the claim's slot. Answer: `receipt`. */
   z.object({ t: z.literal("repair-put"), v: z.literal(1), claim, index: shardIndex, descriptor }).strict(),
+  /** Which shards of the claim's row have you, of segments above `after`? Answer: `listed`. */
+  z
+    .object({ t: z.literal("repair-list"), v: z.literal(1), claim, after: segmentNumber.exactOptional() })
+    .strict(),
   /** Take these repair records of one owner, and what it signed itself as far as they rest on it. Answer: `taken`. */
   z
     .object({
@@ -149,6 +155,15 @@ export const repairRequests = [
 ] as const;
 
 export const repairAnswers = [
+  /** Rising; all that are there of each segment named. `more`: there are others above the last. */
+  z
+    .object({
+      t: z.literal("listed"),
+      v: z.literal(1),
+      shards: z.array(z.tuple([segmentNumber, shardIndex])).max(LISTED_SHARDS_MAX),
+      more: z.boolean(),
+    })
+    .strict(),
   z.object({ t: z.literal("taken"), v: z.literal(1), taken: count, waiting: count, refused: count }).strict(),
   /** In the order of their hashes; `more`: there are others behind `last`. */
   z

@@ -71,3 +71,12 @@ it("the claim of who is cut off is as it was, and goes into no record", () => {
   expect(openClaim(claim, SWARM)).toMatchObject({ by: node(2).peer, cause: { kind: "cut-off" } });
   expect(() => recordCause({ t: "cut-off" })).toThrow();
 });
+
+it("what holders of a row name to each other is as it was", () => {
+  const claim = claimOf();
+  const written = {
+    request: hex(dataRequest.encode({ t: "repair-list", v: 1, claim, after: 16 })),
+    answer: hex(dataAnswer.encode({ t: "listed", v: 1, shards: [[32, 0], [32, 3], [48, 3]], more: true })),
+  };
+  expect(goldenJson("v1/wire/repair-list.json", written)).toEqual(written);
+});

@@ -61,10 +61,11 @@ beforeEach(async () => {
   const judge = new RepairJudge({ ...paper, clock }, { rules: REPAIR_RULES });
   const signedMaps = async () => new Map([[LIFE, paper.map]]);
   const book = new RepairBook({ store: meta, signedMaps, judge, log }, { swarm: SWARM });
+  const shards = new SimShardDisk(disk, { capacityBytes: MIB }).open();
   const holder = new Holder(
     {
       ...{
-        shards: new SimShardDisk(disk, { capacityBytes: MIB }).open(),
+        shards,
         records: kept,
         registry,
         clock,
@@ -78,7 +79,18 @@ beforeEach(async () => {
     { swarm: SWARM },
   );
   await holder.storeFor(KEYS.owner, 3, descriptorOf(), must(SHARDS[3], "shard"));
-  const parts = { book, judge, holder, kept, registry, clock, log, self: SELF.peer, ownOwner: SELF.owner };
+  const parts = {
+    book,
+    judge,
+    holder,
+    shards,
+    kept,
+    registry,
+    clock,
+    log,
+    self: SELF.peer,
+    ownOwner: SELF.owner,
+  };
   door = new RepairDoor(parts, { swarm: SWARM });
 });
 
@@ -148,6 +160,14 @@ describe("whoever repairs", () => {
     await expectRefused(/only holders/, get(claimOf({}, node(7)), node(7)), node(7));
     await expectRefused(/somebody else signed/, get(claimOf(), node(3)), node(3));
     await expectRefused(/not of this time/, get(claimOf({ timeMs: NOW_MS - 2 * HOUR_MS })));
+  });
+
+  it("is told which shards of the row are here; nobody else is", async () => {
+    const list = (claim: Uint8Array, after?: number) =>
+      ask(node(2), { t: "repair-list", v: 1, claim, ...(after === undefined ? {} : { after }) });
+    expect((await list(claimOf())).answer).toMatchObject({ t: "listed", shards: [[0, 3]], more: false });
+    expect((await list(claimOf(), 0)).answer).toMatchObject({ t: "listed", shards: [], more: false });
+    await expectRefused("slot-is-not-empty", list(claimOf({ cause: { t: "empty" } })));
   });
 
   it("gets nothing of another row, and hands over no other slot", async () => {
