@@ -12,3 +12,4 @@
 export * from "./api.ts";
 export { controlClient } from "./client.ts";
 export { DaemonFailure, type FaultJson, faultFromJson, faultToJson } from "./fault-json.ts";
+export type { LockInfo } from "./locks-api.ts";

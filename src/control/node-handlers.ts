@@ -29,6 +29,7 @@ import {
   standingJson,
   survivesJson,
 } from "./node-json.ts";
+import { locksStandingOf } from "./node-locks.ts";
 import { planHandler } from "./node-plan.ts";
 import { policyJson, requireScheduler, scheduleStandingOf, snapshotSetHandler } from "./node-policy.ts";
 import { livenessOf, maintenanceHandler, presenceStanding } from "./node-presence.ts";
@@ -83,7 +84,13 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
       const entries = narrowSnapshots(await repository.snapshots(), request.tags, request.paths);
       const snapshots: results.SnapshotInfo[] = [];
       for (const entry of entries) {
-        snapshots.push(snapshotInfoJson(entry, await repository.protectionOf(entry, census)));
+        snapshots.push(
+          snapshotInfoJson(
+            entry,
+            await repository.protectionOf(entry, census),
+            repository.locks.standingOf(entry),
+          ),
+        );
       }
       return { snapshots };
     },
@@ -123,6 +130,7 @@ async function statusHandler(
   const repaired = repairStatus(node);
   const { heirs, alerts: heirsAlerts } = await heirsStandingOf(node);
   const { presence, alerts } = presenceStanding(node);
+  const locks = await locksStandingOf(node);
   const scheduled = await scheduleStandingOf(node, scheduler);
   const members = roster.members();
   const alive = new Set([...ports.network.connected(), ports.network.self]);
@@ -197,6 +205,7 @@ async function statusHandler(
     scrub: scrubbed.scrub,
     ...repaired.standing,
     ...(heirs === undefined ? {} : { heirs }),
+    ...locks.standing,
     audit: auditStanding(node),
     ...(presence === undefined ? {} : { presence }),
     ...(scheduled.schedule === undefined ? {} : { schedule: scheduled.schedule }),
@@ -206,6 +215,7 @@ async function statusHandler(
       ...scrubbed.alerts,
       ...repaired.alerts,
       ...heirsAlerts,
+      ...locks.alerts,
       ...scheduled.alerts,
     ],
   };

@@ -4,6 +4,7 @@ import { formatBytes } from "../base/units.ts";
 import type {
   Difference,
   Disputes,
+  LockStanding,
   Node,
   NodeStanding,
   OwnerNames,
@@ -13,8 +14,9 @@ import type {
   SnapshotEntry,
   Survival,
 } from "../node/index.ts";
-import { isPinned, PIN_TAG } from "../node/index.ts";
+import { HIDDEN_TAG_PREFIX, isPinned } from "../node/index.ts";
 import { administratorAlerts } from "./node-admin-alerts.ts";
+import { lockJson } from "./node-locks.ts";
 import { showPath } from "./paths-json.ts";
 import * as results from "./results.ts";
 
@@ -37,7 +39,11 @@ export function survivesJson(survival: Survival | undefined): results.Survives {
   return { sites, nodes, hosts, nodesAfterWorstSite };
 }
 
-export function snapshotInfoJson(entry: SnapshotEntry, protection: ProtectionReport): results.SnapshotInfo {
+export function snapshotInfoJson(
+  entry: SnapshotEntry,
+  protection: ProtectionReport,
+  lock: LockStanding | undefined,
+): results.SnapshotInfo {
   const shown = entry.paths.map((path) => showPath(bytePath(path)));
   return {
     snapshotId: toHex(entry.id),
@@ -46,13 +52,14 @@ export function snapshotInfoJson(entry: SnapshotEntry, protection: ProtectionRep
     host: entry.host,
     paths: shown.map(({ path }) => path),
     pathsBase64: shown.map(({ pathBase64 }) => pathBase64),
-    tags: entry.tags.filter((tag) => tag !== PIN_TAG),
+    tags: entry.tags.filter((tag) => !tag.startsWith(HIDDEN_TAG_PREFIX)),
     pinned: isPinned(entry),
     files: entry.files,
     directories: entry.directories,
     bytes: entry.bytes,
     state: entry.partial ? "partial" : protection.state,
     survives: survivesJson(protection.survival),
+    ...lockJson(lock),
   };
 }
 

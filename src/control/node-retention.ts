@@ -1,11 +1,11 @@
 import { toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import {
+  HIDDEN_TAG_PREFIX,
   isPinned,
   type Keep,
   type Node,
   type NodeScheduler,
-  PIN_TAG,
   planRetention,
   type RetentionPlan,
 } from "../node/index.ts";
@@ -78,7 +78,7 @@ function entryJson(entry: Entry) {
   return {
     snapshotId: toHex(entry.id),
     time: iso(entry.timeMs),
-    tags: entry.tags.filter((tag) => tag !== PIN_TAG),
+    tags: entry.tags.filter((tag) => !tag.startsWith(HIDDEN_TAG_PREFIX)),
     pinned: isPinned(entry),
   };
 }

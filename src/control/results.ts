@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { pendingDecision, proposalInfo } from "./admin-api.ts";
 import { heirsStanding } from "./heirs-api.ts";
+import { lockInfo, locksStanding } from "./locks-api.ts";
 import { shownPath } from "./paths-json.ts";
 import { scheduleStanding } from "./policy-api.ts";
 import { liveness, presence } from "./presence-api.ts";
@@ -132,6 +133,8 @@ export const statusResult = z.object({
   ),
   /** What this node does for owners whose own node is away. */
   heirs: heirsStanding.optional(),
+  /** Absent where nothing is locked. */
+  locks: locksStanding.optional(),
   /** The oldest byte held here that was not re-read since, once there is a scrub. */
   scrub: z
     .object({
@@ -276,6 +279,7 @@ export const snapshotInfo = z.object({
   bytes: count,
   state: snapshotState,
   survives,
+  lock: lockInfo.optional(),
 });
 export type SnapshotInfo = z.infer<typeof snapshotInfo>;
 

@@ -23,6 +23,7 @@ export * from "./peer-client.ts";
 export * from "./placer.ts";
 export * from "./protection.ts";
 export * from "./quota-ledger.ts";
+export * from "./read-locked.ts";
 export * from "./running-time.ts";
 export * from "./segment-reader.ts";
 export * from "./silent-peers.ts";

@@ -37,6 +37,7 @@ const UNKNOWN_CLASS: PlacementClass = { k: 1, m: 0, cap: 1 };
  * in the catalog before anything is placed by it.
  */
 export class OwnerMaps {
+  #version = 0;
   readonly #catalog: Catalog;
   readonly #writing = new Semaphore(1);
   /** By position of the incarnation. */
@@ -59,6 +60,11 @@ export class OwnerMaps {
       maps.push(map);
     }
     return new OwnerMaps(catalog, maps);
+  }
+
+  /** Another number each time that somebody else is to hold something. */
+  get version(): number {
+    return this.#version;
   }
 
   map(incarnation: number): PlacementMap {
@@ -145,6 +151,7 @@ export class OwnerMaps {
    */
   async adopt(incarnation: number, changes: readonly SlotChange[]): Promise<void> {
     if (incarnation !== this.#catalog.currentIncarnation) {
+      this.#version++;
       this.#maps[incarnation] = withRepairs(this.map(incarnation), changes);
       return;
     }
@@ -194,6 +201,7 @@ export class OwnerMaps {
 
   async #change(map: PlacementMap, classId: number, commit = this.#write): Promise<void> {
     const incarnation = this.#catalog.currentIncarnation;
+    this.#version++;
     this.#maps[incarnation] = map;
     // One at a time, each with all that is known by then: of two writes under way the older could come last, and after a
     // crash the map would lack a row that receipts rely on.

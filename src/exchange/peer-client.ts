@@ -25,9 +25,11 @@ import {
   type PromiseRequest,
 } from "../wire/data.ts";
 import { type Descriptor, readDescriptor } from "../wire/descriptor.ts";
+import type { LockedBody } from "../wire/lock.ts";
 import { readReceipt } from "../wire/receipt.ts";
 import { decodeSigned } from "../wire/signed.ts";
 import type { Fence } from "./fence.ts";
+import { readLocked } from "./read-locked.ts";
 import { SilentPeers } from "./silent-peers.ts";
 
 /**
@@ -202,6 +204,19 @@ export class PeerClient {
     const request: DataRequest = { t: "promise", v: 1, nonce, shards };
     const { answer } = await this.#ask(peer, request, EMPTY, "promised", { owner }, signal);
     return answer.promise;
+  }
+
+  /** What the peer says, signed, that it keeps of each of these statements; of nothing that it was not asked for. */
+  async lock(
+    peer: PeerId,
+    owner: OwnerId,
+    head: Uint8Array,
+    locks: readonly Uint8Array[],
+    signal?: AbortSignal,
+  ): Promise<LockedBody["locks"]> {
+    const request: DataRequest = { t: "lock", v: 1, head, locks: [...locks] };
+    const { answer } = await this.#ask(peer, request, EMPTY, "locked", { owner }, signal);
+    return readLocked(answer.locked, { swarm: this.#swarm, peer, owner, locks });
   }
 
   /** Resolves once the peer has the records on disk. */

@@ -6,6 +6,7 @@
 export type { HolderAudit } from "../audit/index.ts";
 export type { SnapshotEntry } from "../catalog/index.ts";
 export type { ProtectionReport } from "../exchange/index.ts";
+export type { LockStanding } from "../locks/index.ts";
 export type {
   AdministratorsFork,
   Deed,
@@ -56,7 +57,7 @@ export { type Disputes, Node, type NodeInit } from "./node.ts";
 export type { NodeStanding } from "./node-standing.ts";
 export type { OlderHead, RescuedSnapshot } from "./older-heads.ts";
 export { planRemovalOf } from "./owner-repair.ts";
-export { isPinned, OWN_TAG_PREFIXES, PIN_TAG } from "./pins.ts";
+export { HIDDEN_TAG_PREFIX, isPinned, OWN_TAG_PREFIXES, PIN_TAG } from "./pins.ts";
 export { DEFAULT_SIZES, NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 export { type Deciding, PROPOSAL_EXPIRES_MS } from "./proposals.ts";
 export { type PoolFindings, Recovery, type SilentMember } from "./recovery.ts";

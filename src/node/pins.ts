@@ -2,8 +2,10 @@ import type { SnapshotEntry } from "../catalog/index.ts";
 
 /** In the list of snapshots, beside the tags that people gave: what is pinned is never forgotten by a rule. */
 export const PIN_TAG = "cairn:pinned";
+/** What such tags say is shown in words of its own. */
+export const HIDDEN_TAG_PREFIX = "cairn:";
 /** Tags that begin so are cairn's own. */
-export const OWN_TAG_PREFIXES: readonly string[] = ["cairn:", "set:"];
+export const OWN_TAG_PREFIXES: readonly string[] = [HIDDEN_TAG_PREFIX, "set:"];
 
 export const isPinned = ({ tags }: Pick<SnapshotEntry, "tags">): boolean => tags.includes(PIN_TAG);
 

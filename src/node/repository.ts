@@ -31,9 +31,10 @@ import {
   Strays,
   type SwarmView,
 } from "../exchange/index.ts";
+import { lockTag, OwnerLocks } from "../locks/index.ts";
 import type { KnownLost } from "../losses/index.ts";
 import type { Profile } from "../placement/index.ts";
-import type { FileTarget } from "../ports/index.ts";
+import { type FileTarget, prefixed } from "../ports/index.ts";
 import {
   OwnerRepair,
   type OwnerRepairInit,
@@ -57,7 +58,7 @@ import { Completion } from "./completion.ts";
 import { NeededSegments } from "./needed-segments.ts";
 import { LateHolders } from "./note-holders.ts";
 import { withPin } from "./pins.ts";
-import type { NodePorts, RepositorySizes } from "./ports.ts";
+import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 
 export interface RepositoryComponents extends NodePorts {
   readonly catalog: Catalog;
@@ -97,6 +98,8 @@ export interface SnapshotRequest {
     | { readonly kind: "stream"; readonly filename: BytePath; readonly body: AsyncIterable<Uint8Array> };
   readonly tags: readonly string[];
   readonly profile?: Profile;
+  /** For so long its holders are to keep what it needs, whoever asks. @default 0 */
+  readonly lockMs?: number;
   readonly wait: "safe" | "queued";
   readonly signal: AbortSignal;
   readonly onProgress: (progress: SnapshotProgress) => void;
@@ -152,6 +155,7 @@ export class Repository {
   #publishing: Promise<void> | undefined;
   /** Keeps what snapshots need where it can be had. */
   readonly repair: OwnerRepair;
+  readonly locks: OwnerLocks;
   readonly #needed: NeededSegments;
   readonly #completion: Completion;
   #completing: Promise<void> | undefined;
@@ -180,6 +184,21 @@ export class Repository {
     const alone = <T>(task: () => Promise<T>): Promise<T> => this.#snapshots.run(task);
     this.#needed = new NeededSegments({ catalog: c.catalog, trees: this.trees });
     this.repair = this.#ownerRepair(reader);
+    this.locks = new OwnerLocks(
+      {
+        ...{
+          ...c,
+          maps,
+          self: c.network.self,
+          store: prefixed(c.meta, NAMESPACE.locks),
+          signer: init.keys.signer,
+        },
+        needs: async (entry, signal) => (await this.trees.manifest(entry, signal)).needs,
+        connected: () => c.network.connected(),
+        mayAct: () => this.#mayAct,
+      },
+      { swarm: init.swarm },
+    );
     this.#completion = new Completion({ ...c, maps, chunks: this.chunks, keys: init.keys, alone });
   }
 
@@ -190,7 +209,7 @@ export class Repository {
 
   #ownerRepair(reader: SegmentReader): OwnerRepair {
     const { maps, catalog } = this;
-    const { fence, proven, network } = this.#c;
+    const { proven, network } = this.#c;
     const { swarm } = this.#init;
     const spooled = new SpooledShards(this.#c);
     const rebuilder = new Rebuilder({ ...this.#c, self: network.self, readOwn: spooled.read });
@@ -209,11 +228,11 @@ export class Repository {
           },
         },
         needed: (signal) => this.#needed.read(signal),
-        mayAct: () => fence.why === undefined && !catalog.state.readOnly && this.isCurrent,
+        mayAct: () => this.#mayAct,
         compare: (signal) => this.#compare(signal),
         onLost: (peer, ref, index) => proven.forget(peer, { ref, index }),
         onPlaced: async (peer, shard, timeMs) => this.#c.lost?.mended(peer, [shard], timeMs),
-        onMoved: () => this.#wakePublisher?.(),
+        onMoved: () => this.#wakeMade(),
       },
       this.#init.repair,
     );
@@ -225,7 +244,7 @@ export class Repository {
     const spoolInit = init.spoolMaxBytes === undefined ? {} : { maxBytes: init.spoolMaxBytes };
     let repository: Repository | undefined;
     const onPlaced = (): void => {
-      if (repository !== undefined) repository.#wakePublisher?.();
+      if (repository !== undefined) repository.#wakeMade();
     };
     const mayPlace = (): boolean => repository?.isCurrent === true;
     const isEnough: SpoolComponents["isEnough"] = (ref, record) =>
@@ -243,12 +262,14 @@ export class Repository {
     await this.heads.beginLife();
     this.spool.start();
     this.repair.start();
+    this.locks.start();
     this.#publishing = this.#publishLoop(AbortSignal.any([this.#stopping.signal, this.#writing.signal]));
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
     await this.repair.stop();
+    await this.locks.stop();
     await this.spool.stop();
     await this.#publishing;
     await this.#completing;
@@ -338,7 +359,8 @@ export class Repository {
         { catalog, maps, view: this.#c.view, clock: this.#c.clock },
         request.profile,
       );
-      const { tags, wait, onProgress } = request;
+      const { wait, onProgress, lockMs = 0 } = request;
+      const tags = lockMs > 0 ? [...request.tags, lockTag(lockMs)] : request.tags;
       const run = new SnapshotRun(
         { ...this.#c, maps, placer: this.#placer, spool: this.spool, heads: this.heads, quota },
         { ...this.#init, classes, tags, wait, signal, onProgress },
@@ -348,6 +370,7 @@ export class Repository {
         source.kind === "paths"
           ? await run.ofPaths(source.paths, source)
           : await run.ofStream(source.filename, source.body);
+      await this.locks.begin(outcome.entry);
       await this.heads.publish(signal);
       this.spool.wake();
       return { ...outcome, classes, protection: await this.protectionOf(outcome.entry) };
@@ -480,9 +503,21 @@ export class Repository {
   /** Somebody came back: hand over what is waiting. */
   wake(): void {
     this.spool.wake();
+    this.locks.wake();
     this.#completion.wake();
     this.#isWoken = true;
     this.#wakePublisher?.();
+  }
+
+  /** Something was placed, or is held by somebody else: maps are told, and its holders asked to lock it. */
+  #wakeMade(): void {
+    this.#wakePublisher?.();
+    this.locks.wake();
+  }
+
+  /** Whether this home signs anything: it is the owner's newest, as far as the pool knows. */
+  get #mayAct(): boolean {
+    return this.#c.fence.why === undefined && !this.catalog.state.readOnly && this.isCurrent;
   }
 
   #wakePublisher: (() => void) | undefined;

@@ -1,5 +1,6 @@
 import { toHex } from "../base/bytes.ts";
 import type { SnapshotEntry } from "../catalog/index.ts";
+import { lockMsOf } from "../locks/index.ts";
 import {
   decideRetention,
   type EffectiveSet,
@@ -49,7 +50,7 @@ export async function planRetention(
     const candidates: RetentionCandidate[] = [];
     for (const entry of own) {
       const state = entry.partial ? "partial" : (await repository.protectionOf(entry, census)).state;
-      const locked = set.lockMs.value === 0 ? {} : { lockedUntilMs: entry.timeMs + set.lockMs.value };
+      const locked = lockedUntil(node, entry, set.lockMs.value);
       const { sequence, timeMs, tags } = entry;
       candidates.push({
         id: toHex(entry.id),
@@ -74,4 +75,13 @@ export async function planRetention(
     planned.push({ set: set.name, rules: rulesText(rules), snapshots });
   }
   return { clockAheadMs, sets: planned, others: entries.filter((entry) => !taken.has(entry)) };
+}
+
+/** By what its set says now, by what was said when it was made, and by what its holders have acknowledged: the latest. */
+function lockedUntil(node: Node, entry: SnapshotEntry, setLockMs: number): { lockedUntilMs?: number } {
+  const forMs = Math.max(setLockMs, lockMsOf(entry));
+  if (forMs === 0) return {};
+  const standing = node.repository.locks.standingOf(entry);
+  const signedMs = standing?.state === "locked" ? standing.untilMs : 0;
+  return { lockedUntilMs: Math.max(entry.timeMs + forMs, signedMs) };
 }

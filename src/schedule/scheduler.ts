@@ -28,6 +28,8 @@ export interface SetSnapshot<P> {
   readonly oneFileSystem: boolean;
   readonly tags: readonly string[];
   readonly profile: { readonly k: number; readonly m: number } | undefined;
+  /** 0: not to be locked. */
+  readonly lockMs: number;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: P) => void;
 }
@@ -282,6 +284,7 @@ export class Scheduler<P, T> {
       oneFileSystem: set.oneFileSystem.value,
       tags: [setTag(set.name), ...set.tags.value],
       profile: set.profile.value,
+      lockMs: set.lockMs.value,
       signal,
       onProgress,
     });

@@ -137,11 +137,7 @@ function setText(set: EffectiveSetInfo): string {
     row("tags", set.tags.value.join(" ") || "-", set.tags),
     row("schedule", scheduleText(set), set.schedule),
     row("keep", keepText(set), set.keep),
-    row(
-      "lock",
-      set.lockMs.value === 0 ? "none" : `${formatDuration(set.lockMs.value)} (not in force in this version)`,
-      set.lockMs,
-    ),
+    row("lock", set.lockMs.value === 0 ? "none" : `${formatDuration(set.lockMs.value)}`, set.lockMs),
     row("hooks", hooksText(set), set.hooks),
     row("priority", String(set.priority.value), set.priority),
   ];

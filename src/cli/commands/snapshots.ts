@@ -1,12 +1,32 @@
 import { z } from "zod";
 import { formatBytes } from "../../base/units.ts";
+import type { LockInfo } from "../../control/index.ts";
 import { EXIT } from "../exit-codes.ts";
 import { shortId, shortTime, table } from "../text.ts";
 import { localPath, selecting } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
 
-const HEADER = ["ID", "TIME (UTC)", "HOST", "STATE", "FILES", "SIZE", "SITES", "NODES", "TAGS", "PATHS"];
+const HEADER = [
+  "ID",
+  "TIME (UTC)",
+  "HOST",
+  "STATE",
+  "FILES",
+  "SIZE",
+  "SITES",
+  "NODES",
+  "LOCK",
+  "TAGS",
+  "PATHS",
+];
+
+function lockText(lock: LockInfo | undefined): string {
+  if (lock === undefined) return "";
+  return lock.until === undefined
+    ? `${lock.acknowledged} of ${lock.holders} holders`
+    : `until ${shortTime(lock.until)}`;
+}
 
 export const snapshotsCommand: AddCommand = (program, bind) => {
   const command = program
@@ -28,6 +48,7 @@ export const snapshotsCommand: AddCommand = (program, bind) => {
         formatBytes(snapshot.bytes),
         String(snapshot.survives.sites),
         String(snapshot.survives.nodes),
+        lockText(snapshot.lock),
         `${snapshot.tags.join(",")}${snapshot.pinned ? " (pinned)" : ""}`.trim(),
         snapshot.paths.join(" "),
       ]);
