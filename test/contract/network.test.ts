@@ -41,7 +41,11 @@ async function libp2pSwarm(): Promise<ContractSwarm> {
         members: roster.members,
         log: SILENT_LOG,
         // Nothing but the number that the contract speaks of; the caller's own limit must not hide it.
-        limits: { inboundPerPeer: CONTRACT_INBOUND_PER_PEER, outboundPerPeer: 64 },
+        limits: {
+          inboundPerPeer: CONTRACT_INBOUND_PER_PEER,
+          outboundPerPeer: 64,
+          refusalRatePerPeer: { perSecond: 1e6, burst: 1e6 },
+        },
       });
       await node.start();
       roster.set(node.network.self, "member");

@@ -8,6 +8,8 @@ import { yamux } from "@libp2p/yamux";
 import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Libp2pNode } from "../../src/adapters/libp2p/index.ts";
+import { DEFAULT_LIMITS } from "../../src/adapters/libp2p/limits.ts";
 import { MIB } from "../../src/base/units.ts";
 import type { PeerRole } from "../../src/ports/network.ts";
 import { until } from "../contract/network.ts";
@@ -199,6 +201,71 @@ test.each(Object.entries(STREAMS))("a member that opens thousands of streams and
   });
   try {
     await until("the attack is at its height", () => opened > 200, 60_000);
+    await membersGetIn(target);
+    await expectBounds(target, before);
+  } finally {
+    end();
+  }
+});
+
+/** Asks as fast as it is answered, in more places than it has; returns how often so far, and how to stop. */
+function askWithoutEnd(from: Libp2pNode, target: Victim): { asked: () => number; end: () => void } {
+  let isOver = false;
+  let asked = 0;
+  const one = async (): Promise<void> => {
+    while (!isOver) {
+      asked++;
+      await from.network
+        .request(target.peer, "data", message("0"), { idleTimeoutMs: 2000 })
+        .catch(() => new Promise((resolve) => setTimeout(resolve, 1)));
+    }
+  };
+  for (let index = 0; index < 32; index++) void one();
+  return {
+    asked: () => asked,
+    end: () => {
+      isOver = true;
+    },
+  };
+}
+
+/** What processor time a node has for somebody who only wants to cost it some: of one core. */
+const FLOOD_CORES_MAX = 0.9;
+/** As long as it takes to show a pace, or until 100,000 were asked. */
+const FLOOD_MS = 12_000;
+
+test("a member that asks tiny things without end is served at a pace, and others meanwhile", async () => {
+  const target = await victim();
+  const before = await target.report();
+  const limits = { outboundPerPeer: 64 };
+  const attacker = await swarm.node({ seed: attackers[0].seed, limits, members: () => [] });
+  swarm.setRole(target.peer, "member");
+  await attacker.directory.learn(target.peer, [target.address]);
+  const startMs = performance.now();
+  const { asked, end } = askWithoutEnd(attacker, target);
+  try {
+    await until(
+      "it was at it for a while",
+      () => asked() > 100_000 || performance.now() - startMs > FLOOD_MS,
+    );
+    const { served, cpuMs, gauges } = await target.report();
+    const ms = performance.now() - startMs;
+    const cores = (cpuMs - before.cpuMs) / ms;
+    console.log(
+      asked(),
+      "asked,",
+      served,
+      "served,",
+      gauges.requestsRefused,
+      "refused in",
+      Math.round(ms),
+      "ms,",
+      cores,
+      "cores",
+    );
+    const { perSecond, burst } = DEFAULT_LIMITS.requestRatePerPeer;
+    expect(served).toBeLessThan(burst + perSecond * (ms / 1000) + 100);
+    expect(cores).toBeLessThan(FLOOD_CORES_MAX);
     await membersGetIn(target);
     await expectBounds(target, before);
   } finally {

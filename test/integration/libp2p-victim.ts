@@ -29,6 +29,8 @@ export interface VictimReport {
   readonly descriptors: number;
   readonly cpuMs: number;
   readonly gauges: Libp2pGauges;
+  /** Requests whose handler ran. */
+  readonly served: number;
   readonly events: Readonly<Record<string, number>>;
 }
 
@@ -61,6 +63,7 @@ async function run(configuration: VictimConfiguration): Promise<void> {
     members: () => [],
     log,
   });
+  let served = 0;
   for (const protocol of ["data", "sync", "join", "recover"] as const) {
     const bytesOf = ({ head }: NetMessage): number => {
       const bytes = Number(new TextDecoder().decode(head));
@@ -68,7 +71,10 @@ async function run(configuration: VictimConfiguration): Promise<void> {
     };
     node.network.handle(
       protocol,
-      async (_, message) => ({ head: new Uint8Array(0), body: new Uint8Array(bytesOf(message)) }),
+      async (_, message) => {
+        served++;
+        return { head: new Uint8Array(0), body: new Uint8Array(bytesOf(message)) };
+      },
       (_, message) => bytesOf(message),
     );
   }
@@ -86,6 +92,7 @@ async function run(configuration: VictimConfiguration): Promise<void> {
       descriptors: readdirSync("/proc/self/fd").length,
       cpuMs: (user + system) / 1000,
       gauges: node.gauges(),
+      served,
       events,
     };
     console.log(JSON.stringify(report));

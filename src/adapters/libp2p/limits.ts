@@ -1,5 +1,6 @@
 import { DAY_MS, HOUR_MS, KIB, MIB, MINUTE_MS, SECOND_MS } from "../../base/units.ts";
 import { NET_BODY_BYTES_MAX, NET_HEAD_BYTES_MAX, PROTOCOLS, type Protocol } from "../../ports/network.ts";
+import type { Rate } from "./pace.ts";
 
 /** Sizes that one kind of message may have; checked before anything of it is allocated. */
 export interface MessageLimits {
@@ -67,6 +68,16 @@ export interface Libp2pLimits {
   readonly inboundFormersTotal: number;
   /** Connections that former members have together; the next one is closed. */
   readonly formerConnectionsMax: number;
+  /**
+   * Requests of one peer that are served, in all protocols. What comes faster waits its turn in the place that it has,
+   * so that an honest peer is slowed down and never refused.
+   */
+  readonly requestRatePerPeer: Rate;
+  /** The same for all members together, and for all others of one kind: guests with tokens, recovery identities, former members. */
+  readonly requestRateMembers: Rate;
+  readonly requestRateOthers: Rate;
+  /** Requests of one peer that are told "busy". Whoever goes on beyond that has its connection closed at each further one. */
+  readonly refusalRatePerPeer: Rate;
   /** Bytes of requests in memory, of all peers; reading the next one waits. */
   readonly inboundBytesMax: number;
   /** The share of it that one peer can have. */
@@ -122,6 +133,10 @@ export const DEFAULT_LIMITS: Libp2pLimits = {
   inboundRecoverersTotal: 16,
   inboundFormersTotal: 4,
   formerConnectionsMax: 16,
+  requestRatePerPeer: { perSecond: 500, burst: 2000 },
+  requestRateMembers: { perSecond: 4000, burst: 16_000 },
+  requestRateOthers: { perSecond: 500, burst: 2000 },
+  refusalRatePerPeer: { perSecond: 50, burst: 1000 },
   inboundBytesMax: 64 * MIB,
   inboundBytesPerPeerMax: 40 * MIB,
   answersPendingBytesMax: 64 * MIB,

@@ -62,6 +62,8 @@ export interface Libp2pGauges {
   readonly requestBytesInMemory: number;
   readonly answerBytesInMemory: number;
   readonly answerBytesBeingRead: number;
+  /** Since the start: told "busy", or that their sender may not. */
+  readonly requestsRefused: number;
   /** Bytes of all streams that are queued for sending, and received but not read. */
   readonly streamBytes: { readonly queuedToSend: number; readonly unread: number };
   readonly connections: number;
@@ -258,6 +260,7 @@ async function connectParts(
     gauges: () => ({
       requestBytesInMemory: server.requestBytesInMemory,
       answerBytesInMemory: server.answerBytesInMemory,
+      requestsRefused: server.requestsRefused,
       answerBytesBeingRead: client.answerBytesBeingRead,
       streamBytes: streamBytes(libp2p.getConnections()),
       connections: libp2p.getConnections().length,

@@ -12,6 +12,7 @@ import {
   type Protocol,
   type RequestHandler,
 } from "../../ports/network.ts";
+import { type Crowd, crowdOf, placesOf } from "./crowds.ts";
 import {
   isAsked,
   lengthsOf,
@@ -40,6 +41,7 @@ import {
   RATE_MIN_BYTES_PER_S,
   STREAMS_PER_CONNECTION_MAX,
 } from "./limits.ts";
+import { Pacing } from "./pacing.ts";
 import { fromLibp2p } from "./peers.ts";
 import { SharedBytes, type TakenBytes } from "./shared-bytes.ts";
 import { endLater, StreamIo } from "./stream-io.ts";
@@ -54,9 +56,6 @@ export interface RequestServerInit {
 
 /** Signs of life that one peer may have under way. */
 const HELLOS_PER_PEER_MAX = 4;
-
-/** Whose requests are counted together: none of these takes the places of another. */
-type Crowd = "members" | "joiners" | "recoverers" | "formers";
 
 /** One request that is being served. */
 interface Serving {
@@ -84,12 +83,15 @@ export class RequestServer {
   readonly #served = new Map<string, number>();
   readonly #requests: SharedBytes;
   readonly #answers: SharedBytes;
+  readonly #pacing: Pacing;
+  #refused = 0;
   readonly #underWay: Record<Crowd, number> = { members: 0, joiners: 0, recoverers: 0, formers: 0 };
 
   constructor(init: RequestServerInit) {
     this.#init = init;
     const { limits } = init;
     const waitMs = limits.inboundWaitMs / 2;
+    this.#pacing = new Pacing(limits);
     this.#requests = new SharedBytes({
       bytesMax: limits.inboundBytesMax,
       bytesPerPeerMax: limits.inboundBytesPerPeerMax,
@@ -109,6 +111,11 @@ export class RequestServer {
   /** Without those of up to `ANSWER_SMALL_BYTES`, of which there is one for each request under way. */
   get answerBytesInMemory(): number {
     return this.#answers.usedBytes;
+  }
+
+  /** Requests that were told "busy" or refused since the start. */
+  get requestsRefused(): number {
+    return this.#refused;
   }
 
   handle(protocol: Protocol, handler: RequestHandler, answerBytesMax?: AnswerSize): void {
@@ -165,17 +172,25 @@ export class RequestServer {
   ): Promise<void> {
     const role = roleAt(connection.remotePeer, this.#init.roleOf);
     const allowed = protocol === "hello" ? role !== "stranger" : mayOpen(role, protocol);
-    if (!allowed) return await this.#turnAway(io, STATUS.refused);
+    if (!allowed) return await this.#shutOut(peer, connection, io, STATUS.refused);
     const service = protocol === "hello" ? HELLO : this.#services.get(protocol);
     if (service === undefined) return await this.#turnAway(io, STATUS.busy);
     const limits = protocol === "hello" ? HELLO_LIMITS : PROTOCOL_LIMITS[protocol];
     const leave = this.#enter(peer, protocol, role);
-    if (leave === undefined) return await this.#turnAway(io, STATUS.busy);
+    if (leave === undefined) return await this.#shutOut(peer, connection, io, STATUS.busy);
     try {
+      await guard.hold(() => this.#pacing.itsTurn(peer, crowdOf(role), guard.signal));
       await this.#serve({ peer, io, guard, limits, service });
     } finally {
       leave();
     }
+  }
+
+  async #shutOut(peer: PeerId, connection: Connection, io: StreamIo, status: Status): Promise<void> {
+    if (this.#pacing.mayBeRefused(peer)) return await this.#turnAway(io, status);
+    this.#refused++;
+    this.#init.log.warn("peer-flooding", { peer, connection: connection.id });
+    connection.abort(new Error("too many requests"));
   }
 
   /** A place among the requests under way, or `undefined` when there is none. */
@@ -266,6 +281,7 @@ export class RequestServer {
   }
 
   async #turnAway(io: StreamIo, status: Status): Promise<void> {
+    this.#refused++;
     await writeStatus(io, status);
     await io.finish();
   }
@@ -280,34 +296,6 @@ function demandRate(bytes: number, guard: IdleGuard, reason: string): () => void
 function giveUpAfter(ms: number, guard: IdleGuard, reason: string): () => void {
   const timer = setTimeout(() => guard.abort(new Error(reason)), ms);
   return () => clearTimeout(timer);
-}
-
-function crowdOf(role: PeerRole): Crowd {
-  switch (role) {
-    case "member":
-      return "members";
-    case "join-guest":
-      return "joiners";
-    case "recovery-guest":
-      return "recoverers";
-    // Nobody else gets here.
-    case "former":
-    case "stranger":
-      return "formers";
-  }
-}
-
-function placesOf(crowd: Crowd, limits: Libp2pLimits): number {
-  switch (crowd) {
-    case "members":
-      return limits.inboundTotal;
-    case "joiners":
-      return limits.inboundJoinersTotal;
-    case "recoverers":
-      return limits.inboundRecoverersTotal;
-    case "formers":
-      return limits.inboundFormersTotal;
-  }
 }
 
 /** Whatever was said, no more than the protocol allows, and no less than what need not be said. */
