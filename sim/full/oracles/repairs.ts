@@ -18,6 +18,8 @@ export class RepairNotes {
   readonly #moves = new Map<string, number>();
 
   note(event: string, fields: LogFields, isHonest: (peer: string) => boolean): void {
+    // A part that was cut off copied shards of a row; which ones is not said.
+    if (event === "heir-copied") add(this.#moves, anyOf(String(fields["owner"])));
     const slot = slotOf(event, fields);
     if (slot === undefined) return;
     const to = String(fields["to"]);
@@ -39,8 +41,13 @@ export class RepairNotes {
 
   movesOf(id: SegmentId, index: number): number {
     const own = this.#moves.get(`${segmentKey(id)}#${index}`) ?? 0;
-    return own + (this.#moves.get(`${id.owner}#${index}`) ?? 0);
+    const byHeirs = this.#moves.get(`${id.owner}#${index}`) ?? 0;
+    return own + byHeirs + (this.#moves.get(anyOf(id.owner)) ?? 0);
   }
+}
+
+function anyOf(owner: string): string {
+  return `${owner}#any`;
 }
 
 interface NotedSlot {
