@@ -10,7 +10,7 @@ import { bytesOf, codec, count } from "../wire/codec.ts";
 const HEADS_MAX = 1024;
 const HASH_BYTES = 8;
 
-const signedHeads = codec(
+export const signedHeads = codec(
   "signed heads",
   z
     .object({
