@@ -13,5 +13,7 @@ export * from "./records.ts";
 export * from "./segment-ranges.ts";
 export * from "./segment-table.ts";
 export type { RepositoryState } from "./state.ts";
+export * from "./trail.ts";
+export * from "./trail-check.ts";
 export * from "./tree.ts";
 export * from "./unread.ts";

@@ -26,6 +26,8 @@ const TABLE = {
   metadata: "m",
   map: "M",
   head: "h",
+  /** Entries of the audit trail, by their numbers. */
+  trail: "a",
 } as const;
 export type Table = keyof typeof TABLE;
 
@@ -66,6 +68,7 @@ export const manifestKey = (sequence: number): Uint8Array =>
 export const pathKey = (path: BytePath): Uint8Array => concatBytes(tablePrefix("path"), pathBytes(path));
 export const segmentKeyOf = (ref: SegmentRef): Uint8Array =>
   concatBytes(tablePrefix("segment"), u32be(ref.incarnation), u64be(ref.number));
+export const trailKey = (sequence: number): Uint8Array => concatBytes(tablePrefix("trail"), u64be(sequence));
 export const mapPrefix = (incarnation: number): Uint8Array => u32be(incarnation);
 export const mapKey = (incarnation: number, classId: number): Uint8Array =>
   concatBytes(tablePrefix("map"), mapPrefix(incarnation), u32be(classId));

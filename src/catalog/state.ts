@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { codec, count, incarnation, OWN_SHAPE, ownerId, segmentNumber } from "../wire/codec.ts";
-import { INCARNATIONS_MAX, locator } from "../wire/head.ts";
+import { INCARNATIONS_MAX, locator, trailStanding } from "../wire/head.ts";
 import { segmentRanges } from "./records.ts";
 
 const state = z
@@ -19,6 +19,8 @@ const state = z
     /** Index runs, and the segments that reading each takes. */
     runs: z.array(z.object({ locator, segments: segmentRanges }).strict()),
     snapshotPages: z.array(locator),
+    /** The audit trail as the newest head has it; absent as long as none has. */
+    trail: trailStanding.exactOptional(),
     /** Recovered to look and restore only: nothing is signed from here. */
     readOnly: z.boolean(),
   })

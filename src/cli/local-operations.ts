@@ -34,6 +34,8 @@ export interface LocalOperations {
   /** The key with this public half, in hex, as a line of text. Needs no lock. */
   exportAdministratorKey(options: ExportKeyOptions): Promise<string>;
   importAdministratorKey(options: ImportKeyOptions): Promise<ImportKeyReport>;
+  /** Checks an exported audit trail, with nothing but the file. */
+  checkTrailFile(text: string): Promise<TrailFileReport>;
   /** Resolves after a clean stop, which `signal` asks for. */
   runDaemon(options: DaemonOptions): Promise<void>;
 }
@@ -204,6 +206,18 @@ export interface SplitKeyReport extends HomeIdentity {
   readonly recoveryId: string;
   /** The words of each, in the order of their numbers. */
   readonly shares: readonly (readonly string[])[];
+}
+
+export interface TrailFileReport {
+  readonly swarmId: string;
+  readonly ownerId: string;
+  readonly entries: number;
+  /** Number of the first one. */
+  readonly from: number;
+  /** Who signed them. */
+  readonly nodes: readonly string[];
+  readonly last?: { readonly sequence: number; readonly hash: string };
+  readonly problems: readonly { readonly sequence: number; readonly reason: string }[];
 }
 
 export interface RotationOptions extends KeyCheckOptions {

@@ -31,11 +31,15 @@ async function fromFile(file: string, world: World): Promise<string> {
   return (await readSecretFile(file, world)).split(/\r?\n/, 1)[0] ?? "";
 }
 
-export async function readSecretFile(name: string, world: World): Promise<string> {
+export async function readSecretFile(
+  name: string,
+  world: World,
+  charactersMax = FILE_CHARACTERS_MAX,
+): Promise<string> {
   const text = await readFile(pathBytes(localPath(name, world)), "utf8").catch((error: Error) => {
     throw usage(`The file cannot be read: ${error.message}.`);
   });
-  return text.slice(0, FILE_CHARACTERS_MAX);
+  return text.slice(0, charactersMax);
 }
 
 async function typed(world: World, again: boolean): Promise<string> {

@@ -14,6 +14,7 @@ import { initCommand } from "./commands/init.ts";
 import { inviteCommand } from "./commands/invite.ts";
 import { joinCommand } from "./commands/join.ts";
 import { keyCommand } from "./commands/key.ts";
+import { logCommand } from "./commands/log.ts";
 import { lsCommand } from "./commands/ls.ts";
 import { maintenanceCommand } from "./commands/maintenance.ts";
 import { peersCommand } from "./commands/peers.ts";
@@ -71,6 +72,7 @@ const COMMANDS = [
   restoreCommand,
   recoverCommand,
   keyCommand,
+  logCommand,
   adoptCommand,
   verifyCommand,
   scrubCommand,

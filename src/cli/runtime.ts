@@ -49,6 +49,7 @@ export { runDaemon } from "./runtime-daemon.ts";
 export { checkKey, identityOfHome, membersOfHome } from "./runtime-key.ts";
 export { combineKey, keysOfHome, sealKey, splitKey, unsealKey } from "./runtime-key-copies.ts";
 export { keepNewSlot, newRotation } from "./runtime-rotation.ts";
+export { checkTrailFile } from "./runtime-trail.ts";
 
 /** A new swarm with this machine's node as its first member: all but the last step, `completeNewHome`. */
 export async function initHome(options: InitOptions): Promise<InitReport> {

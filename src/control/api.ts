@@ -10,6 +10,7 @@ import * as requests from "./requests.ts";
 import * as results from "./results.ts";
 import * as rotation from "./rotation-api.ts";
 import * as scrub from "./scrub-api.ts";
+import * as trail from "./trail-api.ts";
 import { type UsageResult, usageResult } from "./usage-api.ts";
 
 export type * from "./admin-api.ts";
@@ -64,6 +65,8 @@ export interface ControlHandlers {
   usage(request: requests.EmptyRequest, context: CommandContext): Promise<UsageResult>;
   /** What retention would forget, and why; nothing is forgotten. */
   forget(request: policy.ForgetRequest, context: CommandContext): Promise<policy.ForgetResult>;
+  /** The audit trail; fetches what a recovered home does not have yet. */
+  log(request: trail.LogRequest, context: CommandContext): Promise<trail.LogResult>;
   pin(request: policy.PinRequest, context: CommandContext): Promise<policy.PinResult>;
   policyShow(request: requests.EmptyRequest, context: CommandContext): Promise<policy.PolicyResult>;
   /** Throws POLICY_INVALID, and changes nothing then. */
@@ -141,6 +144,7 @@ export const COMMANDS = {
   snapshotSet: { request: policy.snapshotSetRequest, result: results.snapshotResult },
   usage: { request: requests.emptyRequest, result: usageResult },
   forget: { request: policy.forgetRequest, result: policy.forgetResult },
+  log: { request: trail.logRequest, result: trail.logResult },
   pin: { request: policy.pinRequest, result: policy.pinResult },
   policyShow: { request: requests.emptyRequest, result: policy.policyResult },
   policySet: { request: policy.policySetRequest, result: policy.policyResult },

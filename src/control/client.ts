@@ -67,6 +67,7 @@ export function controlClient(home: string): ControlHandlers {
     snapshotSet: (request, context) => once("snapshotSet", COMMANDS.snapshotSet, request, context),
     usage: (request, context) => once("usage", COMMANDS.usage, request, context),
     forget: (request, context) => once("forget", COMMANDS.forget, request, context),
+    log: (request, context) => once("log", COMMANDS.log, request, context),
     pin: (request, context) => once("pin", COMMANDS.pin, request, context),
     policyShow: (request, context) => once("policyShow", COMMANDS.policyShow, request, context),
     policySet: (request, context) => once("policySet", COMMANDS.policySet, request, context),

@@ -41,6 +41,7 @@ import { forgetHandler, pinHandler } from "./node-retention.ts";
 import { rotateHandler, rotationBasisHandler } from "./node-rotation.ts";
 import { scrubHandler, scrubStanding, shardsHandler } from "./node-scrub.ts";
 import { snapshotHandler, snapshotStdinHandler } from "./node-snapshot.ts";
+import { logHandler } from "./node-trail.ts";
 import { trustOf } from "./node-trust.ts";
 import { usageHandler } from "./node-usage.ts";
 import { verifyHandler } from "./node-verify.ts";
@@ -71,6 +72,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
       snapshotSetHandler(node, requireScheduler(init.scheduler), request, context),
     usage: (_, context) => usageHandler(node, context),
     forget: async (request) => forgetHandler(node, requireScheduler(init.scheduler), request),
+    log: (request, context) => logHandler(node, request, context),
     pin: (request) => pinHandler(node, request),
     async policyShow() {
       const scheduler = requireScheduler(init.scheduler);

@@ -137,6 +137,7 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("snapshotSet", COMMANDS.snapshotSet.request, handlers.snapshotSet);
   once("usage", COMMANDS.usage.request, handlers.usage);
   once("forget", COMMANDS.forget.request, handlers.forget);
+  once("log", COMMANDS.log.request, handlers.log);
   once("pin", COMMANDS.pin.request, handlers.pin);
   once("policyShow", COMMANDS.policyShow.request, handlers.policyShow);
   once("policySet", COMMANDS.policySet.request, handlers.policySet);

@@ -39,6 +39,7 @@ export type SignedType =
   | "repair"
   | "repair-claim"
   | "promise"
+  | "trail"
   | "lock"
   | "locked";
 

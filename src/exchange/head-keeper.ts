@@ -143,8 +143,10 @@ export class HeadKeeper {
     const { catalog } = this.#c;
     this.#c.fence?.check();
     const epoch = catalog.state.headEpoch + 1;
+    const trail = change.trail ?? catalog.state.trail;
     const payload = headPayload.encode({
       v: 1,
+      ...(trail === undefined ? {} : { trail }),
       incarnations: [...catalog.state.incarnations],
       root,
       snapshotSequence: change.snapshotSequence ?? catalog.state.snapshotSequence,

@@ -1,4 +1,4 @@
-import { isFault } from "../base/fault.ts";
+import { isFault, messageOf } from "../base/fault.ts";
 import type { Incarnation, OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import {
@@ -184,6 +184,25 @@ class CatalogImport {
       if (!isRead) this.#unread.lists.push(locator);
     }
     await catalog.update({ runs, snapshotPages: root.snapshots });
+    await this.#importTrail(catalog, importer);
+  }
+
+  /** Where its pages lie; they are read when somebody asks. What leads nowhere is left out: a thief may have signed it. */
+  async #importTrail(catalog: Catalog, importer: Importer): Promise<void> {
+    const { trail } = catalog.state;
+    if (trail === undefined) return;
+    const pages: typeof trail.pages = [];
+    for (const page of trail.pages) {
+      const { incarnation, segment: number, class: classId } = page.at;
+      try {
+        await importer.knowSegment({ incarnation, number }, classId);
+        pages.push(page);
+      } catch (error) {
+        if (!isFault(error)) throw error;
+        this.#c.log.info("trail-page-left-out", { from: page.from, why: messageOf(error) });
+      }
+    }
+    await catalog.update({ trail: { ...trail, pages } });
   }
 
   async #noteUnread(catalog: Catalog, older: OlderOutcome): Promise<void> {
@@ -252,6 +271,7 @@ async function newCatalog(store: MetaStore, init: ImportInit, lives: Incarnation
     snapshotSequence: payload.snapshotSequence,
     runs: [],
     snapshotPages: [],
+    ...(payload.trail === undefined ? {} : { trail: payload.trail }),
     readOnly: init.incarnation === undefined,
   });
   const ops = init.maps.flatMap((record) => {

@@ -5,6 +5,7 @@
 
 export type { HolderAudit } from "../audit/index.ts";
 export type { SnapshotEntry } from "../catalog/index.ts";
+export { checkTrail, readTrailEntry } from "../catalog/index.ts";
 export type { ProtectionReport } from "../exchange/index.ts";
 export type { LockStanding } from "../locks/index.ts";
 export type {
@@ -71,4 +72,5 @@ export { type NodeScheduler, type RecoveryPoint, recoveryPointsOf, schedulerOf }
 export { makeSlot, openSlot, readSlot, type SlotContent } from "./slot.ts";
 export { type PeerStanding, peersOf, type RepositoryStanding, repositoryStanding } from "./standing.ts";
 export { RosterView } from "./swarm-view.ts";
+export { readTrail } from "./trail-log.ts";
 export { type RepositoryUsage, usageOf } from "./usage.ts";

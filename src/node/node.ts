@@ -549,6 +549,8 @@ export class Node {
   /** Replaces the recovery key: in force here, and on disk, when it resolves; others hear of it as of any roster entry. */
   async rotate(entry: Uint8Array): Promise<RotationEntry> {
     const rotated = await applyRotation(this.roster, this.rotationBasis(), entry);
+    const { retires, recovery } = rotated.body;
+    await this.repository.enter("rotate-key", { old: toHex(retires), recovery: toHex(recovery) });
     await this.#rotations.idle();
     return rotated;
   }

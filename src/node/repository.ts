@@ -1,8 +1,9 @@
 import type { ProvenShards } from "../audit/index.ts";
+import { toHex } from "../base/bytes.ts";
 import { Semaphore } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
-import type { BytePath } from "../base/paths.ts";
+import { type BytePath, displayPath } from "../base/paths.ts";
 import { MINUTE_MS } from "../base/units.ts";
 import {
   type Catalog,
@@ -10,9 +11,10 @@ import {
   type SegmentRangeSet,
   SegmentSet,
   type SnapshotEntry,
+  Trail,
   type UnreadParts,
 } from "../catalog/index.ts";
-import type { OwnerKeys } from "../crypto/index.ts";
+import type { OwnerKeys, Signer } from "../crypto/index.ts";
 import {
   type ChosenClasses,
   chooseClasses,
@@ -59,6 +61,7 @@ import { NeededSegments } from "./needed-segments.ts";
 import { LateHolders } from "./note-holders.ts";
 import { withPin } from "./pins.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
+import type { TrailLogComponents } from "./trail-log.ts";
 
 export interface RepositoryComponents extends NodePorts {
   readonly catalog: Catalog;
@@ -85,6 +88,8 @@ export interface RepositoryInit {
   /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
   readonly repair: OwnerRepairInit;
+  /** The node's key. */
+  readonly signer: Signer;
 }
 
 export interface SnapshotRequest {
@@ -157,6 +162,8 @@ export class Repository {
   readonly repair: OwnerRepair;
   readonly locks: OwnerLocks;
   readonly #needed: NeededSegments;
+  /** Who did what with this repository. */
+  readonly trail: Trail;
   readonly #completion: Completion;
   #completing: Promise<void> | undefined;
 
@@ -166,7 +173,9 @@ export class Repository {
     maps: OwnerMaps,
     placer: Placer,
     spool: SpoolKeeper,
+    trail: Trail,
   ) {
+    this.trail = trail;
     this.#c = c;
     this.#init = init;
     this.#placer = placer;
@@ -250,7 +259,8 @@ export class Repository {
     const isEnough: SpoolComponents["isEnough"] = (ref, record) =>
       new ProtectionCensus({ ...c, maps }).isEnough(ref, record);
     const spool = await SpoolKeeper.open({ ...c, placer, onPlaced, mayPlace, isEnough }, spoolInit);
-    repository = new Repository(c, init, maps, placer, spool);
+    const trail = await Trail.open({ ...c, signer: init.signer }, init);
+    repository = new Repository(c, init, maps, placer, spool, trail);
     return repository;
   }
 
@@ -259,11 +269,19 @@ export class Repository {
     this.#completing ??= this.#completion.run(this.#stopping.signal);
     if (this.catalog.state.readOnly || this.#c.fence.why !== undefined || this.#publishing !== undefined)
       return;
+    await this.#enterRecovery();
     await this.heads.beginLife();
     this.spool.start();
     this.repair.start();
     this.locks.start();
     this.#publishing = this.#publishLoop(AbortSignal.any([this.#stopping.signal, this.#writing.signal]));
+  }
+
+  /** Once in a life that is not the first: the entry of its beginning. */
+  async #enterRecovery(): Promise<void> {
+    const { incarnations } = this.catalog.state;
+    if (incarnations.length < 2 || (await this.trail.hasEntryOf(this.catalog.incarnation))) return;
+    await this.enter("recover", { life: this.catalog.incarnation, lives: incarnations.length });
   }
 
   async stop(): Promise<void> {
@@ -362,7 +380,15 @@ export class Repository {
       const { wait, onProgress, lockMs = 0 } = request;
       const tags = lockMs > 0 ? [...request.tags, lockTag(lockMs)] : request.tags;
       const run = new SnapshotRun(
-        { ...this.#c, maps, placer: this.#placer, spool: this.spool, heads: this.heads, quota },
+        {
+          ...this.#c,
+          maps,
+          placer: this.#placer,
+          spool: this.spool,
+          heads: this.heads,
+          quota,
+          trail: this.trail,
+        },
         { ...this.#init, classes, tags, wait, signal, onProgress },
       );
       const { source } = request;
@@ -371,6 +397,7 @@ export class Repository {
           ? await run.ofPaths(source.paths, source)
           : await run.ofStream(source.filename, source.body);
       await this.locks.begin(outcome.entry);
+      await this.trail.forgetOld();
       await this.heads.publish(signal);
       this.spool.wake();
       return { ...outcome, classes, protection: await this.protectionOf(outcome.entry) };
@@ -396,6 +423,10 @@ export class Repository {
       }
       const changed = withPin(entry, pinned);
       await this.catalog.store.write([this.catalog.snapshotOp(changed)], { sync: true });
+      await this.enter(pinned ? "pin" : "unpin", {
+        snapshot: toHex(changed.id),
+        number: changed.sequence,
+      });
       return changed;
     });
   }
@@ -452,7 +483,9 @@ export class Repository {
         { ...request, keys, privileged, signal },
         manifest,
       );
-      return { report: await run.run(), bytesFetched: this.chunks.bytesFetched - before };
+      const report = await run.run();
+      if (!request.dryRun) await this.#enterRestore(request, report);
+      return { report, bytesFetched: this.chunks.bytesFetched - before };
     } catch (error) {
       // It is not for want of holders that a fenced life gets nothing.
       if (isFault(error, "TOO_FEW_SHARDS")) this.#c.fence.check();
@@ -460,6 +493,26 @@ export class Repository {
     } finally {
       await target?.close();
     }
+  }
+
+  /** Into the trail, what has been done already: that there is no room for the entry does not undo it. */
+  async enter(what: string, details: Readonly<Record<string, string | number>>): Promise<void> {
+    try {
+      await this.trail.append(what, details);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      this.#c.log.warn("trail-entry-lost", { what, ...details, why: messageOf(error) });
+    }
+  }
+
+  /** What reading the trail takes. */
+  trailParts(): Omit<TrailLogComponents, "roster"> {
+    return { catalog: this.catalog, trail: this.trail, chunks: this.chunks };
+  }
+
+  #enterRestore({ snapshot, target }: RestoreRequest, { files, bytes }: RestoreReport): Promise<void> {
+    const what = { snapshot: toHex(snapshot.id), number: snapshot.sequence };
+    return this.enter("restore", { ...what, target: displayPath(target), files, bytes });
   }
 
   /** Opening a target makes it, which a dry run must not. */

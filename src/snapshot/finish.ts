@@ -1,6 +1,6 @@
 import { assert, must } from "../base/assert.ts";
 import { compareBytes, equalBytes, toHex } from "../base/bytes.ts";
-import { type BytePath, pathBytes } from "../base/paths.ts";
+import { type BytePath, bytePath, displayPath, pathBytes } from "../base/paths.ts";
 import {
   type Catalog,
   catalogRootCodec,
@@ -12,6 +12,8 @@ import {
   SegmentSet,
   type SnapshotEntry,
   snapshotPageCodec,
+  type Trail,
+  type TrailPlan,
   unreadParts,
 } from "../catalog/index.ts";
 import { sha256 } from "../crypto/hash.ts";
@@ -58,6 +60,8 @@ export interface FinisherComponents {
   readonly heads: Pick<HeadKeeper, "commit">;
   readonly report: CaptureReport;
   readonly needs: SegmentSet;
+  /** @default none is kept */
+  readonly trail?: Pick<Trail, "append" | "plan">;
 }
 
 export interface FinisherInit {
@@ -157,8 +161,9 @@ export class Finisher {
     const needs = this.#needs(end, runs);
     const draft = this.#manifest(root, needs, partial);
     const replaced = await this.#replacedBy(draft);
+    const trail = await this.#enter(draft);
     // The manifest names the segment that it is in, and what leads to it lies beside it: room is made for all before.
-    const { chunks, kept } = await this.#draftEnd(draft, runs, replaced);
+    const { chunks, kept } = await this.#draftEnd(draft, runs, replaced, trail);
     for (const { incarnation, segment } of kept) needs.add({ incarnation, number: segment });
     const own = await end.reserve(chunks, DRAFT_SLACK_BYTES);
     needs.add(own);
@@ -169,12 +174,41 @@ export class Finisher {
     const pages: Locator[] = [];
     for (const page of await this.#snapshotList(entry, replaced))
       pages.push("stored" in page ? await end.addLocated(page) : page);
+    const trailPages = await this.#storeTrail(end, trail);
     const rootLocator = await end.addLocated(await this.#prepare(rootBytes(runs, pages)));
     assert(
       locator.segment === own.number && rootLocator.segment === own.number,
       "manifest and root lie where the manifest says",
     );
-    return { manifest, entry, pages, replaced, root: rootLocator };
+    return { manifest, entry, pages, replaced, root: rootLocator, ...trailPages };
+  }
+
+  /**
+   * Into the trail, before there is a head that says so: the head holds its own entry then. One without a snapshot of its
+   * number is of a try that failed.
+   */
+  async #enter({ sequence, paths, tags, files, bytes, partial }: Manifest): Promise<TrailPlan | undefined> {
+    const { trail, store } = this.#c;
+    if (!partial)
+      await trail?.append("snapshot", {
+        number: sequence,
+        paths: paths.map((path) => displayPath(bytePath(path))).join(" "),
+        tags: tags.join(" "),
+        files,
+        bytes,
+      });
+    return trail?.plan(store.pages.snapshots, (ref) => store.isReliable(ref));
+  }
+
+  async #storeTrail(end: EndSegments, plan: TrailPlan | undefined): Promise<Pick<RepositoryState, "trail">> {
+    if (plan === undefined) return {};
+    const pages: NonNullable<RepositoryState["trail"]>["pages"] = [];
+    for (const page of plan.pages) {
+      const { from, entries } = page;
+      const at = "at" in page ? page.at : await end.addLocated(await this.#prepare(page.bytes));
+      pages.push({ from, entries, at });
+    }
+    return { trail: { sequence: plan.sequence, hash: plan.hash, pages } };
   }
 
   /** Everything that reading the snapshot takes, the way to it from the head included. */
@@ -205,6 +239,7 @@ export class Finisher {
     draft: Manifest,
     runs: RepositoryState["runs"],
     replaced: readonly SnapshotEntry[],
+    trail: TrailPlan | undefined,
   ): Promise<{ chunks: PreparedChunk[]; kept: Locator[] }> {
     const chunk = await this.#prepare(manifestCodec.encode(draft));
     const { id, rawBytes } = chunk;
@@ -224,7 +259,11 @@ export class Finisher {
     const fresh = list.flatMap((page) => ("stored" in page ? [page] : []));
     const kept = list.flatMap((page) => ("stored" in page ? [] : [page]));
     const rootDraft = await this.#prepare(rootBytes(runs, [...kept, ...fresh.map(() => locator)]));
-    return { chunks: [chunk, ...fresh, rootDraft], kept };
+    const trailPages = trail?.pages ?? [];
+    const freshTrail: PreparedChunk[] = [];
+    for (const page of trailPages) if ("bytes" in page) freshTrail.push(await this.#prepare(page.bytes));
+    const keptTrail = trailPages.flatMap((page) => ("at" in page ? [page.at] : []));
+    return { chunks: [chunk, ...fresh, ...freshTrail, rootDraft], kept: [...kept, ...keptTrail] };
   }
 
   /** Pages that are the same as before are not written again: normally all but the last. */
@@ -255,7 +294,9 @@ export class Finisher {
     const { manifest, entry } = written;
     const removals = written.replaced.flatMap(({ sequence }) => catalog.removeSnapshotOps(sequence));
     const ops: MetaOp[] = [...removals, catalog.snapshotOp(entry), catalog.manifestOp(manifest)];
-    const change = { snapshotSequence: manifest.sequence, runs, snapshotPages: written.pages };
+    const { trail } = written;
+    const listed = { snapshotSequence: manifest.sequence, runs, snapshotPages: written.pages };
+    const change = trail === undefined ? listed : { ...listed, trail };
     await heads.commit(written.root, change, ops);
     this.#checkpoint = manifest.partial ? manifest.sequence : undefined;
   }
@@ -296,6 +337,7 @@ interface WrittenManifest {
   readonly pages: Locator[];
   readonly replaced: readonly SnapshotEntry[];
   readonly root: Locator;
+  readonly trail?: RepositoryState["trail"];
 }
 
 function entryFor(manifest: Manifest, id: Uint8Array, locator: Locator): SnapshotEntry {

@@ -2,7 +2,7 @@ import { isFault } from "../base/fault.ts";
 import type { SwarmId } from "../base/ids.ts";
 import type { BytePath } from "../base/paths.ts";
 import { GIB, MINUTE_MS } from "../base/units.ts";
-import { type Catalog, SegmentSet, type SnapshotEntry } from "../catalog/index.ts";
+import { type Catalog, SegmentSet, type SnapshotEntry, type Trail } from "../catalog/index.ts";
 import type { OwnerKeys } from "../crypto/keys.ts";
 import {
   type ChosenClasses,
@@ -39,6 +39,8 @@ export interface SnapshotComponents {
   readonly tree: FileTree;
   readonly clock: Clock;
   readonly rng: Rng;
+  /** @default none is kept */
+  readonly trail?: Trail;
 }
 
 export interface SnapshotInit {
@@ -200,7 +202,7 @@ export class SnapshotRun {
   };
 
   #finisher(paths: readonly BytePath[], excludes: readonly BytePath[]): Finisher {
-    const { catalog, compute, heads, tree, clock } = this.#c;
+    const { catalog, compute, heads, tree, clock, trail } = this.#c;
     const subject: SnapshotSubject = {
       host: this.#init.host,
       program: this.#init.program,
@@ -219,6 +221,7 @@ export class SnapshotRun {
         heads,
         report: this.#report,
         needs: this.#needs,
+        ...(trail === undefined ? {} : { trail }),
       },
       {
         chunkIdKey: this.#init.keys.chunkIdKey,

@@ -63,6 +63,22 @@ export const locator = z
   .strict();
 export type Locator = z.output<typeof locator>;
 
+/** At most so many pages of the trail are kept: about 8,000 entries. */
+export const TRAIL_PAGES_MAX = 64;
+
+/** A head can claim any number of entries; a thief's must not use the numbers up. */
+export const TRAIL_SEQUENCE_MAX = 2 ** 40;
+
+/** Where the audit trail stands: its last entry, and the chunks that hold it. */
+export const trailStanding = z
+  .object({
+    sequence: z.int().min(0).max(TRAIL_SEQUENCE_MAX),
+    hash: bytesOf(32),
+    pages: z.array(z.object({ from: count, entries: count, at: locator }).strict()).max(TRAIL_PAGES_MAX),
+  })
+  .strict();
+export type TrailStanding = z.output<typeof trailStanding>;
+
 /** The lives of this owner, oldest first; everything stored refers to them by position. */
 export const INCARNATIONS_MAX = 1024;
 
@@ -76,6 +92,8 @@ export const headPayload = codec(
       root: locator,
       /** Sequence number of the newest snapshot. */
       snapshotSequence: count,
+      /** Absent as long as nothing was entered. */
+      trail: trailStanding.exactOptional(),
     })
     .strict(),
 );

@@ -33,6 +33,7 @@ const SIGNED_TYPES = [
   "repair",
   "repair-claim",
   "promise",
+  "trail",
   "lock",
   "locked",
 ] as const satisfies readonly SignedType[];

@@ -299,6 +299,15 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       number: 0,
       forks: [],
     }),
+    log: async () => ({
+      swarmId: "ab".repeat(32),
+      ownerId: "cd".repeat(32),
+      entries: [],
+      total: 0,
+      problems: [],
+      missing: [],
+      spreadTo: 0,
+    }),
     keyBasis: async () => ({
       swarmId: "ab".repeat(32),
       ownerId: "cd".repeat(32),

@@ -99,6 +99,7 @@ const noLocalOperations: LocalOperations = {
   combineKey: unexpected,
   newRotation: unexpected,
   keepNewSlot: unexpected,
+  checkTrailFile: unexpected,
   exportAdministratorKey: unexpected,
   importAdministratorKey: unexpected,
   runDaemon: unexpected,
