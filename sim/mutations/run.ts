@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { SeededRng } from "../rng.ts";
@@ -6,6 +7,7 @@ import { CANARY, MUTATIONS, type Mutation } from "./table.ts";
 
 const HOOK = fileURLToPath(new URL("./hook.ts", import.meta.url));
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
+const PLANS = fileURLToPath(new URL("../../test/sim/regressions", import.meta.url));
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 const report = z.object({
@@ -39,23 +41,19 @@ export function mutationsFrom(all: readonly Mutation[], word: string): readonly 
   return [...all.filter((mutation) => mutation === CANARY), ...rest.slice(start), ...rest.slice(0, start)];
 }
 
-/** Runs seeds with the bug in a process of its own until a rule is broken, or the seeds are used up. */
+/** Runs its plan and then seeds, with the bug, in a process of its own until a rule is broken, or the seeds are used up. */
 export async function tryMutation(mutation: Mutation, seed: string): Promise<Caught> {
+  const planned =
+    mutation.plan === undefined ? undefined : await tryRuns(mutation, [join(PLANS, `${mutation.plan}.json`)]);
+  if (planned?.isCaught === true) return planned;
   const faults = mutation.faults === undefined ? [] : ["--faults", mutation.faults.join(",")];
   const count = ["--count", String(mutation.withinSeeds), "--nodes-max", "6"];
-  const argv = [
-    "--import",
-    HOOK,
-    MAIN,
-    "run",
-    "--json",
-    "--seed",
-    seed,
-    "--until",
-    mutation.oracle,
-    ...count,
-    ...faults,
-  ];
+  const caught = await tryRuns(mutation, ["--seed", seed, ...count, ...faults]);
+  return { ...caught, cpuMs: caught.cpuMs + (planned?.cpuMs ?? 0) };
+}
+
+async function tryRuns(mutation: Mutation, what: readonly string[]): Promise<Caught> {
+  const argv = ["--import", HOOK, MAIN, "run", "--json", "--until", mutation.oracle, ...what];
   const { stdout, status } = await node(argv, { ...process.env, CAIRN_SIM_BUG: mutation.name });
   if (status !== 0 && status !== 1)
     throw new Error(`the simulator failed with "${mutation.name}": ${stdout}`);
