@@ -10,6 +10,7 @@ import type { Clock } from "../ports/index.ts";
 import { fieldFor, type SwarmView } from "./field.ts";
 import type { OwnerMaps } from "./owner-maps.ts";
 import type { PeerClient } from "./peer-client.ts";
+import { askedWhileBusy } from "./while-busy.ts";
 
 export interface PlacerComponents {
   readonly catalog: Catalog;
@@ -28,9 +29,6 @@ export interface PlaceJob {
   /** Called for each shard that a holder has acknowledged, with its bytes and its index. */
   readonly onStored?: (bytes: number, index: number) => void;
 }
-
-/** Waits between tries of a peer that says it is busy: 7 tries within about 16 s. */
-const BUSY_WAITS_MS = [250, 500, 1000, 2000, 4000, 8000];
 
 type PutOutcome = { kind: "placed"; slot: ShardSlot } | { kind: "excluded"; reason: ExcludeReason };
 
@@ -159,17 +157,13 @@ export class Placer {
     const record = this.#record(job.ref);
     const shard: ShardId = { ...this.#c.catalog.segmentId(job.ref), index };
     const descriptor = must(record.descriptor, "descriptor of a sealed segment");
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const receipt = await this.#c.client.put(peer, shard, descriptor, job.shard(index), job.signal);
-        return { kind: "placed", slot: receipt };
-      } catch (error) {
-        job.signal?.throwIfAborted();
-        if (isFault(error, "FENCED")) throw error;
-        const wait = isFault(error, "PEER_BUSY") ? BUSY_WAITS_MS[attempt] : undefined;
-        if (wait === undefined) return { kind: "excluded", reason: this.#reasonOf(error, peer, shard) };
-        await this.#c.clock.sleep(wait, job.signal);
-      }
+    const put = () => this.#c.client.put(peer, shard, descriptor, job.shard(index), job.signal);
+    try {
+      return { kind: "placed", slot: await askedWhileBusy(this.#c.clock, put, job.signal) };
+    } catch (error) {
+      job.signal?.throwIfAborted();
+      if (isFault(error, "FENCED")) throw error;
+      return { kind: "excluded", reason: this.#reasonOf(error, peer, shard) };
     }
   }
 

@@ -16,6 +16,7 @@ import type { PeerClient, ShardBytes } from "./peer-client.ts";
 import { blockKey, emptySegment, SegmentCache } from "./segment-cache.ts";
 import { spoolName } from "./spool-keeper.ts";
 import type { Strays } from "./strays.ts";
+import { askedWhileBusy } from "./while-busy.ts";
 
 export interface ReaderComponents {
   readonly catalog: Catalog;
@@ -278,7 +279,7 @@ export class SegmentReader {
   ): Promise<ShardBytes | undefined> {
     const shard: ShardId = { ...this.#c.catalog.segmentId(ref), index };
     try {
-      const answer = await ask(shard, peer);
+      const answer = await askedWhileBusy(this.#c.clock, () => ask(shard, peer), signal);
       this.#bytesFetched += answer.bytes.length;
       return answer;
     } catch (error) {

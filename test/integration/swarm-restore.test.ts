@@ -12,10 +12,13 @@ import {
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
+import { toHex } from "../../src/base/bytes.ts";
+import { Fault } from "../../src/base/fault.ts";
 import { compileGlobs } from "../../src/base/glob.ts";
 import { type BytePath, bytePathOf } from "../../src/base/paths.ts";
 import { DEFAULT_SIZES } from "../../src/node/index.ts";
 import { diffTrees, findInSnapshot, listSnapshot } from "../../src/restore/index.ts";
+import { dataRequest } from "../../src/wire/data.ts";
 import { expectSameTree } from "../support/same-tree.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { buildPlainTree, put } from "../support/source-tree.ts";
@@ -49,6 +52,26 @@ async function expectSameContents(from: string, to: string): Promise<void> {
   utimesSync(to, 1, 1);
   await expectSameTree(from, to);
 }
+
+it("a holder that is busy is asked again, and nothing is missing for it", async () => {
+  const { swarm, owner, source } = await saved((root, { rng }) => put(root, "f", rng.bytes(200_000)));
+  let busy = 0;
+  const turns = new Map<string, number>();
+  swarm.networks.intercept(async ({ from, to, protocol, message }) => {
+    if (from !== owner.peer || protocol !== "data" || dataRequest.decode(message.head).t !== "get") return;
+    const name = `${to} ${toHex(message.head)}`;
+    turns.set(name, (turns.get(name) ?? 0) + 1);
+    if (turns.get(name) === 3) return;
+    busy++;
+    throw new Fault({ code: "PEER_BUSY", peer: to });
+  });
+  const target = scratch();
+  await swarm.clock.during(owner.restore(target, selection({ path: p(source) })));
+  expect(busy).toBeGreaterThan(0);
+  expect(readFileSync(join(target, "f"))).toEqual(readFileSync(join(source, "f")));
+  expect(owner.log.filter(({ event }) => event === "fetch-failed")).toEqual([]);
+  await swarm.stop();
+});
 
 describe("a part of a snapshot", () => {
   it("one small file of many fetches little more than its range", async () => {
