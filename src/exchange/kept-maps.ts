@@ -49,6 +49,11 @@ export class KeptMaps {
     return slotsOf(await this.#map(owner, incarnation), classId, number);
   }
 
+  /** 1 where no map of the class is known. */
+  async partitionsOf({ owner, incarnation }: SegmentId, classId: number): Promise<number> {
+    return (await this.#map(owner, incarnation)).classes.get(classId)?.partitions ?? 1;
+  }
+
   /** As `slots`, where the class of the segment is not known: once for each class that has such a row. */
   async slotsOfAnyClass({ owner, incarnation, number }: SegmentId): Promise<Slot[][]> {
     const map = await this.#map(owner, incarnation);

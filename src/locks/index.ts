@@ -9,6 +9,7 @@
  */
 export * from "./holder-locks.ts";
 export * from "./kept-locks.ts";
+export * from "./lock-bearer.ts";
 export * from "./lock-table.ts";
 export * from "./lock-tag.ts";
 export * from "./locked-heads.ts";

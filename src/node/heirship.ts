@@ -1,6 +1,7 @@
 import type { Incarnation, OwnerId, ShardId, SwarmId } from "../base/ids.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { Fence, Holder, KeptRecords, OwnerRegistry } from "../exchange/index.ts";
+import type { LockBearer } from "../locks/index.ts";
 import type { KnownLost } from "../losses/index.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
 import { classFromData, EMPTY_MAP, type PlacementMap, withClass } from "../placement/index.ts";
@@ -40,6 +41,7 @@ export interface HeirshipComponents extends NodePorts {
   readonly repository: Repository;
   readonly fence: Pick<Fence, "why">;
   readonly lost: KnownLost;
+  readonly locks: Pick<LockBearer, "bring">;
   /** Its owner does not want it any more: nobody is to make it anew because another one still has some of it. */
   readonly isGivenUp: (shard: ShardId) => boolean;
   readonly signer: Signer;

@@ -8,7 +8,7 @@ import { Catalog } from "../catalog/index.ts";
 import type { OwnerKeys, Signed, Signer } from "../crypto/index.ts";
 import { Fence, Holder, KeptRecords, type OwnerRegistry, PeerClient } from "../exchange/index.ts";
 import { type Collector, LiveSets, wantedShards } from "../gc/index.ts";
-import { HolderLocks } from "../locks/index.ts";
+import { HolderLocks, LockBearer } from "../locks/index.ts";
 import { KnownLost } from "../losses/index.ts";
 import {
   admitNewcomer,
@@ -128,6 +128,7 @@ export class Node {
   readonly collection: Collection;
   /** What others have had locked here. */
   readonly locks: HolderLocks;
+  readonly #lockBearer: LockBearer;
   readonly #init: NodeInit;
   readonly #holder: Holder;
   readonly #kept: KeptRecords;
@@ -177,21 +178,6 @@ export class Node {
     this.audits = parts.audits;
     this.losses = parts.losses;
     this.presence = parts.presence;
-    // Who keeps others' data alive does not see what its owner has given up.
-    // What is locked is kept alive, be it by the owner or by a thief of its key that it was given up.
-    const isGivenUp = (id: ShardId): boolean => parts.liveSets.omits(id) && this.locks.lockedForMs(id) === 0;
-    const shards = wantedShards(ports.shards, { omits: isGivenUp });
-    this.heirship = new Heirship(
-      {
-        ...{ ...ports, ...parts, shards, registry: ownerRegistry(parts.roster, parts.records) },
-        ...{ lost: parts.losses.lost, signer: init.signer, isGivenUp },
-      },
-      { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
-    );
-    this.sweep = new Sweep(
-      { ...ports, ...parts, ...parts.losses, shards, disk: parts.watch, signer: init.signer },
-      { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
-    );
     this.locks = new HolderLocks(
       {
         ...{ ...ports, ...parts, ...parts.losses, disk: parts.watch, records: parts.kept },
@@ -201,6 +187,31 @@ export class Node {
       { swarm: parts.roster.swarm },
     );
     parts.kept.withLocks((owner, hash) => this.locks.isHeadLocked(owner, hash));
+    const { client } = parts;
+    this.#lockBearer = new LockBearer({ ...ports, client, locks: this.locks });
+    // Who keeps others' data alive does not see what its owner has given up.
+    // What is locked is kept alive, be it by the owner or by a thief of its key that it was given up.
+    const isGivenUp = (id: ShardId): boolean => parts.liveSets.omits(id) && this.locks.lockedForMs(id) === 0;
+    const shards = wantedShards(ports.shards, { omits: isGivenUp });
+    this.heirship = new Heirship(
+      {
+        ...{ ...ports, ...parts, shards, registry: ownerRegistry(parts.roster, parts.records) },
+        ...{ lost: parts.losses.lost, locks: this.#lockBearer, signer: init.signer, isGivenUp },
+      },
+      { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
+    );
+    this.sweep = new Sweep(
+      {
+        ...ports,
+        ...parts,
+        ...parts.losses,
+        shards,
+        locks: this.#lockBearer,
+        disk: parts.watch,
+        signer: init.signer,
+      },
+      { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
+    );
     this.collection = new Collection(
       { ...ports, ...parts, promises: this.sweep.promises, locks: this.locks, disk: parts.watch },
       { swarm: parts.roster.swarm, settings: init.upkeep ?? UPKEEP_SETTINGS },
@@ -466,6 +477,7 @@ export class Node {
     this.sweep.sweeper.start();
     this.collection.collector.start();
     this.locks.start();
+    this.#lockBearer.start();
     this.#sync.start();
     await this.#beat.start();
     this.#gossip.start();
@@ -497,6 +509,7 @@ export class Node {
     await this.sweep.sweeper.stop();
     await this.collection.collector.stop();
     await this.locks.stop();
+    await this.#lockBearer.stop();
     await this.heirship.stop();
     await this.presence.stop();
     this.#ticks.stop();

@@ -1,6 +1,7 @@
 import type { SwarmId } from "../base/ids.ts";
 import type { Signer } from "../crypto/sign.ts";
 import type { Fence, Holder, KeptMaps, PeerClient } from "../exchange/index.ts";
+import type { LockBearer } from "../locks/index.ts";
 import type { KnownLost } from "../losses/index.ts";
 import { prefixed } from "../ports/index.ts";
 import type { Presence } from "../presence/index.ts";
@@ -13,6 +14,7 @@ export interface SweepComponents extends NodePorts {
   readonly kept: KeptMaps;
   readonly lost: KnownLost;
   readonly client: PeerClient;
+  readonly locks: Pick<LockBearer, "isLockedAt">;
   readonly presence: Presence;
   readonly disk: { requireServing(): void };
   readonly fence: Pick<Fence, "why">;

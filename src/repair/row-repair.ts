@@ -57,6 +57,14 @@ export type RowOutcome =
   /** This node knows of no segment of the row. */
   | { readonly kind: "nothing" };
 
+/** A row of one life, in every generation. */
+export interface MovedRow {
+  readonly owner: RepairedMap["owner"];
+  readonly life: RepairedMap["incarnation"];
+  readonly classId: number;
+  readonly partition: number;
+}
+
 export interface RowRepairComponents {
   readonly self: PeerId;
   readonly view: Pick<SwarmView, "nodes" | "apart">;
@@ -69,6 +77,10 @@ export interface RowRepairComponents {
   readonly introductions: Pick<Introductions, "tell">;
   readonly progress: RowProgress;
   readonly isGivenUp: (shard: ShardId) => boolean;
+  /** Brings what is locked of a row to those who hold it from now on. */
+  readonly locks: {
+    bring(row: MovedRow, to: readonly PeerId[], signal: AbortSignal): Promise<void>;
+  };
   readonly pace: Pace;
   readonly signer: Signer;
   readonly clock: Clock;
@@ -116,6 +128,7 @@ export class RowRepair {
         const records = job.isCopyOnly === true ? [] : this.#records(job, chosen, outcome.placed);
         const { segments, bytesIn, bytesOut } = outcome;
         const to = chosen.map((one) => one.to);
+        await this.#c.locks.bring(rowOfJob(job), to, job.signal);
         const overCap = chosen.flatMap(({ move, isOverCap }) => (isOverCap ? [move.slot] : []));
         await this.#c.progress.forget(job.map, job.at);
         return { kind: "moved", records, to, overCap, segments, bytesIn, bytesOut, stuck };
@@ -332,6 +345,10 @@ export class RowRepair {
       return signRepair(body, this.#swarm, signer);
     });
   }
+}
+
+function rowOfJob({ map, at: { classId, partition } }: RowJob): MovedRow {
+  return { owner: map.owner, life: map.incarnation, classId, partition };
 }
 
 /** Fetches under the claim of one of the slots, puts under the claim of each, and signs them anew before they are too old. */

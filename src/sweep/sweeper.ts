@@ -24,7 +24,7 @@ export interface SweeperComponents {
   readonly self: PeerId;
   readonly shards: Pick<ShardStore, "list" | "stat" | "delete">;
   readonly holder: Pick<Holder, "guarded" | "unaskedForMs">;
-  readonly kept: Pick<KeptMaps, "slots">;
+  readonly kept: Pick<KeptMaps, "slots" | "partitionsOf">;
   readonly presence: {
     holders(): ReadonlyMap<PeerId, PresentHolder>;
     weather(): Weather;
@@ -32,6 +32,14 @@ export interface SweeperComponents {
   readonly lost: Pick<KnownLost, "of">;
   readonly promises: Pick<Promises, "isPromised" | "tidy">;
   readonly witnesses: Pick<Witnesses, "ask">;
+  readonly locks: {
+    /** Whether what is locked here is locked at this holder, too, by its own word; true where nothing is. */
+    isLockedAt(
+      segment: ShardId,
+      at: { readonly classId: number; readonly partitions: number; readonly peer: PeerId },
+      signal: AbortSignal,
+    ): Promise<boolean>;
+  };
   /** Whether this node may act for the swarm at all: not one that was replaced, and not one that leaves. */
   readonly mayAct: () => boolean;
   readonly clock: Clock;
@@ -123,7 +131,7 @@ export class Sweeper {
     const seen = due.length === 0 ? [] : await this.#c.witnesses.ask(due, signal);
     for (const [at, copy] of due.entries()) {
       signal.throwIfAborted();
-      const why = await this.#dropIfDue(copy, seen[at]);
+      const why = await this.#dropIfLocked(copy, seen[at], signal);
       if (why !== undefined) count(kept, why);
     }
     this.#kept = kept;
@@ -192,6 +200,24 @@ export class Sweeper {
       envelope === undefined ? undefined : readable(() => readDescriptor(envelope, this.#swarm));
     if (envelope === undefined || descriptor === undefined) return undefined;
     return { id, envelope, descriptor, slots: await this.#c.kept.slots(id, descriptor.class) };
+  }
+
+  /** A lock binds whoever is named for the shard: it is in force there before this copy goes. */
+  async #dropIfLocked(
+    copy: SurplusCopy,
+    seen: Seen | undefined,
+    signal: AbortSignal,
+  ): Promise<KeepReason | undefined> {
+    const { id, descriptor, slots } = copy;
+    const peer = slots[id.index];
+    if (seen?.promise === undefined || peer === undefined) return this.#dropIfDue(copy, seen);
+    const partitions = await this.#c.kept.partitionsOf(id, descriptor.class);
+    const isLocked = await this.#c.locks.isLockedAt(
+      id,
+      { classId: descriptor.class, partitions, peer },
+      signal,
+    );
+    return isLocked ? this.#dropIfDue(copy, seen) : "not-locked";
   }
 
   /** Decides and drops under the lock of the shard: whoever is given a receipt meanwhile keeps it. Else why it stays. */

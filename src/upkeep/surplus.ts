@@ -71,7 +71,9 @@ export type KeepReason =
   | "holder-doubted"
   | "known-lost"
   | "not-proven"
-  | "no-promise";
+  | "no-promise"
+  /** It is locked here, and not known to be at the named holder. */
+  | "not-locked";
 
 export type SurplusVerdict =
   | { readonly kind: "drop" }

@@ -7,19 +7,8 @@ import { localPath, selecting } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
 
-const HEADER = [
-  "ID",
-  "TIME (UTC)",
-  "HOST",
-  "STATE",
-  "FILES",
-  "SIZE",
-  "SITES",
-  "NODES",
-  "LOCK",
-  "TAGS",
-  "PATHS",
-];
+const HEADER = ["ID", "TIME (UTC)", "HOST", "STATE", "FILES", "SIZE", "SITES", "NODES"];
+const HEADER_END = ["TAGS", "PATHS"];
 
 function lockText(lock: LockInfo | undefined): string {
   if (lock === undefined) return "";
@@ -39,6 +28,9 @@ export const snapshotsCommand: AddCommand = (program, bind) => {
     const { snapshots } = await session.daemon.snapshots(request, session.context);
     await session.result(snapshots, () => {
       if (snapshots.length === 0) return "no snapshots\n";
+      // Only where there is something in it: most swarms lock nothing.
+      const isLocking = snapshots.some(({ lock }) => lock !== undefined);
+      const header = [...HEADER, ...(isLocking ? ["LOCK"] : []), ...HEADER_END];
       const rows = snapshots.map((snapshot) => [
         shortId(snapshot.snapshotId),
         shortTime(snapshot.time),
@@ -48,11 +40,11 @@ export const snapshotsCommand: AddCommand = (program, bind) => {
         formatBytes(snapshot.bytes),
         String(snapshot.survives.sites),
         String(snapshot.survives.nodes),
-        lockText(snapshot.lock),
+        ...(isLocking ? [lockText(snapshot.lock)] : []),
         `${snapshot.tags.join(",")}${snapshot.pinned ? " (pinned)" : ""}`.trim(),
         snapshot.paths.join(" "),
       ]);
-      return table(HEADER, rows, ["FILES", "SIZE", "SITES", "NODES"]);
+      return table(header, rows, ["FILES", "SIZE", "SITES", "NODES"]);
     });
     return EXIT.done;
   });
