@@ -1,10 +1,12 @@
 import { createGuest, createLibp2pNode, type Guest } from "../adapters/libp2p/index.ts";
+import { systemClock } from "../adapters/system.ts";
+import { calmLog } from "../base/calm-log.ts";
 import { isFault, messageOf } from "../base/fault.ts";
-import { parsePeerId, peerIdOf } from "../base/ids.ts";
+import { type PeerId, parsePeerId, peerIdOf, publicKeyOfPeer } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { signerFromSeed } from "../crypto/sign.ts";
 import type { Roster } from "../membership/index.ts";
-import type { Directory, Network } from "../ports/index.ts";
+import type { Directory, Network, PeerRole } from "../ports/index.ts";
 import type { HomeKeys, HomeSettings } from "./runtime-home.ts";
 
 /** The network end that a home's daemon works with. */
@@ -29,7 +31,7 @@ export async function memberNetwork(
     datastoreDirectory,
     listen: settings.listen,
     ...(settings.announce === undefined ? {} : { announce: settings.announce }),
-    roleOf: (peer) => roster.roleOf(peer),
+    roleOf: roleNoting(roster, log),
     members: () => roster.members().map((member) => member.peer),
     isFormer: () => roster.roleOf(self) === "former",
     log,
@@ -46,6 +48,18 @@ export async function memberNetwork(
     },
     stop: () => libp2p.stop(),
     listenAddresses: () => libp2p.listenAddresses(),
+  };
+}
+
+/** Roles as the roster has them. Somebody who knocks with words that were replaced is worth a line: who has them still? */
+function roleNoting(roster: Roster, log: Log): (peer: PeerId) => PeerRole {
+  const calm = calmLog(log, () => systemClock.monotonicMs());
+  return (peer) => {
+    const role = roster.roleOf(peer);
+    const ended = role === "stranger" ? roster.rotations.ending(publicKeyOfPeer(peer)) : undefined;
+    if (ended !== undefined)
+      calm.warn("replaced-recovery-key-used", { owner: ended.body.owner, guest: peer });
+    return role;
   };
 }
 

@@ -259,8 +259,19 @@ function livesOf(payload: HeadPayload, older: readonly OlderHead[]): Incarnation
   return [...lives];
 }
 
+/** The chosen head's, or that of the newest below it that has one: whoever signs a head without would else end the trail. */
+export function trailOfHeads(
+  payload: HeadPayload,
+  older: readonly Pick<OlderHead, "payload">[],
+): HeadPayload["trail"] {
+  if (payload.trail !== undefined) return payload.trail;
+  const inLine = older.filter((head) => isSameLine(head.payload.incarnations, payload.incarnations));
+  return inLine.find((head) => head.payload.trail !== undefined)?.payload.trail;
+}
+
 async function newCatalog(store: MetaStore, init: ImportInit, lives: Incarnation[]): Promise<Catalog> {
   const { owner, payload, head } = init;
+  const trail = trailOfHeads(payload, init.older);
   const incarnations = [...lives, ...(init.incarnation === undefined ? [] : [init.incarnation])];
   const catalog = await Catalog.import(store, {
     owner,
@@ -271,7 +282,7 @@ async function newCatalog(store: MetaStore, init: ImportInit, lives: Incarnation
     snapshotSequence: payload.snapshotSequence,
     runs: [],
     snapshotPages: [],
-    ...(payload.trail === undefined ? {} : { trail: payload.trail }),
+    ...(trail === undefined ? {} : { trail }),
     readOnly: init.incarnation === undefined,
   });
   const ops = init.maps.flatMap((record) => {

@@ -69,6 +69,7 @@ it("the old words are turned away by every member, and lead nowhere", async () =
       expect(refused).toMatchObject({ status: 12, code: "WRONG_KEY" });
       expect(refused.message).toContain("cairn key rotate");
     }
+    expect(via.logged("replaced-recovery-key-used")).not.toEqual([]);
   }
 }, 120_000);
 
