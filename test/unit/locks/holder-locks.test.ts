@@ -1,7 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { incarnationOf, ownerIdOf, publicKeyOfPeer, swarmIdOf } from "../../../src/base/ids.ts";
+import { concatBytes, u32be } from "../../../src/base/bytes.ts";
+import { idBytes, incarnationOf, ownerIdOf, publicKeyOfPeer, swarmIdOf } from "../../../src/base/ids.ts";
 import { DAY_MS, HOUR_MS } from "../../../src/base/units.ts";
+import { sha256 } from "../../../src/crypto/hash.ts";
 import { checkSigned, signedHash, signStatement } from "../../../src/crypto/signed.ts";
+import { LOCKS_PREFIX, lockedHeadEntry } from "../../../src/locks/index.ts";
+import type { MetaOp } from "../../../src/ports/index.ts";
 import { dataAnswer, type LockRequest } from "../../../src/wire/data.ts";
 import { LOCK_MAX_MS, lockBody } from "../../../src/wire/lock.ts";
 import { decodeSigned, encodeSigned } from "../../../src/wire/signed.ts";
@@ -199,6 +203,34 @@ describe("what a thief of the owner's key can do", () => {
     const far = headOf(2 ** 47);
     expect(await world.ask(far, [lockOf({ numbers: [7], head: far })])).toMatch(/^RECORD_STALE/);
     expect(world.days(7)).toBe(0);
+  });
+
+  it("not put out what is locked by heads without end: beyond 4,096 a new one finds no room", async () => {
+    await world.ask(HEAD, [lockOf({ numbers: [7], head: HEAD })]);
+    const value = lockedHeadEntry.encode({ v: 1, untilMs: 30 * DAY_MS, forMs: 30 * DAY_MS });
+    const junk = Array.from({ length: 4095 }, (_, at): MetaOp => {
+      const key = concatBytes(LOCKS_PREFIX.head, idBytes(KEYS.owner), sha256(u32be(at)));
+      return { type: "put", key, value };
+    });
+    await world.store.write(junk, { sync: true });
+    const late = headOf(2);
+    expect(await world.ask(late, [lockOf({ numbers: [16], head: late })])).toMatch(/^NOT_ALLOWED/);
+    expect([world.days(7), world.days(16)]).toEqual([30, 0]);
+    expect(world.locks.isHeadLocked(KEYS.owner, signedHash(HEAD))).toBe(true);
+    // The locks of heads that are known go on.
+    expect(await world.ask(HEAD, [lockOf({ numbers: [16], head: HEAD })])).toEqual([
+      { numbers: [16], forMs: 30 * DAY_MS },
+    ]);
+  });
+
+  it("not have anything dropped by a map that names others", async () => {
+    await world.ask(HEAD, [lockOf({ numbers: [7], head: HEAD })]);
+    world.slots = [5, 6, 7, 8].map((index) => node(index).peer);
+    expect(world.days(7)).toBe(30);
+    world.slots = [];
+    expect(await world.ask(HEAD, [lockOf({ numbers: [7], head: HEAD })])).toEqual([
+      { numbers: [7], forMs: 30 * DAY_MS },
+    ]);
   });
 
   it("not end a lock early by one for the same head that is short", async () => {
