@@ -122,6 +122,8 @@ it("a partition, with a whole site absent for the others, moves 0 bytes, and so 
   }
 }, 300_000);
 
+// All four kinds take five shards of a node. Of what these nodes hold that is a quarter; to be one in a hundred of each of nine
+// they would hold 4,500, of 900 segments. `test/integration/scrub-on-disk.test.ts` has 500 on one disk.
 it("1 % and more of what every node holds is damaged: one scrub finds just that, repair mends just that", async () => {
   const hits = new Map<string, number>();
   const before = new Map<TestNode, number>();

@@ -24,6 +24,14 @@ export const segmentOf = ({ ownerId, number }: ShardInfo): string => `${ownerId}
  * other where there are not enough. Says which.
  */
 export function damage(shards: readonly ShardInfo[], ofEach = 1): ShardInfo[] {
+  return damageFiles(shards, ofEach);
+}
+
+/** Where a shard lies. */
+type InFile = Pick<ShardInfo, "file" | "offset" | "bytes">;
+
+/** The same for files that no daemon told of. */
+export function damageFiles<S extends InFile>(shards: readonly S[], ofEach = 1): S[] {
   const twins = [...Map.groupBy(shards, ({ bytes }) => bytes).values()].find((same) => same.length > 1) ?? [];
   const pair = twins.slice(0, 2);
   const rest = shards.filter((shard) => !pair.includes(shard)).slice(0, 3 * ofEach);
@@ -44,4 +52,4 @@ function exchange(a: string, b: string): void {
   renameSync(`${a}.x`, b);
 }
 
-const fileOf = (shard: ShardInfo): string => must(shard.file, "file of a shard");
+const fileOf = (shard: InFile): string => must(shard.file, "file of a shard");

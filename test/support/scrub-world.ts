@@ -143,7 +143,7 @@ export class ScrubWorld {
   }
 }
 
-function noteOf(id: ShardId, bytes: Uint8Array, receivedMs: number): { note: Uint8Array } {
+export function noteOf(id: ShardId, bytes: Uint8Array, receivedMs: number): { note: Uint8Array } {
   const root = shardRoot(bytes, id.index, 64);
   const other = new Uint8Array(32);
   const body = descriptorCodec.encode({
