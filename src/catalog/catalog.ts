@@ -128,6 +128,11 @@ export class Catalog {
     return { incarnation: this.currentIncarnation, number };
   }
 
+  /** The next segment of this life has this number or a higher one. */
+  get nextNumber(): number {
+    return this.#nextSegment;
+  }
+
   async #reserve(number: number): Promise<void> {
     const segmentsReserved = Math.max(this.#state.segmentsReserved, number + RESERVE_SEGMENTS);
     await this.update({ segmentsReserved });

@@ -70,6 +70,14 @@ export class ChunkIndex {
     }
   }
 
+  /** To go along with other changes. */
+  removeOps(ids: readonly Uint8Array[]): MetaOp[] {
+    return ids.flatMap((id): MetaOp[] => [
+      { type: "delete", key: chunkKey(id) },
+      { type: "delete", key: unlistedKey(id) },
+    ]);
+  }
+
   async clearUnlisted(ids: readonly Uint8Array[]): Promise<void> {
     const ops = ids.map((id): MetaOp => ({ type: "delete", key: unlistedKey(id) }));
     await this.#store.write(ops, { sync: false });

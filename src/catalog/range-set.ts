@@ -22,6 +22,20 @@ export class SegmentRangeSet {
     return spanAt(this.#spans.get(incarnation) ?? [], number) !== undefined;
   }
 
+  /** Of one life, rising; they do not touch. */
+  spans(incarnation: number): readonly Span[] {
+    return this.#spans.get(incarnation) ?? [];
+  }
+
+  toRanges(): SegmentRanges {
+    return [...this.#spans]
+      .sort(([a], [b]) => a - b)
+      .map(([incarnation, spans]) => [
+        incarnation,
+        spans.map(({ first, end }): [number, number] => [first, end - first]),
+      ]);
+  }
+
   get size(): number {
     let size = 0;
     for (const spans of this.#spans.values()) for (const { first, end } of spans) size += end - first;

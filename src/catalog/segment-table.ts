@@ -111,6 +111,19 @@ export class SegmentTable {
     return didCount;
   }
 
+  /**
+   * Nobody is counted on for it any more. The record stays for a while, for whoever is reading it just now; it is of this life's making
+   * then, so that no one is asked who has it.
+   */
+  giveUpOp(ref: SegmentRef, known: SegmentRecord): MetaOp {
+    const slots = known.slots.map(() => null);
+    return this.putOp(ref, { ...known, slots, spooled: false, createdMs: Math.max(1, known.createdMs) });
+  }
+
+  removeOp(ref: SegmentRef): MetaOp {
+    return { type: "delete", key: segmentKeyOf(ref) };
+  }
+
   async *all(): AsyncGenerator<readonly [SegmentRef, SegmentRecord]> {
     for await (const [key, value] of this.#store.scan(tableRange("segment"))) {
       const view = new DataView(key.buffer, key.byteOffset, key.byteLength);

@@ -20,6 +20,7 @@ import { maintenanceCommand } from "./commands/maintenance.ts";
 import { peersCommand } from "./commands/peers.ts";
 import { pinCommand, unpinCommand } from "./commands/pin.ts";
 import { policyCommand } from "./commands/policy.ts";
+import { pruneCommand } from "./commands/prune.ts";
 import { quotaCommand } from "./commands/quota.ts";
 import { recoverCommand } from "./commands/recover.ts";
 import { removeCommand } from "./commands/remove.ts";
@@ -63,6 +64,7 @@ const COMMANDS = [
   pinCommand,
   unpinCommand,
   forgetCommand,
+  pruneCommand,
   usageCommand,
   snapshotsCommand,
   lsCommand,

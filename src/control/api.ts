@@ -5,6 +5,7 @@ import * as heirs from "./heirs-api.ts";
 import * as plan from "./plan-api.ts";
 import * as policy from "./policy-api.ts";
 import * as presence from "./presence-api.ts";
+import * as pruning from "./prune-api.ts";
 import * as repair from "./repair-api.ts";
 import * as requests from "./requests.ts";
 import * as results from "./results.ts";
@@ -20,6 +21,7 @@ export * from "./paths-json.ts";
 export type * from "./plan-api.ts";
 export type * from "./policy-api.ts";
 export type * from "./presence-api.ts";
+export type { PruneResult, ReleaseResult } from "./prune-api.ts";
 export type * from "./repair-api.ts";
 export type * from "./requests.ts";
 export * from "./results.ts";
@@ -63,10 +65,13 @@ export interface ControlHandlers {
   /** Of a set of the policy, with its hooks. */
   snapshotSet(request: policy.SnapshotSetRequest, context: CommandContext): Promise<results.SnapshotResult>;
   usage(request: requests.EmptyRequest, context: CommandContext): Promise<UsageResult>;
-  /** What retention would forget, and why; nothing is forgotten. */
+  /** Forgets, or says what would be forgotten, and why. */
   forget(request: policy.ForgetRequest, context: CommandContext): Promise<policy.ForgetResult>;
   /** The audit trail; fetches what a recovered home does not have yet. */
   log(request: trail.LogRequest, context: CommandContext): Promise<trail.LogResult>;
+  /** Gives up what no snapshot needs, or says what that would be. */
+  prune(request: pruning.PruneRequest, context: CommandContext): Promise<pruning.PruneResult>;
+  release(request: pruning.ReleaseRequest, context: CommandContext): Promise<pruning.ReleaseResult>;
   pin(request: policy.PinRequest, context: CommandContext): Promise<policy.PinResult>;
   policyShow(request: requests.EmptyRequest, context: CommandContext): Promise<policy.PolicyResult>;
   /** Throws POLICY_INVALID, and changes nothing then. */
@@ -145,6 +150,8 @@ export const COMMANDS = {
   usage: { request: requests.emptyRequest, result: usageResult },
   forget: { request: policy.forgetRequest, result: policy.forgetResult },
   log: { request: trail.logRequest, result: trail.logResult },
+  prune: { request: pruning.pruneRequest, result: pruning.pruneResult },
+  release: { request: pruning.releaseRequest, result: pruning.releaseResult },
   pin: { request: policy.pinRequest, result: policy.pinResult },
   policyShow: { request: requests.emptyRequest, result: policy.policyResult },
   policySet: { request: policy.policySetRequest, result: policy.policyResult },

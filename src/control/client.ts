@@ -68,6 +68,8 @@ export function controlClient(home: string): ControlHandlers {
     usage: (request, context) => once("usage", COMMANDS.usage, request, context),
     forget: (request, context) => once("forget", COMMANDS.forget, request, context),
     log: (request, context) => once("log", COMMANDS.log, request, context),
+    prune: (request, context) => once("prune", COMMANDS.prune, request, context),
+    release: (request, context) => once("release", COMMANDS.release, request, context),
     pin: (request, context) => once("pin", COMMANDS.pin, request, context),
     policyShow: (request, context) => once("policyShow", COMMANDS.policyShow, request, context),
     policySet: (request, context) => once("policySet", COMMANDS.policySet, request, context),

@@ -34,6 +34,7 @@ import { planHandler } from "./node-plan.ts";
 import { policyJson, requireScheduler, scheduleStandingOf, snapshotSetHandler } from "./node-policy.ts";
 import { livenessOf, maintenanceHandler, presenceStanding } from "./node-presence.ts";
 import { proposalOf } from "./node-proposals.ts";
+import { collectionAlerts, pruneHandler, releaseHandler } from "./node-prune.ts";
 import { removedPeers } from "./node-removed.ts";
 import { repairHandler, repairStatus } from "./node-repair.ts";
 import { restoreHandler } from "./node-restore.ts";
@@ -71,8 +72,11 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     snapshotSet: async (request, context) =>
       snapshotSetHandler(node, requireScheduler(init.scheduler), request, context),
     usage: (_, context) => usageHandler(node, context),
-    forget: async (request) => forgetHandler(node, requireScheduler(init.scheduler), request),
     log: (request, context) => logHandler(node, request, context),
+    forget: (request, context) =>
+      forgetHandler(node, requireScheduler(init.scheduler), request, context.signal),
+    prune: (request, context) => pruneHandler(node, request, context),
+    release: (request) => releaseHandler(node, request),
     pin: (request) => pinHandler(node, request),
     async policyShow() {
       const scheduler = requireScheduler(init.scheduler);
@@ -219,6 +223,7 @@ async function statusHandler(
       ...heirsAlerts,
       ...locks.alerts,
       ...scheduled.alerts,
+      ...(await collectionAlerts(node)),
     ],
   };
 }

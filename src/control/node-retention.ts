@@ -1,11 +1,13 @@
 import { toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import {
+  forget,
   HIDDEN_TAG_PREFIX,
   isPinned,
   type Keep,
   type Node,
   type NodeScheduler,
+  planAsked,
   planRetention,
   type RetentionPlan,
 } from "../node/index.ts";
@@ -17,30 +19,36 @@ type Entry = RetentionPlan["others"][number];
 export async function forgetHandler(
   node: Node,
   scheduler: NodeScheduler,
-  { set, keep }: api.ForgetRequest,
+  { dryRun, snapshots: asked, set, keep }: api.ForgetRequest,
+  signal: AbortSignal,
 ): Promise<api.ForgetResult> {
   await scheduler.reload();
   const { standing } = scheduler;
   // What is not in force decides nothing about what there is: the rules of a broken file may lack a line.
   if (standing.state === "invalid") throw new Fault({ code: "POLICY_INVALID", issues: standing.issues });
   const all = standing.state === "none" ? [] : standing.sets.map((one) => one.set);
-  const asked = set === undefined ? all : all.filter(({ name }) => name === set);
-  if (set !== undefined && asked.length === 0) throw new Fault({ code: "SET_UNKNOWN", set });
-  const plan = await planRetention(node, asked, keep === undefined ? undefined : rulesOf(keep));
+  const sets = set === undefined ? all : all.filter(({ name }) => name === set);
+  if (set !== undefined && sets.length === 0) throw new Fault({ code: "SET_UNKNOWN", set });
+  const rules = keep === undefined ? undefined : rulesOf(keep);
+  const decide = (): Promise<RetentionPlan> =>
+    asked === undefined ? planRetention(node, sets, rules) : planAsked(node, all, asked);
+  const plan = dryRun ? await decide() : await forget(node, decide, signal);
   const { clockAheadMs } = plan;
   const others = set === undefined ? plan.others : [];
   return {
-    dryRun: true,
+    dryRun,
     ...(clockAheadMs === undefined ? {} : { clockAheadMs: Math.round(clockAheadMs) }),
-    sets: plan.sets.map((one) => {
+    sets: plan.sets.flatMap((one) => {
+      if (one.set === undefined || asked !== undefined) return [];
       const kept = one.snapshots.filter(({ verdict }) => verdict.keep).length;
-      return { set: one.set, rules: one.rules, kept, forgotten: one.snapshots.length - kept };
+      return [{ set: one.set, rules: one.rules, kept, forgotten: one.snapshots.length - kept }];
     }),
     snapshots: [
       ...plan.sets.flatMap((one) =>
         one.snapshots.map(({ entry, verdict: { keep: kept, reasons } }) => ({
           ...entryJson(entry),
-          ...{ set: one.set, keep: kept, reasons: reasons.map((reason) => ({ ...reason })) },
+          ...(one.set === undefined ? {} : { set: one.set }),
+          ...{ keep: kept, reasons: reasons.map((reason) => ({ ...reason })) },
         })),
       ),
       ...others.map((entry) => ({

@@ -107,10 +107,11 @@ export type PolicyResult = z.infer<typeof policyResult>;
 export const snapshotSetRequest = z.object({ set: z.string().min(1).max(64) }).strict();
 export type SnapshotSetRequest = z.infer<typeof snapshotSetRequest>;
 
-/** Without `keep`: by the rules of each set. This version only says what would be forgotten. */
+/** By name; else by `keep`, else by the rules of each set. */
 export const forgetRequest = z
   .object({
-    dryRun: z.literal(true),
+    dryRun: z.boolean(),
+    snapshots: z.array(z.string().max(255)).max(1000).optional(),
     set: z.string().max(64).optional(),
     keep: keepRules.strict().optional(),
   })
@@ -131,7 +132,7 @@ export const retentionVerdict = z.object({
 export type RetentionVerdictInfo = z.infer<typeof retentionVerdict>;
 
 export const forgetResult = z.object({
-  dryRun: z.literal(true),
+  dryRun: z.boolean(),
   /** By the times in receipts for the newest segments; absent where nobody can tell. */
   clockAheadMs: z.int().optional(),
   sets: z.array(z.object({ set: z.string(), rules: z.string(), kept: count, forgotten: count })),

@@ -138,6 +138,8 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("usage", COMMANDS.usage.request, handlers.usage);
   once("forget", COMMANDS.forget.request, handlers.forget);
   once("log", COMMANDS.log.request, handlers.log);
+  once("prune", COMMANDS.prune.request, handlers.prune);
+  once("release", COMMANDS.release.request, handlers.release);
   once("pin", COMMANDS.pin.request, handlers.pin);
   once("policyShow", COMMANDS.policyShow.request, handlers.policyShow);
   once("policySet", COMMANDS.policySet.request, handlers.policySet);

@@ -238,6 +238,31 @@ export class PeerClient {
     if (!all) throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "a receipt for other records" });
   }
 
+  /** Resolves once the peer has the live set on disk. */
+  async keepLive(
+    peer: PeerId,
+    owner: OwnerId,
+    { record, list }: { readonly record: Uint8Array; readonly list: Uint8Array },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const request: DataRequest = { t: "live-set", v: 1, record };
+    const { answer } = await this.#ask(peer, request, list, "live-kept", { owner }, signal);
+    if (!equalBytes(answer.hash, sha256(record)))
+      throw new Fault({ code: "PEER_PROTOCOL", peer, reason: "it keeps another live set" });
+  }
+
+  /** The newest live set of a life that the peer keeps; what it says is the caller's to check. */
+  async live(
+    peer: PeerId,
+    owner: OwnerId,
+    incarnation: Incarnation,
+    signal?: AbortSignal,
+  ): Promise<{ readonly record: Uint8Array; readonly list: Uint8Array } | undefined> {
+    const request: DataRequest = { t: "live-get", v: 1, owner, incarnation };
+    const { answer, body } = await this.#ask(peer, request, EMPTY, "live", { owner }, signal);
+    return answer.record === undefined ? undefined : { record: answer.record, list: body };
+  }
+
   /** Heads and maps that the peer keeps for the owner; signatures are the caller's to check. */
   async records(peer: PeerId, owner: OwnerId, signal?: AbortSignal): Promise<Signed[]> {
     const { answer } = await this.#ask(

@@ -7,6 +7,7 @@ import {
   catalogRootCodec,
   type RepositoryState,
   type SegmentRef,
+  SegmentSet,
   type UnreadParts,
   unreadOp,
 } from "../catalog/index.ts";
@@ -18,7 +19,7 @@ import { ChunkReader, TreeReader } from "../restore/index.ts";
 import { type HeadPayload, type Locator, mapBody } from "../wire/head.ts";
 import { encodeSigned } from "../wire/signed.ts";
 import { Importer, type PlaceConflict, settleConflicts } from "./index-import.ts";
-import { noteHolders } from "./note-holders.ts";
+import { areHeld, noteHolders } from "./note-holders.ts";
 import {
   isSameLine,
   OLDER_HEADS_MAX,
@@ -27,6 +28,7 @@ import {
   type RescuedSnapshot,
   rescueSnapshots,
 } from "./older-heads.ts";
+import { askPastLive, PastLive } from "./past-live.ts";
 import { PromptPeers } from "./prompt-peers.ts";
 import { headUnreadable } from "./readable-heads.ts";
 import { SegmentFinder } from "./segment-finder.ts";
@@ -120,10 +122,20 @@ class CatalogImport {
     const apart = this.#init.older.filter(
       (head) => !isSameLine(head.payload.incarnations, payload.incarnations),
     );
+    const said = await askPastLive(
+      this.#c.client,
+      { swarm, owner: this.#init.owner, lives: catalog.state.incarnations },
+      [...this.#init.answering],
+      signal,
+    );
+    if (said.length > 0) await this.#c.store.write(said, { sync: true });
+    const past = PastLive.load(catalog);
+    const holders = { catalog, maps, client, clock: this.#c.clock };
+    const canBeHad = (refs: readonly SegmentRef[]): Promise<boolean> => areHeld(holders, refs, signal);
     const root = await this.#readRoot(importer, { inLine, apart });
     await this.#importRoot(catalog, importer, root);
     const older = await rescueSnapshots(
-      { catalog, importer, clock: this.#c.clock, log: this.#c.log },
+      { catalog, importer, clock: this.#c.clock, log: this.#c.log, past, canBeHad },
       { root: payload.root, lists: root.snapshots },
       inLine,
     );
@@ -227,6 +239,7 @@ class CatalogImport {
     );
     await finder.find(await shortSegments(catalog), signal);
     await settleConflicts(catalog, conflicts);
+    await dropGivenUp(catalog);
     return shortSegments(catalog);
   }
 }
@@ -238,6 +251,20 @@ export async function shortSegments(catalog: Catalog): Promise<SegmentRef[]> {
     if (!record.spooled && record.slots.filter((slot) => slot !== null).length < record.k) short.push(ref);
   }
   return short;
+}
+
+/** What was omitted by the last word about it, and cannot be had, this home neither lists nor looks for. */
+export async function dropGivenUp(catalog: Catalog): Promise<void> {
+  const past = PastLive.load(catalog);
+  const gone = (await shortSegments(catalog)).filter((ref) => past.omits(ref));
+  if (gone.length === 0) return;
+  const given = new SegmentSet();
+  given.addAll(gone);
+  // Places that lead nowhere would be written into the next index.
+  const ops = gone.map((ref) => catalog.segments.removeOp(ref));
+  for await (const { id, place } of catalog.chunks.all())
+    if (given.has(place)) ops.push(...catalog.chunks.removeOps([id.slice()]));
+  await catalog.store.write(ops, { sync: false });
 }
 
 /** A head can claim any number of snapshots; a thief's must not use the numbers up. */

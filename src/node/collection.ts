@@ -1,7 +1,9 @@
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
-import type { OwnerId, SwarmId } from "../base/ids.ts";
+import { idBytes, type OwnerId, type SwarmId } from "../base/ids.ts";
 import { sha256 } from "../crypto/hash.ts";
+import type { Signer } from "../crypto/sign.ts";
+import { NO_INCARNATION, signStatement } from "../crypto/signed.ts";
 import type { Fence, Holder } from "../exchange/index.ts";
 import { Collector, type LiveSets } from "../gc/index.ts";
 import type { SegmentLocks } from "../locks/index.ts";
@@ -11,7 +13,7 @@ import type { Presence } from "../presence/index.ts";
 import type { Promises } from "../sweep/index.ts";
 import { mayDrop, type UpkeepSettings } from "../upkeep/index.ts";
 import { dataAnswer, type LiveRequest } from "../wire/data.ts";
-import { RELEASE_KEPT_MS, releaseBody } from "../wire/live-set.ts";
+import { RELEASE_EPOCH_MS, RELEASE_KEPT_MS, releaseBody } from "../wire/live-set.ts";
 import { NAMESPACE, type NodePorts } from "./ports.ts";
 
 export interface CollectionComponents extends NodePorts {
@@ -57,6 +59,21 @@ export class Collection {
         if (said.owner === owner && isNow) released++;
       }
     return released >= threshold;
+  }
+
+  /** An administrator says that what live sets of this owner remove is meant. Until when that holds. */
+  async release(owner: OwnerId, administrator: Signer): Promise<number> {
+    const { records, roster, clock } = this.#c;
+    const timeMs = clock.wallMs();
+    const epoch = Math.floor(timeMs / RELEASE_EPOCH_MS);
+    const body = releaseBody.encode({ v: 1, owner, timeMs });
+    const said = { type: "release", swarm: roster.swarm, incarnation: NO_INCARNATION, epoch, body } as const;
+    const known = records.get({ type: "release", signer: administrator.publicKey, subkey: idBytes(owner) });
+    // Twice within a minute is once.
+    if (known?.epoch !== epoch) await records.put(signStatement(said, administrator));
+    this.#c.log.warn("deletion-released", { owner, untilMs: timeMs + RELEASE_KEPT_MS });
+    this.collector.wake();
+    return timeMs + RELEASE_KEPT_MS;
   }
 
   /** @param asOwner for whom the other end may speak */

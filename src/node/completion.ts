@@ -16,10 +16,11 @@ import { headContext, type OwnerMaps, type PeerClient } from "../exchange/index.
 import type { ChunkReader } from "../restore/index.ts";
 import { headBody, headPayload, type Locator } from "../wire/head.ts";
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
-import { shortSegments } from "./catalog-import.ts";
+import { dropGivenUp, shortSegments } from "./catalog-import.ts";
 import { Importer, settleConflicts } from "./index-import.ts";
-import { noteHolders } from "./note-holders.ts";
+import { areHeld, noteHolders } from "./note-holders.ts";
 import { isSameLine, type OlderHead, rescueSnapshots } from "./older-heads.ts";
+import { PastLive } from "./past-live.ts";
 import type { NodePorts } from "./ports.ts";
 import { FIND_SEGMENTS_MAX, SegmentFinder } from "./segment-finder.ts";
 
@@ -89,16 +90,17 @@ export class Completion {
     await finder.find(short, signal);
     if (before === 0) return;
     const importer = new Importer({ catalog, maps, chunks, finder, signal });
-    const unread = await this.#readAgain(importer);
+    const unread = await this.#readAgain(importer, signal);
     await catalog.store.write([unreadOp(unread)], { sync: true });
     const left = await this.#lost();
     await noteHolders({ catalog, maps, client, clock }, left.slice(0, FIND_SEGMENTS_MAX), signal);
     await settleConflicts(catalog, importer.conflicts);
+    await dropGivenUp(catalog);
     const missing = countUnread(unread);
     if (missing < before) log.info("recovery-completed", { parts: before - missing, missing });
   }
 
-  async #readAgain(importer: Importer): Promise<UnreadParts> {
+  async #readAgain(importer: Importer, signal: AbortSignal): Promise<UnreadParts> {
     const { catalog } = this.#c;
     const { lists, runs, pages, heads } = this.unread;
     const left: UnreadParts = { lists: [], runs: [], pages: [], heads: [] };
@@ -118,7 +120,13 @@ export class Completion {
     }
     const older = heads.flatMap((bytes) => this.#open(bytes));
     const { root, lists: known } = this.#chosen();
-    const outcome = await rescueSnapshots({ ...this.#c, importer }, { root, lists: known }, older);
+    const past = PastLive.load(catalog);
+    const canBeHad = (refs: readonly SegmentRef[]): Promise<boolean> => areHeld(this.#c, refs, signal);
+    const outcome = await rescueSnapshots(
+      { ...this.#c, importer, past, canBeHad },
+      { root, lists: known },
+      older,
+    );
     left.pages.push(...outcome.pages);
     left.heads.push(...outcome.unread.map(({ signed }) => encodeSigned(signed)));
     if (outcome.rescued.length > 0)

@@ -66,7 +66,7 @@ export { type FoundHead, forksOf, pickHead } from "./recovery-heads.ts";
 export { type FoundSnapshot, foundSnapshots } from "./recovery-standing.ts";
 export { viewOfAnswers } from "./recovery-view.ts";
 export { Repository, type RestoreRequest, type SnapshotRequest, type SnapshotResult } from "./repository.ts";
-export { planRetention, type RetentionPlan } from "./retention.ts";
+export { forget, planAsked, planRetention, type RetentionPlan } from "./retention.ts";
 export { makeRotation } from "./rotation.ts";
 export { type NodeScheduler, type RecoveryPoint, recoveryPointsOf, schedulerOf } from "./scheduling.ts";
 export { makeSlot, openSlot, readSlot, type SlotContent } from "./slot.ts";

@@ -11,6 +11,21 @@ export interface NoteHoldersComponents extends ReachabilityComponents {
   readonly isBelieved?: (peer: PeerId) => boolean;
 }
 
+/** Whether enough shards of each of these are said to be held. Of a segment that nothing is known of here they are not. */
+export async function areHeld(
+  components: Omit<NoteHoldersComponents, "isBelieved">,
+  refs: readonly SegmentRef[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { catalog } = components;
+  const known = refs.filter((ref) => catalog.segments.get(ref) !== undefined);
+  const { claimed } = await askPrompt(components, known, signal);
+  return refs.every((ref) => {
+    const record = catalog.segments.get(ref);
+    return record !== undefined && (claimed.get(refKey(ref))?.size ?? 0) >= record.k;
+  });
+}
+
 /**
  * What holders say that they have stands in for the receipts that burnt with the old home: it fills slots that are
  * empty and changes no other.

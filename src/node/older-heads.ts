@@ -7,13 +7,17 @@ import { MINUTE_MS } from "../base/units.ts";
 import {
   type Catalog,
   catalogRootCodec,
+  manifestCodec,
   type RepositoryState,
+  type SegmentRef,
+  SegmentSet,
   type SnapshotEntry,
 } from "../catalog/index.ts";
 import type { Signed } from "../crypto/signed.ts";
 import type { Clock } from "../ports/index.ts";
 import type { HeadPayload, Locator } from "../wire/head.ts";
 import { type Importer, isForNow } from "./index-import.ts";
+import type { PastLive } from "./past-live.ts";
 
 export interface OlderHead {
   readonly id: string;
@@ -51,12 +55,28 @@ export function isSameLine(a: readonly Incarnation[], b: readonly Incarnation[])
  * checkpoint that a later snapshot of the same paths replaced, so a head that lists less is a mistake or a theft.
  */
 export async function rescueSnapshots(
-  components: { catalog: Catalog; importer: Importer; clock: Clock; log: Log },
+  components: RescueComponents,
   chosen: { readonly root: Locator; readonly lists: readonly Locator[] },
   older: readonly OlderHead[],
 ): Promise<OlderOutcome> {
   const run = new OlderLists(components);
   return run.rescue(chosen, older);
+}
+
+export interface RescueComponents {
+  readonly catalog: Catalog;
+  readonly importer: Importer;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** What the owner itself had given up is no loss, and mostly gone by now. */
+  readonly past: Pick<PastLive, "omits">;
+  /** Whether all of these can be read now. */
+  readonly canBeHad: (refs: readonly SegmentRef[]) => Promise<boolean>;
+}
+
+interface ImportedRuns {
+  readonly added: RepositoryState["runs"];
+  readonly pages: { run: Uint8Array; page: Locator }[];
 }
 
 interface Looked {
@@ -66,12 +86,12 @@ interface Looked {
 }
 
 class OlderLists {
-  readonly #c: { catalog: Catalog; importer: Importer; clock: Clock; log: Log };
+  readonly #c: RescueComponents;
   readonly #unread: OlderHead[] = [];
   readonly #pages: { run: Uint8Array; page: Locator }[] = [];
   readonly #rescued: RescuedSnapshot[] = [];
 
-  constructor(components: { catalog: Catalog; importer: Importer; clock: Clock; log: Log }) {
+  constructor(components: RescueComponents) {
     this.#c = components;
   }
 
@@ -84,9 +104,16 @@ class OlderLists {
     const ids = new Set(known.map((entry) => toHex(entry.id)));
     const all = [...known, ...looked.flatMap(({ entries }) => entries)];
     for (const { head, runs, entries } of looked) {
-      const dropped = entries.filter((entry) => !ids.has(toHex(entry.id)) && !isReplaced(entry, all));
+      const missing = entries.filter((entry) => !ids.has(toHex(entry.id)) && !isReplaced(entry, all));
+      if (missing.length === 0) continue;
+      const imported = await this.#importRuns(head, runs);
+      if (imported === undefined) continue;
+      const dropped: SnapshotEntry[] = [];
+      for (const entry of missing) if (!(await this.#isPruned(entry))) dropped.push(entry);
       if (dropped.length === 0) continue;
-      if (!(await this.#importRuns(head, runs))) continue;
+      const { catalog } = this.#c;
+      await catalog.update({ runs: [...imported.added, ...catalog.state.runs] });
+      this.#pages.push(...imported.pages);
       for (const entry of dropped) {
         ids.add(toHex(entry.id));
         await this.#list(entry, head);
@@ -123,31 +150,60 @@ class OlderLists {
         looked.set(head, { head, runs: root.runs, entries });
       } catch (error) {
         if (!isFault(error)) throw error;
-        log.warn("older-head-unread", { head: head.id, why: messageOf(error) });
-        if (isForNow(error)) this.#unread.push(head);
+        const level = this.#wasGivenUp(head, error) ? "info" : "warn";
+        log[level]("older-head-unread", { head: head.id, why: messageOf(error) });
+        if (isForNow(error) && !this.#wasGivenUp(head, error)) this.#unread.push(head);
       }
     });
     return distinct.flatMap((head) => looked.get(head) ?? []);
   }
 
-  async #importRuns(head: OlderHead, runs: readonly Locator[]): Promise<boolean> {
+  /** The owner had forgotten it, and what it alone needed is gone, in part at least. While all of it is there it comes back. */
+  async #isPruned(entry: SnapshotEntry): Promise<boolean> {
+    const { importer, past, log, canBeHad } = this.#c;
+    const { incarnation, segment: number } = entry.manifest;
+    try {
+      const { needs } = manifestCodec.decode(await importer.read(entry.manifest));
+      const omitted = [...SegmentSet.fromRanges(needs)].filter((ref) => past.omits(ref));
+      if (omitted.length === 0 || (await canBeHad(omitted))) return false;
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      if (!past.omits({ incarnation, number })) return false;
+    }
+    log.info("snapshot-pruned", { snapshot: toHex(entry.id), timeMs: entry.timeMs });
+    return true;
+  }
+
+  /** Its root, or its list, is what the owner gave up with what it listed. */
+  #wasGivenUp({ payload: { root } }: OlderHead, error: unknown): boolean {
+    const { past, catalog } = this.#c;
+    if (past.omits({ incarnation: root.incarnation, number: root.segment })) return true;
+    if (!isFault(error, "TOO_FEW_SHARDS")) return false;
+    return error.detail.shortages.every(({ segment }) => {
+      const incarnation = catalog.state.incarnations.indexOf(segment.incarnation);
+      return incarnation >= 0 && past.omits({ incarnation, number: segment.number });
+    });
+  }
+
+  /** What they describe becomes known; the repository's state is as it was. */
+  async #importRuns(head: OlderHead, runs: readonly Locator[]): Promise<ImportedRuns | undefined> {
     const { catalog, importer } = this.#c;
     const have = new Set(catalog.state.runs.map(({ locator }) => toHex(locator.id)));
-    const added: RepositoryState["runs"] = [];
+    const imported: ImportedRuns = { added: [], pages: [] };
     // The newest first: where several have an id the last one counts, and none of these replaces another.
     for (const locator of runs.toReversed()) {
       if (have.has(toHex(locator.id))) continue;
       const isRead = await importer.orUnread(async () => {
         const { state, unread } = await importer.importRun(locator, false);
-        added.unshift(state);
-        this.#pages.push(...unread.map((page) => ({ run: locator.id, page })));
+        imported.added.unshift(state);
+        imported.pages.push(...unread.map((page) => ({ run: locator.id, page })));
       });
       if (isRead) continue;
-      this.#unread.push(head);
-      return false;
+      const isGivenUp = this.#c.past.omits({ incarnation: locator.incarnation, number: locator.segment });
+      if (!isGivenUp) this.#unread.push(head);
+      return undefined;
     }
-    await catalog.update({ runs: [...added, ...catalog.state.runs] });
-    return true;
+    return imported;
   }
 
   async #list(entry: SnapshotEntry, head: OlderHead): Promise<void> {

@@ -8,6 +8,7 @@ import { MINUTE_MS } from "../base/units.ts";
 import {
   type Catalog,
   countUnread,
+  listingOf,
   type SegmentRangeSet,
   SegmentSet,
   type SnapshotEntry,
@@ -59,8 +60,10 @@ import { chooseSnapshot, type SnapshotChoice } from "./choose-snapshot.ts";
 import { Completion } from "./completion.ts";
 import { NeededSegments } from "./needed-segments.ts";
 import { LateHolders } from "./note-holders.ts";
+import { OwnLiveSet } from "./own-live-set.ts";
 import { withPin } from "./pins.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
+import { type PruneOutcome, prune } from "./prune.ts";
 import type { TrailLogComponents } from "./trail-log.ts";
 
 export interface RepositoryComponents extends NodePorts {
@@ -137,6 +140,9 @@ export interface RepositoryTotals {
   readonly uniqueBytes: number;
 }
 
+/** Signs a head without these snapshots; see `Finisher.relist`. */
+export type Relist = (gone: readonly SnapshotEntry[], without?: SegmentSet) => Promise<SegmentSet>;
+
 /** The head is handed again to those who had not got it, so often at least. */
 const PUBLISH_MS = MINUTE_MS;
 
@@ -165,6 +171,8 @@ export class Repository {
   /** Who did what with this repository. */
   readonly trail: Trail;
   readonly #completion: Completion;
+  /** What this owner still wants, as it was last said. */
+  readonly live: OwnLiveSet;
   #completing: Promise<void> | undefined;
 
   private constructor(
@@ -208,6 +216,7 @@ export class Repository {
       },
       { swarm: init.swarm },
     );
+    this.live = new OwnLiveSet({ ...c, heads: this.heads }, { swarm: init.swarm, signer: init.keys.signer });
     this.#completion = new Completion({ ...c, maps, chunks: this.chunks, keys: init.keys, alone });
   }
 
@@ -404,6 +413,57 @@ export class Repository {
     });
   }
 
+  /**
+   * Changes the list of snapshots in its turn among those who write it; restores and whoever looks go on. Refused where this home may not
+   * know all there is: whoever takes things off a list has to.
+   */
+  async change<T>(asked: AbortSignal, task: (relist: Relist, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const refuse = (reason: string): never => {
+      throw new Fault({ code: "NOT_ALLOWED", reason });
+    };
+    if (this.catalog.state.readOnly) refuse("this home was recovered with --read-only: it changes nothing");
+    const signal = AbortSignal.any([asked, this.#stopping.signal, this.#writing.signal]);
+    return this.#snapshots.run(async () => {
+      this.#c.fence.check();
+      signal.throwIfAborted();
+      await this.#compare(signal);
+      if (this.unreadParts > 0)
+        refuse("what was recovered has not all been read yet: nothing is forgotten before");
+      return task((gone, without) => this.#relist(gone, without, signal), signal);
+    });
+  }
+
+  /** Gives up what nothing on the list needs; holders delete it in time. */
+  async prune(options: { readonly dryRun: boolean; readonly signal: AbortSignal }): Promise<PruneOutcome> {
+    const components = { ...this.#c, catalog: this.catalog, trees: this.trees, live: this.live };
+    const outcome = await this.change(options.signal, (relist, signal) =>
+      prune(components, relist, { dryRun: options.dryRun, signal }),
+    );
+    const { segments, freedBytes } = outcome;
+    if (!options.dryRun && segments > 0) await this.enter("prune", { segments, bytes: freedBytes });
+    this.#wakePublisher?.();
+    return outcome;
+  }
+
+  async #relist(
+    gone: readonly SnapshotEntry[],
+    without: SegmentSet | undefined,
+    signal: AbortSignal,
+  ): Promise<SegmentSet> {
+    const { catalog, maps } = this;
+    const classes = await chooseClasses({ ...this.#c, catalog, maps }, undefined);
+    // What makes room must not be refused for want of it.
+    const quota = { take: () => {} };
+    const run = new SnapshotRun(
+      { ...this.#c, maps, placer: this.#placer, spool: this.spool, heads: this.heads, quota },
+      { ...this.#init, classes, tags: [], wait: "safe", signal, onProgress: () => {} },
+    );
+    const listing = await run.relist(gone, without);
+    await this.heads.publish(signal);
+    this.spool.wake();
+    return listing;
+  }
+
   async snapshots(): Promise<SnapshotEntry[]> {
     return this.catalog.snapshots();
   }
@@ -442,7 +502,9 @@ export class Repository {
     census: ProtectionCensus = this.census(),
   ): Promise<ProtectionReport> {
     const manifest = await this.trees.manifest(entry);
-    return census.report(SegmentSet.fromRanges(manifest.needs), this.heads.keepers);
+    const needed = SegmentSet.fromRanges(manifest.needs);
+    needed.addAll(SegmentSet.fromRanges(listingOf(this.catalog.store)));
+    return census.report(needed, this.heads.keepers);
   }
 
   census(): ProtectionCensus {
@@ -586,6 +648,7 @@ export class Repository {
         const found = await this.#lateHolders.ask(this.#c.network.connected(), signal);
         if (found > 0) this.#c.log.info("holders-back", { shards: found });
         await this.heads.publish(signal);
+        if (this.isCurrent) await this.live.publish(signal);
       } catch (error) {
         if (signal.aborted) return;
         if (!isFault(error)) throw error;

@@ -1,11 +1,13 @@
 import { toHex } from "../base/bytes.ts";
-import type { SnapshotEntry } from "../catalog/index.ts";
+import { Catalog, type SnapshotEntry } from "../catalog/index.ts";
 import { lockMsOf } from "../locks/index.ts";
 import {
+  decideAsked,
   decideRetention,
   type EffectiveSet,
   type Keep,
   type RetentionCandidate,
+  type RetentionContext,
   type RetentionVerdict,
   rulesText,
   setTag,
@@ -16,7 +18,8 @@ import { isPinned } from "./pins.ts";
 
 /** What one set's rules make of its snapshots. */
 export interface RetentionOfSet {
-  readonly set: string;
+  /** `undefined`: of snapshots that are of no set. */
+  readonly set: string | undefined;
   /** `last 3, daily 7`; empty where everything is kept. */
   readonly rules: string;
   readonly snapshots: readonly { readonly entry: SnapshotEntry; readonly verdict: RetentionVerdict }[];
@@ -47,26 +50,9 @@ export async function planRetention(
   for (const set of sets) {
     const own = entries.filter(({ tags }) => tags.includes(setTag(set.name)));
     for (const entry of own) taken.add(entry);
-    const candidates: RetentionCandidate[] = [];
-    for (const entry of own) {
-      const state = entry.partial ? "partial" : (await repository.protectionOf(entry, census)).state;
-      const locked = lockedUntil(node, entry, set.lockMs.value);
-      const { sequence, timeMs, tags } = entry;
-      candidates.push({
-        id: toHex(entry.id),
-        sequence,
-        timeMs,
-        tags,
-        state,
-        pinned: isPinned(entry),
-        ...locked,
-      });
-    }
+    const candidates = await candidatesOf(node, own, set.lockMs.value, census);
     const rules = keep ?? set.keep.value;
-    const context = {
-      nowMs: node.ports.clock.wallMs(),
-      ...(clockAheadMs === undefined ? {} : { clockAheadMs }),
-    };
+    const context = contextOf(node, clockAheadMs);
     const verdicts = decideRetention(candidates, rules, context);
     const snapshots = own.flatMap((entry, i) => {
       const verdict = verdicts[i];
@@ -84,4 +70,86 @@ function lockedUntil(node: Node, entry: SnapshotEntry, setLockMs: number): { loc
   const standing = node.repository.locks.standingOf(entry);
   const signedMs = standing?.state === "locked" ? standing.untilMs : 0;
   return { lockedUntilMs: Math.max(entry.timeMs + forMs, signedMs) };
+}
+
+/**
+ * What may be forgotten of the snapshots that somebody named, each among those of its set, or of its paths where it is of none.
+ * Decides and changes nothing.
+ */
+export async function planAsked(
+  node: Node,
+  sets: readonly EffectiveSet[],
+  asked: readonly string[],
+): Promise<RetentionPlan> {
+  const { repository } = node;
+  const entries = await repository.snapshots();
+  const chosen = new Set(asked.map((name) => Catalog.find(entries, name)));
+  const ids = new Set([...chosen].map(({ id }) => toHex(id)));
+  const clockAheadMs = await clockAheadOfPeersMs(repository.catalog);
+  const census = repository.census();
+  const groups = Map.groupBy(entries, (entry) => groupOf(entry));
+  const planned: RetentionOfSet[] = [];
+  for (const [group, own] of groups) {
+    if (!own.some((entry) => chosen.has(entry))) continue;
+    const set = sets.find(({ name }) => group === setTag(name));
+    const candidates = await candidatesOf(node, own, set?.lockMs.value ?? 0, census);
+    const verdicts = new Map(
+      decideAsked(candidates, ids, contextOf(node, clockAheadMs)).map((verdict) => [verdict.id, verdict]),
+    );
+    const snapshots = own.flatMap((entry) => {
+      const verdict = verdicts.get(toHex(entry.id));
+      return verdict === undefined ? [] : [{ entry, verdict }];
+    });
+    planned.push({ set: set?.name, rules: "", snapshots });
+  }
+  return { clockAheadMs, sets: planned, others: [] };
+}
+
+/** Its set's tag, else its paths. */
+function groupOf({ tags, paths }: SnapshotEntry): string {
+  const set = tags.find((tag) => tag.startsWith(setTag("")));
+  return set ?? paths.map((path) => toHex(path)).join();
+}
+
+async function candidatesOf(
+  node: Node,
+  entries: readonly SnapshotEntry[],
+  lockMs: number,
+  census: ReturnType<Node["repository"]["census"]>,
+): Promise<RetentionCandidate[]> {
+  const candidates: RetentionCandidate[] = [];
+  for (const entry of entries) {
+    const state = entry.partial ? "partial" : (await node.repository.protectionOf(entry, census)).state;
+    const locked = lockedUntil(node, entry, lockMs);
+    const { sequence, timeMs, tags } = entry;
+    const pinned = isPinned(entry);
+    candidates.push({ id: toHex(entry.id), sequence, timeMs, tags, state, pinned, ...locked });
+  }
+  return candidates;
+}
+
+function contextOf(node: Node, clockAheadMs: number | undefined): RetentionContext {
+  const nowMs = node.ports.clock.wallMs();
+  return { nowMs, ...(clockAheadMs === undefined ? {} : { clockAheadMs }) };
+}
+
+/** Takes what a plan does not keep off the list, with one head. The plan is made where nobody else writes the list. */
+export async function forget(
+  node: Node,
+  plan: () => Promise<RetentionPlan>,
+  signal: AbortSignal,
+): Promise<RetentionPlan> {
+  return node.repository.change(signal, async (relist) => {
+    const planned = await plan();
+    const gone = planned.sets.flatMap(({ snapshots }) =>
+      snapshots.flatMap(({ entry, verdict }) => (verdict.keep ? [] : [entry])),
+    );
+    if (gone.length === 0) return planned;
+    await relist(gone);
+    for (const { id, timeMs } of gone) {
+      node.log.info("snapshot-forgotten", { snapshot: toHex(id), timeMs });
+      await node.repository.enter("forget", { snapshot: toHex(id) });
+    }
+    return planned;
+  });
 }

@@ -1,6 +1,12 @@
 import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
-import { RangeOwners, type SegmentRecord, type SnapshotEntry } from "../catalog/index.ts";
+import {
+  listingOf,
+  RangeOwners,
+  SegmentRangeSet,
+  type SegmentRecord,
+  type SnapshotEntry,
+} from "../catalog/index.ts";
 import type { Repository } from "./repository.ts";
 
 /** A part of what is stored: whole segments, and their shards at holders. */
@@ -45,13 +51,18 @@ export async function usageOf(repository: Repository, signal: AbortSignal): Prom
       unread++;
     }
   }
+  // What leads to the list is needed by all that is on it.
+  const [listing, givenUp] = [new SegmentRangeSet(), new SegmentRangeSet()];
+  listing.addAll(listingOf(repository.catalog.store));
+  givenUp.addAll(repository.live.state?.givenUp ?? []);
   const [stored, shared, unneeded] = [nothing(), nothing(), nothing()];
   const own = entries.map(nothing);
   const peers = new Map<PeerId, { shards: number; storedBytes: number }>();
   for await (const [ref, record] of repository.catalog.segments.all()) {
     signal.throwIfAborted();
+    if (givenUp.has(ref)) continue;
     const bytes = addToPeers(peers, record);
-    const owner = owners.of(ref);
+    const owner = listing.has(ref) ? "shared" : owners.of(ref);
     const part = owner === undefined ? unneeded : owner === "shared" ? shared : (own[owner] ?? unneeded);
     for (const sum of [stored, part]) {
       sum.segments++;

@@ -14,9 +14,11 @@ export {
 } from "./effective.ts";
 export {
   CLOCK_OFF_MAX_MS,
+  decideAsked,
   decideRetention,
   NEWEST_SAFE_KEPT,
   type RetentionCandidate,
+  type RetentionContext,
   type RetentionVerdict,
   rulesText,
 } from "./retention.ts";

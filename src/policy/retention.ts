@@ -37,8 +37,9 @@ export type RetentionRule =
   | "out-of-order"
   | "clock"
   | "no-rule"
-  /** The only reason to forget. */
-  | "not-kept";
+  /** The reasons to forget. */
+  | "not-kept"
+  | "asked-for";
 
 export interface RetentionReason {
   readonly rule: RetentionRule;
@@ -96,6 +97,31 @@ export function decideRetention(
     const why = reasons.get(one) ?? [];
     if (why.length > 0) return { id: one.id, keep: true, reasons: why };
     return { id: one.id, keep: false, reasons: [{ rule: "not-kept", text: `no rule keeps it (${rules})` }] };
+  });
+}
+
+/**
+ * What of one set's snapshots may be forgotten because somebody asked for it by name: rules do not count, but no clock that is
+ * off, no pin and no lock is overridden, and the newest that are safe stay.
+ */
+export function decideAsked(
+  snapshots: readonly RetentionCandidate[],
+  asked: ReadonlySet<string>,
+  context: RetentionContext,
+): RetentionVerdict[] {
+  const hold = clockReason(snapshots, context);
+  const newest = newestOf(snapshots.filter(counts));
+  return snapshots.flatMap((one): RetentionVerdict[] => {
+    if (!asked.has(one.id)) return [];
+    const binding = ownReasons(one, {}, context).filter(({ rule }) => rule === "pinned" || rule === "locked");
+    const reasons = hold === undefined ? binding : [hold];
+    if (newest.includes(one))
+      reasons.push({
+        rule: "newest-safe",
+        text: `one of the newest ${NEWEST_SAFE_KEPT} of its set that are safe`,
+      });
+    if (reasons.length > 0) return [{ id: one.id, keep: true, reasons }];
+    return [{ id: one.id, keep: false, reasons: [{ rule: "asked-for", text: "it was asked for" }] }];
   });
 }
 
@@ -160,10 +186,12 @@ function applyRules(
     for (const { rule, oldest } of hits)
       add(reasons.get(one), rule, `${oldest ? "oldest " : ""}${rule}${when}`);
   }
-  const newest = [...snapshots].sort((a, b) => b.sequence - a.sequence).slice(0, NEWEST_SAFE_KEPT);
-  for (const one of newest)
+  for (const one of newestOf(snapshots))
     add(reasons.get(one), "newest-safe", `one of the newest ${NEWEST_SAFE_KEPT} that are safe${when}`);
 }
+
+const newestOf = (snapshots: readonly RetentionCandidate[]): RetentionCandidate[] =>
+  [...snapshots].sort((a, b) => b.sequence - a.sequence).slice(0, NEWEST_SAFE_KEPT);
 
 /** What holds as of now needs not be said again as of a week ago. */
 function add(reasons: RetentionReason[] | undefined, rule: RetentionRule, text: string): void {

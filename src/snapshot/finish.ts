@@ -5,6 +5,7 @@ import {
   type Catalog,
   catalogRootCodec,
   type IndexEntry,
+  listingOp,
   type Manifest,
   manifestCodec,
   type RepositoryState,
@@ -87,22 +88,13 @@ export class Finisher {
   }
 
   async finish(root: DirectoryRead, options: { partial: boolean }): Promise<SnapshotEntry> {
-    const { catalog, store, storer } = this.#c;
+    const { catalog, store } = this.#c;
     const { sizes } = this.#init;
     const remainder = await store.takeRemainder();
     await store.settle();
     const fresh = new FreshEntries({ catalog, store });
     const entries = await fresh.countUpTo(sizes.tailMaxBytes / INDEX_ENTRY_STORED_BYTES);
-    const storeEnd: StoreEnd = async (ref, segment) => {
-      store.written.add(ref);
-      const entered = await storer.enter(ref, segment);
-      await storer.store(entered, await storer.reserve(entered));
-      store.stored.add(ref);
-    };
-    const end = new EndSegments(
-      { catalog, store: storeEnd },
-      { ...this.#init, expectedBytes: expectedBytes(remainder, entries, sizes) },
-    );
+    const end = this.#openEnd(expectedBytes(remainder, entries, sizes));
     const own: IndexEntry[] = [];
     for (const chunk of remainder) own.push({ id: chunk.id, place: await end.add(chunk) });
     own.sort((a, b) => compareBytes(a.id, b.id));
@@ -114,10 +106,63 @@ export class Finisher {
     return written.entry;
   }
 
+  /**
+   * A head without these snapshots, and nothing new but the list. With `without` all of list and index is written anew, and says nothing
+   * of these segments. What leads from the head to the list and the index is returned: no snapshot needs it.
+   */
+  async relist(gone: readonly SnapshotEntry[], without?: SegmentSet): Promise<SegmentSet> {
+    const { catalog, store, heads } = this.#c;
+    const fresh = new FreshEntries({ catalog, store });
+    const whole = this.#init.sizes.fullBytes;
+    const end = this.#openEnd(without === undefined ? 0 : whole);
+    const runs = without === undefined ? catalog.state.runs : await this.#writeIndex(end, [], fresh, without);
+    const sequences = new Set(gone.map(({ sequence }) => sequence));
+    const left = (await catalog.snapshots()).filter(({ sequence }) => !sequences.has(sequence));
+    const pages: Locator[] = [];
+    for (const page of await this.#pagesOf(left, without !== undefined))
+      pages.push("stored" in page ? await end.addLocated(page) : page);
+    const root = await end.addLocated(await this.#prepare(rootBytes(runs, pages)));
+    await end.finish();
+    const listing = new SegmentSet();
+    for (const { segments } of runs) listing.addAll(SegmentSet.fromRanges(segments));
+    for (const { incarnation, segment } of pages) listing.add({ incarnation, number: segment });
+    for (const { at } of catalog.state.trail?.pages ?? [])
+      listing.add({ incarnation: at.incarnation, number: at.segment });
+    listing.addAll(end.refs());
+    const removals = gone.flatMap(({ sequence }) => catalog.removeSnapshotOps(sequence));
+    await heads.commit(root, { runs, snapshotPages: pages }, [...removals, listingOp(listing.toRanges())]);
+    if (without !== undefined) await fresh.markListed([]);
+    await this.#forgetOwnMarks(end);
+    return listing;
+  }
+
+  /** Nothing that is to be saved waits in the segments of a list: they are not taken for what an interrupted snapshot left. */
+  async #forgetOwnMarks(end: EndSegments): Promise<void> {
+    const { chunks } = this.#c.catalog;
+    const own = new SegmentSet();
+    own.addAll(end.refs());
+    const ids: Uint8Array[] = [];
+    for await (const { id, place } of chunks.unlisted()) if (own.has(place)) ids.push(id.slice());
+    await chunks.clearUnlisted(ids);
+  }
+
+  #openEnd(expectedBytes: number): EndSegments {
+    const { catalog, store, storer } = this.#c;
+    const storeEnd: StoreEnd = async (ref, segment) => {
+      store.written.add(ref);
+      const entered = await storer.enter(ref, segment);
+      await storer.store(entered, await storer.reserve(entered));
+      store.stored.add(ref);
+    };
+    return new EndSegments({ catalog, store: storeEnd }, { ...this.#init, expectedBytes });
+  }
+
+  /** @param without written whole, whatever there is, and without a word of these */
   async #writeIndex(
     end: EndSegments,
     own: readonly IndexEntry[],
     fresh: FreshEntries,
+    without?: SegmentSet,
   ): Promise<RepositoryState["runs"]> {
     const { catalog, compute, store } = this.#c;
     const known = catalog.state.runs;
@@ -127,13 +172,13 @@ export class Finisher {
     const lacking = new Set(runsNotWhole(unreadParts(catalog.store)).map(toHex));
     const kept = known.filter(({ locator }) => lacking.has(toHex(locator.id)));
     const whole = known.filter((run) => !kept.includes(run));
-    const anew = whole.length >= INDEX_RUNS_MAX || !whole.every(isReliable);
+    const anew = without !== undefined || whole.length >= INDEX_RUNS_MAX || !whole.every(isReliable);
     const listed = anew ? fresh.whole() : fresh.unlisted();
     const { chunkIdKey } = this.#init;
-    const also = anew ? await this.#segmentsOfOthers() : new SegmentSet();
+    const also = anew ? await this.#segmentsOfOthers(without) : new SegmentSet();
     const init = { chunkIdKey, pageEntries: store.pages.indexEntries, also };
     const run = await writeIndexRun({ catalog, compute, end }, init, mergeEntries(listed, own));
-    if (run === undefined) return known;
+    if (run === undefined) return without === undefined ? known : kept;
     const added = { locator: run.locator, segments: run.segments.toRanges() };
     return anew ? [...kept, added] : [...known, added];
   }
@@ -142,12 +187,13 @@ export class Finisher {
    * What earlier runs described. A snapshot goes on needing a segment whose chunks were all stored anew since: where no run
    * described it any more, a recovered home could neither read that snapshot nor have the segment repaired.
    */
-  async #segmentsOfOthers(): Promise<SegmentSet> {
+  async #segmentsOfOthers(without: SegmentSet = new SegmentSet()): Promise<SegmentSet> {
     const { catalog, store } = this.#c;
     const others = new SegmentSet();
     for await (const [ref, { slots, spooled, createdMs }] of catalog.segments.all()) {
       const wasPlaced = spooled || createdMs === 0 || slots.some((slot) => slot !== null);
-      if (wasPlaced && (!store.written.has(ref) || store.stored.has(ref))) others.add(ref);
+      if (wasPlaced && !without.has(ref) && (!store.written.has(ref) || store.stored.has(ref)))
+        others.add(ref);
     }
     return others;
   }
@@ -271,9 +317,13 @@ export class Finisher {
     entry: SnapshotEntry,
     replaced: readonly SnapshotEntry[],
   ): Promise<(Locator | PreparedChunk)[]> {
-    const { catalog, store } = this.#c;
     const gone = new Set(replaced.map(({ sequence }) => sequence));
-    const all = [...(await catalog.snapshots()).filter(({ sequence }) => !gone.has(sequence)), entry];
+    const left = (await this.#c.catalog.snapshots()).filter(({ sequence }) => !gone.has(sequence));
+    return this.#pagesOf([...left, entry], false);
+  }
+
+  async #pagesOf(all: readonly SnapshotEntry[], anew: boolean): Promise<(Locator | PreparedChunk)[]> {
+    const { catalog, store } = this.#c;
     // Pages that a recovery could not read yet: what they list is not among `all`.
     const pages: (Locator | PreparedChunk)[] = [...unreadParts(catalog.store).lists];
     for (let at = 0; at < all.length; at += store.pages.snapshots) {
@@ -281,6 +331,7 @@ export class Finisher {
       const chunk = await this.#prepare(snapshotPageCodec.encode({ v: 1, snapshots }));
       const known = catalog.state.snapshotPages[pages.length];
       const isThere =
+        !anew &&
         known !== undefined &&
         equalBytes(known.id, chunk.id) &&
         store.isReliable({ incarnation: known.incarnation, number: known.segment });
@@ -293,7 +344,13 @@ export class Finisher {
     const { catalog, heads } = this.#c;
     const { manifest, entry } = written;
     const removals = written.replaced.flatMap(({ sequence }) => catalog.removeSnapshotOps(sequence));
-    const ops: MetaOp[] = [...removals, catalog.snapshotOp(entry), catalog.manifestOp(manifest)];
+    const ops: MetaOp[] = [
+      ...removals,
+      catalog.snapshotOp(entry),
+      catalog.manifestOp(manifest),
+      // What the head needs, this snapshot needs.
+      listingOp(undefined),
+    ];
     const { trail } = written;
     const listed = { snapshotSequence: manifest.sequence, runs, snapshotPages: written.pages };
     const change = trail === undefined ? listed : { ...listed, trail };

@@ -34,7 +34,7 @@ export interface SnapshotComponents {
   readonly spool: SpoolKeeper;
   readonly heads: HeadKeeper;
   readonly view: SwarmView;
-  readonly quota: OwnQuota;
+  readonly quota: Pick<OwnQuota, "take">;
   readonly compute: Compute;
   readonly tree: FileTree;
   readonly clock: Clock;
@@ -133,6 +133,11 @@ export class SnapshotRun {
     );
     this.#progress("finish");
     return this.#outcome(await finisher.finish(root, { partial: false }));
+  }
+
+  /** A new head without these snapshots; see `Finisher.relist`. */
+  async relist(gone: readonly SnapshotEntry[], without?: SegmentSet): Promise<SegmentSet> {
+    return this.#finisher([], []).relist(gone, without);
   }
 
   async #capture(

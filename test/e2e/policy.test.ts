@@ -119,7 +119,7 @@ it("by hand, and not where the hook before it fails", async () => {
   });
 }, 120_000);
 
-it("says what retention would forget, and forgets nothing; a pin is kept over a restart", async () => {
+it("says what retention would forget, and forgets nothing then; a pin is kept over a restart", async () => {
   const before = await listed();
   const first = must(before[0], "snapshot");
   const plan = (...args: string[]) => owner.ask(forgetResult, "forget", "--dry-run", ...args);
@@ -127,7 +127,6 @@ it("says what retention would forget, and forgets nothing; a pin is kept over a 
   expect(planned.sets).toMatchObject([{ set: "shop", rules: "daily 7", kept: before.length, forgotten: 0 }]);
   expect(planned.snapshots[0]?.reasons.length).toBeGreaterThan(0);
   expect(Math.abs(must(planned.clockAheadMs, "the peers' word"))).toBeLessThan(60_000);
-  expect((await owner.cli("forget")).status).toBe(2);
   expect(await owner.ask(pinResult, "pin", first.snapshotId)).toMatchObject({ status: 0, pinned: true });
   await owner.kill();
   await owner.start();

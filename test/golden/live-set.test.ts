@@ -1,8 +1,11 @@
 import { expect, it } from "vitest";
 import { toHex } from "../../src/base/bytes.ts";
 import { incarnationOf } from "../../src/base/ids.ts";
+import { listingCodec } from "../../src/catalog/index.ts";
 import { NO_INCARNATION, signStatement } from "../../src/crypto/signed.ts";
 import { brakeDay, gcMark, liveSetEntry, seenEntry } from "../../src/gc/index.ts";
+import { ownLiveSet } from "../../src/node/own-live-set.ts";
+import { pastLiveSets } from "../../src/node/past-live.ts";
 import { dataAnswer, dataRequest } from "../../src/wire/data.ts";
 import { RELEASE_EPOCH_MS, releaseBody } from "../../src/wire/live-set.ts";
 import { encodeSigned } from "../../src/wire/signed.ts";
@@ -37,4 +40,18 @@ it("a live set, its messages, a release and what a holder keeps of them are the 
   };
   const hex = Object.fromEntries(Object.entries(encodings).map(([name, bytes]) => [name, toHex(bytes)]));
   expect(hex).toEqual(goldenJson("v1/wire/live-set.json", hex));
+});
+
+it("what an owner keeps of its live set, of a head's list and of earlier lives are the pinned bytes", () => {
+  const { record, list } = signLive([liveSpans(LIFE, 3, new Set([1]))], 1);
+  const encodings = {
+    own: ownLiveSet.encode({
+      ...{ v: 1, incarnation: LIFE, epoch: 1, timeMs: NOW_MS, record, list },
+      ...{ peers: [node(2).peer], givenUp: [[0, [[1, 1]]]], freedBytes: 4096 },
+    }),
+    listing: listingCodec.encode({ v: 1, segments: [[0, [[7, 2]]]] }),
+    past: pastLiveSets.encode({ v: 1, sets: [{ incarnation: LIFE, list }] }),
+  };
+  const hex = Object.fromEntries(Object.entries(encodings).map(([name, bytes]) => [name, toHex(bytes)]));
+  expect(hex).toEqual(goldenJson("v1/catalog/live-set.json", hex));
 });

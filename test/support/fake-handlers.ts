@@ -366,6 +366,17 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       ],
     }),
     forget: async () => ({ dryRun: true, sets: [], snapshots: [] }),
+    prune: async ({ dryRun }) => ({
+      ...{ dryRun, segments: 2, freedBytes: 300_000, kept: { segments: 9, storedBytes: 2_000_000 } },
+      liveSet: { epoch: 1, time: TIME, holders: 5, missing: 1 },
+    }),
+    release: async () => ({
+      peerId: "12D3KooWQf8AL8",
+      name: "till-3",
+      owner: "ab",
+      until: TIME,
+      inForce: true,
+    }),
     pin: async ({ pinned }) => ({ snapshotId: SNAPSHOT_ID, time: TIME, pinned }),
     policyShow: async () => ({ state: "none", issues: [], sets: [] }),
     policySet: async () => ({ state: "valid", issues: [], sets: [] }),

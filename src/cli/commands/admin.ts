@@ -17,6 +17,7 @@ export const adminCommand: AddCommand = (program, bind) => {
   addRemove(group, bind);
   addThreshold(group, bind);
   addConfirm(group, bind);
+  addRelease(group, bind);
   addPending(group, bind);
   addVotes(group, bind);
   addExport(group, bind);
@@ -185,6 +186,23 @@ function voteText({ vote, known, proposal, decision, inEffect }: VoteResult): st
     return proposal === undefined ? "Signed.\n" : proposalText(known ? "known" : "signed", proposal);
   const word = vote === "refuse" ? "Refused" : "Withdrawn";
   return proposal === undefined ? `${word}.\n` : `${word}: ${printable(proposal.text)}.\n`;
+}
+
+function addRelease(group: Command, bind: Bind): void {
+  const command = group
+    .command("release")
+    .argument("<owner>", `the node whose snapshots were forgotten: ${PEER}`)
+    .description("let holders delete more than a fifth of what an owner stored, for a week: it is meant so");
+  bind(command, z.object({}), [0, 1, 2, 5, 6, 10], async (session, _, args) => {
+    const result = await session.daemon.release({ peer: must(args[0], "owner") }, session.context);
+    await session.result(result, () => {
+      const until = `until ${shortTime(result.until)} UTC`;
+      return result.inForce
+        ? `what ${printable(result.name)} does not want any more goes, however much it is, ${until}\n`
+        : `this administrator releases it ${until}; others have to say so, too\n`;
+    });
+    return EXIT.done;
+  });
 }
 
 function addConfirm(group: Command, bind: Bind): void {

@@ -33,26 +33,26 @@ const RULES = ["last", "hourly", "daily", "weekly", "monthly", "yearly"] as cons
 export const forgetCommand: AddCommand = (program, bind) => {
   const command = program
     .command("forget")
-    .description("what the policy's retention would forget, and why; this version forgets nothing")
-    .option("--dry-run", "required: only say what would be forgotten")
+    .description("take snapshots off the list: those named, else what the policy's retention does not keep")
+    .argument("[snapshots...]", "ids, or beginnings of them; without any, what the rules do not keep")
+    .option("--dry-run", "only say what would be forgotten, and why")
     .option("--set <name>", "only this set of the policy");
   for (const rule of RULES)
     command.option(`--keep-${rule} <n>`, `instead of the policy's rules: ${rule}, a number or all`);
   command.option("--keep-tag <tag>", "instead of the policy's rules: this tag; may be repeated", collect);
-  bind(command, options, [0, 1, 2, 5, 6, 10], async (session, given) => {
-    if (!given.dryRun)
-      throw usage(
-        "This version forgets nothing: give --dry-run to see what retention would forget, and why.",
-      );
+  bind(command, options, [0, 1, 2, 5, 6, 10], async (session, given, names) => {
     const keep = keepOf(given);
+    if (names.length > 0 && (keep !== undefined || given.set !== undefined))
+      throw usage("Name snapshots, or give rules, not both.");
     const request = {
-      dryRun: true as const,
+      dryRun: given.dryRun,
+      ...(names.length === 0 ? {} : { snapshots: [...names] }),
       ...(given.set === undefined ? {} : { set: given.set }),
       ...(keep === undefined ? {} : { keep }),
     };
     const result = await session.daemon.forget(request, session.context);
     await session.result(result, () => forgetText(result));
-    return EXIT.done;
+    return names.length > 0 && result.snapshots.some(({ keep: kept }) => kept) ? EXIT.refused : EXIT.done;
   });
   return command;
 };
@@ -77,14 +77,21 @@ function forgetText(result: ForgetResult): string {
   ]);
   const lines = result.sets.map(
     ({ set, rules, kept, forgotten }) =>
-      `set ${set} (${rules === "" ? "no rule" : rules}): ${counted(kept, "snapshot")} kept, ${forgotten} would be forgotten\n`,
+      `set ${set} (${rules === "" ? "no rule" : rules}): ${counted(kept, "snapshot")} kept, ${forgotten} ${result.dryRun ? "would be forgotten" : "forgotten"}\n`,
   );
   const clock =
     result.clockAheadMs === undefined || Math.abs(result.clockAheadMs) < CLOCK_SHOWN_MS
       ? ""
       : `this machine's clock was ${formatDuration(Math.abs(result.clockAheadMs))} ${result.clockAheadMs > 0 ? "ahead of" : "behind"} its peers'\n`;
   if (rows.length === 0) return "no snapshots\n";
-  return `${table(["", "ID", "TIME (UTC)", "SET", "WHY"], rows, [])}${lines.join("")}${clock}nothing was forgotten: this was a dry run\n`;
+  return `${table(["", "ID", "TIME (UTC)", "SET", "WHY"], rows, [])}${lines.join("")}${clock}${endText(result)}`;
+}
+
+function endText({ dryRun, snapshots }: ForgetResult): string {
+  if (dryRun) return "nothing was forgotten: this was a dry run\n";
+  const gone = snapshots.filter(({ keep }) => !keep).length;
+  if (gone === 0) return "nothing was forgotten\n";
+  return `${counted(gone, "snapshot")} forgotten; cairn prune gives back what only ${gone === 1 ? "it" : "they"} needed\n`;
 }
 
 const CLOCK_SHOWN_MS = 60_000;
