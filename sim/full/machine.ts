@@ -83,7 +83,7 @@ const PROGRAM = "sim";
 /** As in the field, but for copies too many: so that some are swept within the hours of a run. */
 const UPKEEP: UpkeepSettings = {
   ...UPKEEP_SETTINGS,
-  sweep: { everyMs: HOUR_MS / 4, rules: { ...SURPLUS_RULES, settledMs: HOUR_MS } },
+  sweep: { everyMs: HOUR_MS / 4, rules: { ...SURPLUS_RULES, settledMs: HOUR_MS }, copiesADay: 8192 },
 };
 
 /** One machine of a simulated world: its disks, clock and files outlive the node that runs there. */

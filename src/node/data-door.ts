@@ -28,6 +28,8 @@ export interface DataDoorComponents {
   readonly desk: LossDesk;
   readonly repairs: RepairDoor;
   readonly promises: Promises;
+  /** Copies too many that each other member may have proven here in a day. */
+  readonly copiesADay: number;
   readonly collection: Pick<Collection, "answer">;
   readonly locks: Pick<HolderLocks, "answer">;
   readonly clock: Clock;
@@ -37,7 +39,10 @@ export interface DataDoorComponents {
 
 /** Leaves proven to an owner in an hour: a round by hand asks for 172. Each may cost the reading of a whole shard. */
 const OWNER_LEAVES_AN_HOUR = 2048;
-/** And in a day to a member that holds shards of the same segments: its part of an audit is a few. */
+/**
+ * And in a day to a member that holds shards of the same segments: its part of an audit is a few. Besides as many as it may
+ * sweep copies.
+ */
 const ROW_LEAVES_A_DAY = 256;
 
 /** The handler of protocol `data`: who asks for what, before the holder answers. */
@@ -49,7 +54,7 @@ export class DataDoor {
   constructor(components: DataDoorComponents) {
     this.#c = components;
     this.#owners = new LeafBudget(components.clock, OWNER_LEAVES_AN_HOUR, HOUR_MS);
-    this.#rows = new LeafBudget(components.clock, ROW_LEAVES_A_DAY, DAY_MS);
+    this.#rows = new LeafBudget(components.clock, ROW_LEAVES_A_DAY + components.copiesADay, DAY_MS);
   }
 
   /** @param owner for whom this member speaks */

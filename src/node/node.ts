@@ -425,6 +425,7 @@ export class Node {
     const door = new DataDoor({
       ...{ swarm: this.roster.swarm, holder: this.#holder, ...this.losses, repairs: this.heirship.door },
       promises: this.sweep.promises,
+      copiesADay: (this.#init.upkeep ?? UPKEEP_SETTINGS).sweep.copiesADay,
       collection: this.collection,
       locks: this.locks,
       ...{ clock, log: doorLog },

@@ -32,7 +32,7 @@ export class Sweep {
     const isLeaving = (): boolean => c.presence.own.draining;
     this.promises = new Promises(
       { ...c, self, store: prefixed(c.meta, NAMESPACE.promises), isLeaving },
-      { swarm },
+      { swarm, aDay: settings.sweep.copiesADay },
     );
     const witnesses = new Witnesses({ ...c, self }, { swarm });
     const mayAct = (): boolean => c.fence.why === undefined && !isLeaving();

@@ -31,8 +31,6 @@ export interface PromisesComponents {
 }
 
 const PREFIX = { promise: Uint8Array.of(1), end: Uint8Array.of(2), running: Uint8Array.of(3) } as const;
-/** Shards promised to one member in a day; its sweep asks for 128. */
-const PROMISED_A_DAY = 1024;
 /** Looked at in one go when those that are over are forgotten. */
 const TIDIED_MAX = 10_000;
 
@@ -48,13 +46,16 @@ export class Promises {
   readonly #swarm: SwarmId;
   readonly #running: RunningTime;
   readonly #given = new Map<PeerId, number>();
+  /** Shards promised to one member in a day: as many as it may sweep. */
+  readonly #aDay: number;
   #dayMs: number;
   #tidied: Uint8Array | undefined;
   #count = 0;
 
-  constructor(components: PromisesComponents, init: { swarm: SwarmId }) {
+  constructor(components: PromisesComponents, init: { swarm: SwarmId; aDay: number }) {
     this.#c = components;
     this.#swarm = init.swarm;
+    this.#aDay = init.aDay;
     this.#running = new RunningTime(components, PREFIX.running);
     this.#dayMs = components.clock.monotonicMs();
   }
@@ -135,7 +136,7 @@ export class Promises {
       this.#given.clear();
     }
     const given = (this.#given.get(from) ?? 0) + shards;
-    if (given > PROMISED_A_DAY)
+    if (given > this.#aDay)
       throw new Fault({ code: "NOT_ALLOWED", reason: "too many promises; ask again later" });
     this.#given.set(from, given);
   }

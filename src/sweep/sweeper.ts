@@ -1,6 +1,7 @@
 import { isFault, messageOf } from "../base/fault.ts";
 import { type PeerId, type ShardId, type SwarmId, shardKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import { DAY_MS } from "../base/units.ts";
 import type { Holder, KeptMaps } from "../exchange/index.ts";
 import type { KnownLost } from "../losses/index.ts";
 import type { Slot } from "../placement/index.ts";
@@ -59,10 +60,9 @@ export interface SweepStatus {
 /** Shards looked at in one round, from where the last one ended. */
 const LOOKED_MAX = 50_000;
 const PAGE = 500;
-/** Copies that are followed until they may go; further ones come when there is room. */
-const FOLLOWED_MAX = 4096;
-/** Copies that others are asked about in a round: each of them may be asked for a leaf of every one. */
-const ASKED_MAX = 32;
+const FOLLOWED_MIN = 4096;
+/** Copies that others are asked about in a round at least: each of them may be asked for a leaf of every one. */
+const ASKED_MIN = 32;
 
 interface Followed {
   readonly id: ShardId;
@@ -73,12 +73,35 @@ interface Followed {
   readonly sinceMs: number;
 }
 
+export interface SweeperInit {
+  readonly swarm: SwarmId;
+  readonly everyMs: number;
+  readonly rules: SurplusRules;
+  readonly copiesADay: number;
+}
+
+export function askedMax({ copiesADay, everyMs }: Pick<SweeperInit, "copiesADay" | "everyMs">): number {
+  return Math.max(ASKED_MIN, Math.ceil((copiesADay * everyMs) / DAY_MS));
+}
+
+/** One is followed for as long as it has to have been too many, until the round after: fewer would be what bounds the rate. */
+export function followedMax({
+  copiesADay,
+  everyMs,
+  rules,
+}: Pick<SweeperInit, "copiesADay" | "everyMs" | "rules">): number {
+  return Math.max(FOLLOWED_MIN, Math.ceil((1.1 * copiesADay * (rules.settledMs + everyMs)) / DAY_MS));
+}
+
 /** Finds copies on this node's disk that the map looks for elsewhere, and drops those that may go. */
 export class Sweeper {
   readonly #c: SweeperComponents;
   readonly #swarm: SwarmId;
   readonly #everyMs: number;
   readonly #rules: SurplusRules;
+  /** Copies that are followed until they may go; further ones come when there is room. */
+  readonly #followedMax: number;
+  readonly #askedMax: number;
   readonly #stopping = new AbortController();
   readonly #followed = new Map<string, Followed>();
   readonly #counts = { dropped: 0, droppedBytes: 0 };
@@ -86,11 +109,13 @@ export class Sweeper {
   #after: ShardId | undefined;
   #loop: Promise<void> | undefined;
 
-  constructor(components: SweeperComponents, init: { swarm: SwarmId; everyMs: number; rules: SurplusRules }) {
+  constructor(components: SweeperComponents, init: SweeperInit) {
     this.#c = components;
     this.#swarm = init.swarm;
     this.#everyMs = init.everyMs;
     this.#rules = init.rules;
+    this.#followedMax = followedMax(init);
+    this.#askedMax = askedMax(init);
   }
 
   start(): void {
@@ -142,7 +167,7 @@ export class Sweeper {
     const around = this.#around();
     const due: SurplusCopy[] = [];
     for (const followed of this.#followed.values()) {
-      if (due.length >= ASKED_MAX) break;
+      if (due.length >= this.#askedMax) break;
       const isOld = this.#c.clock.monotonicMs() - followed.sinceMs >= this.#rules.settledMs;
       const copy = isOld ? await this.#copyOf(followed) : undefined;
       const verdict =
@@ -163,7 +188,7 @@ export class Sweeper {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    for (let looked = 0; looked < LOOKED_MAX && this.#followed.size < FOLLOWED_MAX; looked += PAGE) {
+    for (let looked = 0; looked < LOOKED_MAX && this.#followed.size < this.#followedMax; looked += PAGE) {
       signal.throwIfAborted();
       const page = await this.#c.shards.list(this.#after, PAGE);
       for (const held of page) await this.#follow(held);
@@ -174,7 +199,7 @@ export class Sweeper {
 
   async #follow(held: StoredShard): Promise<void> {
     const key = shardKey(held.id);
-    if (this.#followed.has(key) || this.#followed.size >= FOLLOWED_MAX) return;
+    if (this.#followed.has(key) || this.#followed.size >= this.#followedMax) return;
     const named = await this.#namedFor(held);
     if (named === undefined) return;
     const sinceMs = this.#c.clock.monotonicMs();
@@ -235,6 +260,9 @@ export class Sweeper {
       const verdict = surplusVerdict({ ...facts, ...seenNow }, this.#rules);
       if (verdict.kind === "keep") {
         log.debug("surplus-kept", { shard: key, why: verdict.why, index: verdict.index });
+        // To the end of the line: those that somebody does not answer for must not keep the others from being asked about.
+        this.#followed.delete(key);
+        this.#followed.set(key, followed);
         return verdict.why;
       }
       await shards.delete(id);

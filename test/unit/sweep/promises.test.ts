@@ -58,7 +58,7 @@ function open(): Promises {
       disk: { requireServing: () => {} },
       isLeaving: () => isLeaving,
     },
-    { swarm: SWARM },
+    { swarm: SWARM, aDay: 1024 },
   );
 }
 
