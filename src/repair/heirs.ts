@@ -3,7 +3,7 @@ import type { OwnerId, PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { KeptRecords, SwarmView } from "../exchange/index.ts";
 import { type GenerationAt, generationsOf } from "../placement/index.ts";
-import type { Clock } from "../ports/index.ts";
+import type { Clock, Network } from "../ports/index.ts";
 import {
   assess,
   compareItems,
@@ -48,7 +48,11 @@ export interface HeirsComponents {
   readonly lost: LossFacts;
   readonly presence: Whereabouts;
   readonly view: Pick<SwarmView, "nodes">;
-  readonly roster: { member(peer: PeerId): unknown };
+  readonly roster: {
+    member(peer: PeerId): unknown;
+    memberOfOwner(owner: OwnerId): { readonly peer: PeerId } | undefined;
+  };
+  readonly network: Pick<Network, "connected">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -312,12 +316,24 @@ export class Heirs {
     });
     const facts = { k: of.k, n: slots.length, cap: of.cap, slots, copies, ownerHasBytes: false };
     const assessment = assess(facts, holders, this.#settings.grace);
-    const work = assessment.work.filter((one) => isOurs(one));
+    const isBack = this.#isOwnerBack(map.owner);
+    const work = assessment.work.filter((one) => isOurs(one) && !(isBack && isThere(one)));
     const key = `${map.owner}/${map.incarnation}/${at.classId}/${at.partition}/${at.fromSegment}`;
     const item = dueItem({ key, shardBytes: 1, assessment: { ...assessment, work }, nowMs });
     if (item === undefined) return undefined;
     const myTurnMs = this.#turnMs(item, map, at, holders);
     return myTurnMs === undefined ? undefined : { ...item, map, at, turnMs: myTurnMs };
+  }
+
+  /**
+   * It counts as away still, and is connected. It has its own view of who is up, for as long as that takes to settle, and mends its
+   * rows by it: what is only in the wrong place would go back and forth between it and its heirs.
+   */
+  #isOwnerBack(owner: OwnerId): boolean {
+    const { judge, roster, network } = this.#c;
+    const peer = roster.memberOfOwner(owner)?.peer;
+    // One that is simply there has left its former lives to its heirs for good.
+    return judge.isOwnerAway(owner) && peer !== undefined && network.connected().includes(peer);
   }
 
   /** One holder does all slots of a row that are due, so that k shards are read once for them. */
@@ -439,6 +455,11 @@ export class Heirs {
     const holders = this.#c.presence.holders();
     return (peer) => !isPresent(holders.get(peer));
   }
+}
+
+/** Nothing of it is missing: it only lies in the wrong place. */
+function isThere({ why }: SlotWork): boolean {
+  return why === "site-rule" || why === "same-peer";
 }
 
 /** The holder mends what it lost, and a leaving one moves what it has, by itself. */
