@@ -4,7 +4,7 @@ import { mapLimit } from "../base/concurrency.ts";
 import { Fault, isFault, messageOf } from "../base/fault.ts";
 import type { PeerId, SwarmId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { MINUTE_MS } from "../base/units.ts";
+import { MINUTE_MS, SECOND_MS } from "../base/units.ts";
 import type { Catalog, SegmentRanges, SnapshotEntry } from "../catalog/index.ts";
 import type { Signer } from "../crypto/sign.ts";
 import { signedHash, signStatement } from "../crypto/signed.ts";
@@ -41,6 +41,10 @@ export type LockStanding =
   | { readonly state: "locking"; readonly sinceMs: number; readonly done: number; readonly holders: number };
 
 const RETRY_MS = MINUTE_MS;
+/** Nothing is missing: a look now and then, besides when something was placed or moved. */
+const CALM_MS = 10 * MINUTE_MS;
+/** What is placed one after the other makes one look, not many. */
+const PAUSE_MS = 2 * SECOND_MS;
 const PEERS_AT_ONCE = 8;
 const NOTHING_YET: OwnLockStanding = { holders: 0, done: 0, unplaced: true };
 
@@ -130,24 +134,26 @@ export class OwnerLocks {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       this.#isWoken = false;
+      let waitMs = RETRY_MS;
       try {
-        if (this.#c.mayAct()) await this.round(signal);
+        if (this.#c.mayAct() && !(await this.round(signal))) waitMs = CALM_MS;
       } catch (error) {
         if (signal.aborted) return;
         if (!isFault(error)) throw error;
         this.#c.log.warn("locks-not-extended", { why: messageOf(error) });
       }
-      if (!this.#isWoken) await this.#sleep(signal);
+      await this.#c.clock.sleep(PAUSE_MS, signal).catch(() => {});
+      if (!this.#isWoken) await this.#sleep(waitMs, signal);
     }
   }
 
-  async #sleep(outer: AbortSignal): Promise<void> {
+  async #sleep(ms: number, outer: AbortSignal): Promise<void> {
     const timer = new AbortController();
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
     const signal = AbortSignal.any([outer, timer.signal]);
-    await Promise.race([woken, this.#c.clock.sleep(RETRY_MS, signal).catch(() => {})]);
+    await Promise.race([woken, this.#c.clock.sleep(ms, signal).catch(() => {})]);
     this.#wake = undefined;
     timer.abort();
   }
