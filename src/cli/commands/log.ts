@@ -21,7 +21,9 @@ const SHOWN = 50;
 export const logCommand: AddCommand = (program, bind) => {
   const command = program
     .command("log")
-    .description("who made, pinned, restored, recovered and replaced what with this repository, and when")
+    .description(
+      "who made, pinned, restored, forgot, recovered and replaced what with this repository, and when",
+    )
     .option("--limit <n>", `only the newest (default: ${SHOWN}, with --json all)`)
     .option("--verify", "whether every entry is signed and follows from the one before; 1 where one does not")
     .option("--export <file>", "write all of it to a new file that anybody can check")
