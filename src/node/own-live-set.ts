@@ -13,7 +13,7 @@ import {
 import { sha256 } from "../crypto/hash.ts";
 import type { Signer } from "../crypto/sign.ts";
 import { signStatement } from "../crypto/signed.ts";
-import type { HeadKeeper, PeerClient, SwarmView } from "../exchange/index.ts";
+import { askAll, type HeadKeeper, type PeerClient, type SwarmView } from "../exchange/index.ts";
 import { type LifeSpans, liveListOf } from "../gc/index.ts";
 import type { Clock, MetaOp } from "../ports/index.ts";
 import { bytesUpTo, codec, count, incarnation, OWN_SHAPE, peerId } from "../wire/codec.ts";
@@ -71,6 +71,8 @@ export class OwnLiveSet {
   readonly #c: OwnLiveSetComponents;
   readonly #swarm: SwarmId;
   readonly #signer: Signer;
+  /** Are being handed it, or hang. */
+  readonly #underWay = new Set<PeerId>();
 
   constructor(components: OwnLiveSetComponents, init: { swarm: SwarmId; signer: Signer }) {
     this.#c = components;
@@ -124,29 +126,51 @@ export class OwnLiveSet {
   async publish(signal: AbortSignal): Promise<number> {
     const state = this.#mine();
     if (state === undefined || !this.#mayBeKnown()) return 0;
-    const { view, heads, client, catalog, log } = this.#c;
+    const { view, heads } = this.#c;
     const reachable = new Set(view.nodes().flatMap(({ peer, reachable: isUp }) => (isUp ? [peer] : [])));
     const has = new Set<PeerId>(state.peers);
-    const due = heads.pool().filter((peer) => reachable.has(peer) && !has.has(peer));
+    const due = heads
+      .pool()
+      .filter((peer) => reachable.has(peer) && !has.has(peer) && !this.#underWay.has(peer));
     const took: PeerId[] = [];
-    for (const peer of due) {
-      try {
-        await client.keepLive(peer, catalog.owner, state, signal);
-        took.push(peer);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!isFault(error) || isFault(error, "FENCED", "REMOVED")) throw error;
-        log.warn("live-set-not-kept", { peer, epoch: state.epoch, why: messageOf(error) });
-      }
+    let isOver = false;
+    const hand = async (peer: PeerId): Promise<boolean> => {
+      if (!(await this.#hand(peer, state, signal))) return false;
+      took.push(peer);
+      if (isOver) await this.#keepTaken(state.epoch, [peer]);
+      return true;
+    };
+    // One that hangs is not waited for: what it acknowledges later counts from then on.
+    await askAll(due, hand, { clock: this.#c.clock, signal });
+    isOver = true;
+    const now = [...took];
+    await this.#keepTaken(state.epoch, now);
+    return now.length;
+  }
+
+  async #hand(peer: PeerId, state: OwnLiveSetState, signal: AbortSignal): Promise<boolean> {
+    const { client, catalog, log } = this.#c;
+    this.#underWay.add(peer);
+    try {
+      await client.keepLive(peer, catalog.owner, state, signal);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isFault(error)) throw error;
+      log.warn("live-set-not-kept", { peer, epoch: state.epoch, why: messageOf(error) });
+      return false;
+    } finally {
+      this.#underWay.delete(peer);
     }
+  }
+
+  async #keepTaken(epoch: number, peers: readonly PeerId[]): Promise<void> {
     const now = this.#mine();
     // Another one was signed meanwhile: who has this one lacks that.
-    if (took.length === 0 || now?.epoch !== state.epoch) return took.length;
-    await catalog.store.write([this.#op({ ...now, peers: [...new Set([...now.peers, ...took])] })], {
-      sync: true,
-    });
-    log.info("live-set-handed", { epoch: state.epoch, peers: took.length });
-    return took.length;
+    if (peers.length === 0 || now?.epoch !== epoch) return;
+    const op = this.#op({ ...now, peers: [...new Set([...now.peers, ...peers])] });
+    await this.#c.catalog.store.write([op], { sync: true });
+    this.#c.log.info("live-set-handed", { epoch, peers: peers.length });
   }
 
   /** Of this life. */
