@@ -18,8 +18,6 @@ export interface SegmentLocks {
   lockedForMs(segment: ShardId): number;
 }
 
-export const NO_LOCKS: SegmentLocks = { lockedForMs: () => 0 };
-
 export interface CollectorComponents {
   readonly store: MetaStore;
   readonly liveSets: Pick<LiveSets, "omits">;
@@ -121,6 +119,12 @@ export class Collector {
   /** Still on disk, and held for nobody: not for audits, not for repair. */
   isTrash(shard: ShardId): boolean {
     return this.#marks.get(shard)?.is === "trash" && this.#c.liveSets.omits(shard);
+  }
+
+  /** In the trash or deleted, and nobody wants it back: its time to wait is over, and the brake has let it go. */
+  isLeaving(shard: ShardId): boolean {
+    const is = this.#marks.get(shard)?.is;
+    return (is === "trash" || is === "gone") && this.#c.liveSets.omits(shard);
   }
 
   /** It is not here, or not for long, by its owner's word: an audit's denial breaks no receipt. */

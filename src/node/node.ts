@@ -189,9 +189,10 @@ export class Node {
     parts.kept.withLocks((owner, hash) => this.locks.isHeadLocked(owner, hash));
     const { client } = parts;
     this.#lockBearer = new LockBearer({ ...ports, client, locks: this.locks });
-    // Who keeps others' data alive does not see what its owner has given up.
-    // What is locked is kept alive, be it by the owner or by a thief of its key that it was given up.
-    const isGivenUp = (id: ShardId): boolean => parts.liveSets.omits(id) && this.locks.lockedForMs(id) === 0;
+    // Who keeps others' data alive does not see what its owner has given up. Until it is in the trash, and as long as it is
+    // locked or the brake holds it, it is kept alive all the same: it may be a thief of the owner's key who gave it up.
+    const isGivenUp = (id: ShardId): boolean =>
+      this.collection.collector.isLeaving(id) && this.locks.lockedForMs(id) === 0;
     const shards = wantedShards(ports.shards, { omits: isGivenUp });
     this.heirship = new Heirship(
       {
