@@ -40,8 +40,8 @@ export interface DataDoorComponents {
 /** Leaves proven to an owner in an hour: a round by hand asks for 172. Each may cost the reading of a whole shard. */
 const OWNER_LEAVES_AN_HOUR = 2048;
 /**
- * And in a day to a member that holds shards of the same segments: its part of an audit is a few. Besides as many as it may
- * sweep copies.
+ * And in a day to a member that holds shards of the same segments: its part of an audit is a few. One that has thrown its own
+ * away could answer audits with more of them.
  */
 const ROW_LEAVES_A_DAY = 256;
 
@@ -50,11 +50,13 @@ export class DataDoor {
   readonly #c: DataDoorComponents;
   readonly #owners: LeafBudget;
   readonly #rows: LeafBudget;
+  readonly #others: LeafBudget;
 
   constructor(components: DataDoorComponents) {
     this.#c = components;
     this.#owners = new LeafBudget(components.clock, OWNER_LEAVES_AN_HOUR, HOUR_MS);
-    this.#rows = new LeafBudget(components.clock, ROW_LEAVES_A_DAY + components.copiesADay, DAY_MS);
+    this.#rows = new LeafBudget(components.clock, ROW_LEAVES_A_DAY, DAY_MS);
+    this.#others = new LeafBudget(components.clock, ROW_LEAVES_A_DAY + components.copiesADay, DAY_MS);
   }
 
   /** @param owner for whom this member speaks */
@@ -84,9 +86,12 @@ export class DataDoor {
 
   async #prove(from: PeerId, owner: OwnerId, request: AuditRequest): Promise<NetMessage> {
     try {
-      const budget = request.owner === owner ? this.#owners : this.#rows;
-      budget.take(from, request.challenges.length);
-      if (request.owner !== owner) await this.#requireSharedRow(from, request);
+      const leaves = request.challenges.length;
+      if (request.owner === owner) this.#owners.take(from, leaves);
+      else {
+        this.#others.take(from, leaves);
+        this.#rows.take(from, await this.#requireSharedRow(from, request));
+      }
     } catch (error) {
       if (!isFault(error, "NOT_ALLOWED")) throw error;
       this.#c.log.warn("audit-refused", { from, owner: request.owner, reason: error.message });
@@ -95,16 +100,23 @@ export class DataDoor {
     return this.#c.holder.proveTo(request);
   }
 
-  /** Leaves are parts of shards: only whoever holds shards of the same segments may see a few of them. */
+  /**
+   * Leaves are parts of shards: only whoever holds shards of the same segments may see a few of them, and whoever has a copy
+   * that it may drop. How many are of segments of which the map names it for a shard.
+   */
   async #requireSharedRow(
     from: PeerId,
     { owner, challenges, descriptors = [] }: AuditRequest,
-  ): Promise<void> {
+  ): Promise<number> {
+    let shared = 0;
     let shown: ReadonlySet<string> | undefined;
     for (const { incarnation, number } of challenges) {
       const segment = { owner, incarnation, number };
       const rows = await this.#c.kept.slotsOfAnyClass(segment);
-      if (rows.some((slots) => slots.includes(from))) continue;
+      if (rows.some((slots) => slots.includes(from))) {
+        shared++;
+        continue;
+      }
       // A descriptor lies beside a shard: who has one had a shard of the segment, though the map may not name it any more.
       shown ??= new Set(descriptors.map((one) => segmentKey(readDescriptor(one, this.#c.swarm).segment)));
       if (!shown.has(segmentKey(segment)))
@@ -113,6 +125,7 @@ export class DataDoor {
           reason: "leaves are proven to their owner and to holders of the segment",
         });
     }
+    return shared;
   }
 
   /** Whoever asks for what is not its own may be one that has thrown its shards away and answers audits with others'. */

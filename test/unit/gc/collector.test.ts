@@ -38,6 +38,19 @@ describe("what a live set omits", () => {
     expect(holder.collector.isGivenUp(shardOf(5))).toBe(false);
   });
 
+  it("is kept alive while it waits and while the brake holds it, and no longer when it is in the trash", async () => {
+    const leaving = () => ALL.filter((number) => holder.collector.isLeaving(shardOf(number))).length;
+    await holder.take(omitting(ALL.slice(0, 30), 1));
+    await holder.pass(47 * HOUR_MS);
+    expect(leaving()).toBe(0);
+    await holder.pass(2 * HOUR_MS);
+    expect([leaving(), held()]).toEqual([20, 100]);
+    await holder.pass(15 * DAY_MS);
+    expect([leaving(), held()]).toEqual([20, 80]);
+    holder.certified = SECOND_LIFE;
+    expect(leaving()).toBe(0);
+  });
+
   it("comes back with a later live set, waiting or in the trash, and its time begins anew", async () => {
     await holder.take(omitting([3], 1));
     await holder.pass(3 * DAY_MS);
