@@ -12,6 +12,12 @@ export interface ClockError {
   rate: number;
 }
 
+/**
+ * A real clock goes on while a program waits. Added to the time of a long run, less than this may be nothing: whoever waits for the
+ * rest of something would wait for ever.
+ */
+const LEAST_MS = 1e-6;
+
 /** The clock of one machine, as one program there sees it. */
 export class NodeClock implements Clock {
   readonly #scheduler: Scheduler;
@@ -47,7 +53,7 @@ export class NodeClock implements Clock {
         this.#sleeping--;
         reject(signal?.reason);
       };
-      const timer = this.#scheduler.after(Math.max(0, ms) / this.#error.rate, () => {
+      const timer = this.#scheduler.after(Math.max(ms <= 0 ? 0 : LEAST_MS, ms / this.#error.rate), () => {
         signal?.removeEventListener("abort", onAbort);
         this.#sleeping--;
         resolve();

@@ -143,3 +143,21 @@ test("what reaches past the ports fails loudly while the core runs, and works ot
   expect(stray).toHaveLength(strays.length);
   expect(Date.now.name).toBe("now");
 });
+
+test("a clock goes on while a program waits for less than it can tell", async () => {
+  const scheduler = await Scheduler.create();
+  await scheduler.run(30_000_000);
+  const clock = new NodeClock(scheduler);
+  const endMs = clock.monotonicMs() + 1e-6;
+  let waits = 0;
+  scheduler.after(0, () => {
+    void (async () => {
+      while (clock.monotonicMs() < endMs && waits < 10_000) {
+        waits++;
+        await clock.sleep(1e-9);
+      }
+    })();
+  });
+  await scheduler.run(30_000_001);
+  expect(waits).toBeLessThan(10);
+});
