@@ -155,8 +155,8 @@ export class LiveSets {
       const op: MetaOp = { type: "put", key: setKey(owner, incarnation), value };
       await this.#c.store.write([op], { sync: true });
       this.#entries.clear();
+      this.#c.log.error("live-set-fork", { owner, incarnation, epoch });
     }
-    this.#c.log.error("live-set-fork", { owner, incarnation, epoch });
     throw new Fault({ code: "RECORD_STALE", what: "live set of the same epoch", epoch, knownEpoch: epoch });
   }
 

@@ -48,12 +48,14 @@ async function ask(from: Network, protocol: Protocol, message: NetMessage): Prom
 /** What the logs of this test keep is not the node's memory; errors would be a bug. */
 function forgetLogs(): void {
   for (const { log } of story.swarm.members) {
-    expect(log.filter((line) => line.level === "error" && line.event !== "fenced")).toEqual([]);
+    const isBug = ({ level, event }: (typeof log)[number]): boolean =>
+      level === "error" && event !== "fenced" && event !== "live-set-fork";
+    expect(log.filter(isBug)).toEqual([]);
     log.length = 0;
   }
 }
 
-/** The shard that belongs to a put. */
+/** The shard that belongs to a put, the list that belongs to a live set. */
 const bodies = new WeakMap<Uint8Array, Uint8Array>();
 
 type Maker = (rng: SeededRng, index: number) => Uint8Array;
@@ -77,10 +79,17 @@ function requestsOf(
   };
 }
 
-/** A put, a get of what may have been put, or what the schema makes. */
+/** A put, a get of what may have been put, a head, a live set, or what the schema makes. */
 function shardsOr(rng: SeededRng): Uint8Array | undefined {
-  const choice = rng.below(10);
-  if (choice > 3) return undefined;
+  const choice = rng.below(12);
+  if (choice > 5) return undefined;
+  if (choice === 4) return dataRequest.encode({ t: "keep", v: 1, records: [story.head(rng)] });
+  if (choice === 5) {
+    const { record, list } = story.liveSet(rng);
+    const request = dataRequest.encode({ t: "live-set", v: 1, record });
+    bodies.set(request, list);
+    return request;
+  }
   const { index, descriptor, body } = rng.pick(rng.pick(segments));
   if (choice === 0) {
     const [number, offset, length] = [rng.below(50), 64 * rng.below(3), 32 * rng.below(9)];
@@ -189,7 +198,7 @@ test("data: what a member sends", { timeout: 600_000 }, async () => {
   const make = withSegments(requestsOf(dataRequest, shardsOr));
   const from = story.bad.node.ports.network;
   const heard = await besiege("data by a member", from, "data", make, dataKind, ["FORMAT_INVALID"]);
-  heard.expectAll("receipt", "shard", "have", "kept", "records");
+  heard.expectAll("receipt", "shard", "have", "kept", "records", "live-kept");
   heard.expectAll("not-allowed", "invalid", "stale", "missing", "conflict");
   await serveHonestly();
 });

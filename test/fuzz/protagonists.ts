@@ -8,6 +8,7 @@ import {
   peerIdOf,
   type SwarmId,
 } from "../../src/base/ids.ts";
+import { sha256 } from "../../src/crypto/hash.ts";
 import { type Signer, signerFromSeed } from "../../src/crypto/sign.ts";
 import { NO_INCARNATION, type SignedType, signStatement } from "../../src/crypto/signed.ts";
 import { shardRoot } from "../../src/erasure/index.ts";
@@ -16,6 +17,7 @@ import { guestSigner, parseToken, type TokenContent } from "../../src/membership
 import { incarnationBody, slotBody } from "../../src/wire/data.ts";
 import { descriptorCodec } from "../../src/wire/descriptor.ts";
 import { headBody, mapBody } from "../../src/wire/head.ts";
+import { liveList, liveSetBody } from "../../src/wire/live-set.ts";
 import { type CertificateBody, nodeStatusCodec } from "../../src/wire/membership.ts";
 import { encodeSigned } from "../../src/wire/signed.ts";
 import { recoverOnto } from "../support/recover.ts";
@@ -125,6 +127,25 @@ export class Protagonists {
       signStatement({ type, swarm: this.swarmId, incarnation, epoch, body }, signer),
     );
     return rng.chance(0.8) ? signed : mutated(rng, signed);
+  }
+
+  /** A head of the bad one's present life, newer or older than what it said before. */
+  head(rng: SeededRng): Uint8Array {
+    return this.#ownStatement("head", rng.below(300), this.#body("head", rng));
+  }
+
+  /** What the bad one still wants of its lives, and the list that belongs to it. */
+  liveSet(rng: SeededRng): { readonly record: Uint8Array; readonly list: Uint8Array } {
+    const lives = this.lives.map((incarnation) => ({ incarnation, below: 50, runs: [rng.below(20), 10] }));
+    const list = liveList.encode({ v: 1, lives });
+    const body = liveSetBody.encode({ v: 1, timeMs: 1, bytes: list.length, hash: sha256(list) });
+    return { record: this.#ownStatement("live-set", rng.below(300), body), list };
+  }
+
+  #ownStatement(type: SignedType, epoch: number, body: Uint8Array): Uint8Array {
+    const incarnation = must(this.lives[0], "life");
+    const { signer } = this.bad.identity.keys;
+    return encodeSigned(signStatement({ type, swarm: this.swarmId, incarnation, epoch, body }, signer));
   }
 
   #body(type: SignedType, rng: SeededRng): Uint8Array {
