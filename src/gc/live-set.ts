@@ -1,6 +1,6 @@
 import { Fault } from "../base/fault.ts";
 import type { Incarnation, SegmentId } from "../base/ids.ts";
-import type { LiveList } from "../wire/live-set.ts";
+import { LIVE_RUNS_MAX, type LiveList } from "../wire/live-set.ts";
 
 /** What a live set says of a segment. What it does not cover it says nothing about. */
 export type LiveStanding = "live" | "omitted" | "not-covered";
@@ -45,19 +45,35 @@ export class LiveSet {
   }
 }
 
-export function liveListOf(lives: readonly LifeSpans[]): LiveList {
+/** Where there are more runs than a list may have, the shortest gaps between them are listed as live: too much is kept, never too little. */
+export function liveListOf(lives: readonly LifeSpans[], runsMax = LIVE_RUNS_MAX): LiveList {
+  const closedMax = longestGapToClose(lives, runsMax);
   return {
     v: 1,
     lives: lives.map(({ incarnation, below, spans }) => {
       const runs: number[] = [];
       let at = 0;
       for (const { first, end } of spans) {
-        runs.push(first - at, end - first);
+        if (runs.length > 0 && first - at <= closedMax) runs.push((runs.pop() ?? 0) + end - at);
+        else runs.push(first - at, end - first);
         at = end;
       }
       return { incarnation, below, runs };
     }),
   };
+}
+
+/** In segments; 0 where nothing has to be closed. */
+function longestGapToClose(lives: readonly LifeSpans[], runsMax: number): number {
+  const runs = lives.reduce((sum, { spans }) => sum + spans.length, 0);
+  if (runs <= runsMax) return 0;
+  const gaps = lives
+    .flatMap(({ spans }) =>
+      spans.map(({ first }, at) => first - (spans[at - 1]?.end ?? Number.NEGATIVE_INFINITY)),
+    )
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
+  return gaps[Math.min(runs - runsMax, gaps.length) - 1] ?? 0;
 }
 
 function spansOf(runs: readonly number[], below: number): { firsts: Float64Array; ends: Float64Array } {

@@ -15,7 +15,10 @@ import {
 export const LIVE_LIST_BYTES_MAX = 4 * MIB;
 /** Lives that one live set speaks about: a home that is recovered every week for a year. */
 export const LIVES_MAX = 64;
-const LIST_SHAPE = { ...MESSAGE_SHAPE, itemsMax: 2 ** 20 };
+/** Runs of all lives together: a terabyte is 65,536 segments. Whoever has more lists what lies between two as wanted. */
+export const LIVE_RUNS_MAX = 2 ** 16;
+/** An attacker's list takes 32 MiB to decode at most. */
+const LIST_SHAPE = { ...MESSAGE_SHAPE, itemsMax: 2 ** 18 };
 const record = bytesUpTo(4096);
 
 /**
@@ -51,7 +54,7 @@ export const liveList = codec(
             .object({
               incarnation,
               below: segmentNumber,
-              runs: z.array(segmentNumber).max(LIST_SHAPE.itemsMax),
+              runs: z.array(segmentNumber).max(2 * LIVE_RUNS_MAX),
             })
             .strict(),
         )

@@ -51,6 +51,8 @@ export function drawerOf(schema: z.ZodType, ingredients: Ingredients = NO_INGRED
   if (schema instanceof z.ZodNumber) return numberDrawer(schema);
   if (schema instanceof z.ZodBase64)
     return (rng) => toBase64(concatBytes(utf8("/"), rng.bytes(rng.below(40))));
+  if (schema instanceof z.ZodBase64URL)
+    return (rng) => Buffer.from(rng.bytes(rng.below(40))).toString("base64url");
   if (schema instanceof z.ZodString) return textDrawer(schema);
   // A codec's input is what travels; `encode` and `decode` go from one side to the other.
   if (schema instanceof z.ZodPipe) return drawerOf(typed(schema.in), ingredients);

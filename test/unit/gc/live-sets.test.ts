@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { incarnationOf } from "../../../src/base/ids.ts";
-import { LiveSet } from "../../../src/gc/index.ts";
+import { LiveSet, liveListOf } from "../../../src/gc/index.ts";
 import { type LiveList, liveList } from "../../../src/wire/live-set.ts";
 import { liveSpans, PaperHolder, shardOf, signLive } from "../../support/collecting.ts";
 import { LIFE, node } from "../../support/repairs.ts";
@@ -16,6 +16,29 @@ beforeEach(() => {
 });
 
 describe("a live set", () => {
+  it("of more runs than it may have lists the shortest gaps as wanted: too much is kept, never too little", () => {
+    const omitted = [1, 4, 5, 9, 10, 11, 20];
+    const lives = [liveSpans(LIFE, 30, new Set(omitted)), liveSpans(SECOND_LIFE, 30, new Set([2]))];
+    const left = (runsMax: number) => {
+      const list = new LiveSet(liveListOf(lives, runsMax));
+      return [LIFE, SECOND_LIFE].map((incarnation) =>
+        Array.from({ length: 31 }, (_, number) => number).filter(
+          (number) => list.standing({ incarnation, number }) === "omitted",
+        ),
+      );
+    };
+    expect(left(7)).toEqual([omitted, [2]]);
+    expect(left(6)).toEqual([[4, 5, 9, 10, 11], []]);
+    expect(left(3)).toEqual([[9, 10, 11], []]);
+    expect(left(2)).toEqual([[], []]);
+    const drawn = (runsMax: number) => liveListOf(lives, runsMax).lives.map(({ runs }) => runs.length / 2);
+    expect([drawn(7), drawn(6), drawn(2)]).toEqual([
+      [5, 2],
+      [3, 1],
+      [1, 1],
+    ]);
+  });
+
   it("says of each number below its bound whether it is wanted, and nothing of others", async () => {
     expect(standing(3)).toBeUndefined();
     await holder.take(signLive(omitting(3, 4, 9), 1));
