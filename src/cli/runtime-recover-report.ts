@@ -127,7 +127,7 @@ function warningsOf(
   if (rescued.length > 0) {
     warnings.push(
       `The head chosen leaves out ${rescued.length} snapshot(s) that older heads list. They stay listed and can be restored. ` +
-        "If you did not make that head, somebody has the key of this repository: " +
+        '"cairn forget" does that. If nobody of yours did, somebody has the key of this repository: ' +
         `"--head ${shortHead(rescued[0]?.fromHead)}" goes back to before it.`,
     );
   }

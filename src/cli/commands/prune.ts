@@ -26,7 +26,8 @@ function pruneText({ dryRun, segments, freedBytes, kept, liveSet }: PruneResult)
     liveSet === undefined || liveSet.missing === 0
       ? ""
       : `${counted(liveSet.missing, "peer")} have not heard yet what is wanted: they are told when they can be reached\n`;
-  if (segments === 0) return `nothing to give back; ${stays}\n${handed}`;
+  if (segments === 0)
+    return `nothing to give back; ${stays}: a segment goes when no snapshot needs any part of it\n${handed}`;
   const what = `${formatBytes(freedBytes)} in ${counted(segments, "segment")}`;
   if (dryRun) return `${what} would be given back; ${stays}\n`;
   return `${what} given back: holders delete it in 16 days of their running; ${stays}\n${handed}`;
