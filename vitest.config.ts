@@ -23,8 +23,9 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 180_000,
+          // To end what hangs, not to judge what is slow: waits inside have limits of their own.
+          testTimeout: 900_000,
+          hookTimeout: 600_000,
         },
       },
     ],

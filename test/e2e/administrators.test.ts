@@ -28,7 +28,7 @@ beforeAll(async () => {
   [first, second] = [swarm.node(0), swarm.node(1)];
   const tree = makeTree(swarm.scratch("tree"), { seed: "administrators", files: 10, averageBytes: 20_000 });
   expect(await first.ask(snapshotResult, "snapshot", tree)).toMatchObject({ status: 0 });
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 const namesAt = async (node: TestNode): Promise<(string | undefined)[]> =>

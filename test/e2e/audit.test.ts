@@ -19,7 +19,7 @@ beforeAll(async () => {
   owner = swarm.node(0);
   tree = makeTree(swarm.scratch("tree"), { seed: "audit", files: 80, averageBytes: 1_000_000 });
   await owner.ask(snapshotResult, "snapshot", tree);
-}, 180_000);
+});
 afterAll(() => swarm?.dispose());
 
 const held = (): HeldShard[] => shardsHeld(swarm.nodes, owner.ownerId);

@@ -29,7 +29,7 @@ let owner: TestNode;
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
   owner = swarm.node(0);
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 const snapshot = (...args: readonly Argument[]) => owner.ask(snapshotResult, "snapshot", ...args);
@@ -73,7 +73,7 @@ it("gives everything back that a file system can hold, and says which socket it 
     (line) => !/^\.: mtimeNs|^\.d\.\.t\.+ \.\/$/.test(line),
   );
   expect(wrong).toEqual([]);
-}, 120_000);
+});
 
 it("takes names that are not UTF-8 as arguments, and shows them as bytes", async () => {
   const directory = swarm.scratch("bytes");

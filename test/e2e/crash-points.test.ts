@@ -20,7 +20,7 @@ const STEPS_MAX = 100;
 
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 interface Chain {
@@ -84,7 +84,7 @@ it("init: no home comes about without its words, and the next run succeeds", asy
   expect(ran.json).toMatchObject({ error: { code: "HOME_EXISTS" } });
   const checked = await cairn(["--home", home, "key", "check"], { input: must(words, "words") });
   expect(checked.status).toBe(0);
-}, 180_000);
+});
 
 it("join: one use of the token is enough, whenever it is killed, and all runs show the same words", async () => {
   const home = join(swarm.directory, "join");
@@ -117,7 +117,7 @@ it("join: one use of the token is enough, whenever it is killed, and all runs sh
   expect(
     (await cairn(["--home", home, "key", "check"], { input: must([...shown][0], "words") })).status,
   ).toBe(0);
-}, 240_000);
+});
 
 let tree: string;
 
@@ -157,7 +157,7 @@ it("recover: whenever it is killed the next run has everything, and fences those
   });
   expect((await node.ask(snapshotResult, "snapshot", tree)).status).toBe(0);
   swarm.nodes.push(node);
-}, 300_000);
+});
 
 it("adopt: it ends as one new owner with the same words and every shard, whenever it is killed", async () => {
   const old = swarm.node(1);
@@ -190,4 +190,4 @@ it("adopt: it ends as one new owner with the same words and every shard, wheneve
   expect(shardsHeld([old], swarm.node(2).ownerId).length).toBe(held);
   expect((await swarm.node(0).peers()).filter(({ site }) => site === "e")).toHaveLength(1);
   expect((await old.ask(snapshotResult, "snapshot", tree)).status).toBe(0);
-}, 300_000);
+});

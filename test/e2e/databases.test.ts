@@ -19,7 +19,7 @@ let owner: TestNode;
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
   owner = swarm.node(0);
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 const count = async (): Promise<number> =>
@@ -70,7 +70,7 @@ sets:
     const failed = errorOf(await owner.cli("snapshot", "--set", "shop", "--json"));
     expect(failed).toMatchObject({ status: 1, code: "COMMAND_FAILED" });
     expect(await count()).toBe(before);
-  }, 120_000);
+  });
 });
 
 describe.skipIf(!has("initdb") || process.getuid?.() !== 0)("PostgreSQL", () => {
@@ -126,5 +126,5 @@ describe.skipIf(!has("initdb") || process.getuid?.() !== 0)("PostgreSQL", () => 
     expect(errorOf(away)).toMatchObject({ status: 1, code: "COMMAND_FAILED" });
     expect(away.stderr).toContain("pg_dump: error:");
     expect(await count()).toBe(before);
-  }, 120_000);
+  });
 });

@@ -31,7 +31,7 @@ beforeAll(async () => {
     beforeStarting: (node, index) => node.configure({ reserveBytes: index === TMPFS ? 0 : MIB }),
   });
   owner = swarm.node(0);
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 async function saveAndCompare(...profile: string[]): Promise<string> {
@@ -66,7 +66,7 @@ it("no room is an answer: another holder is used until there is none, and every 
       (node === swarm.node(LITTLE) ? 20 : 60) * MIB,
     );
   }
-}, 240_000);
+});
 
 it("a daemon whose disk is full starts again and serves what it holds", async () => {
   if (!isMounted) return console.log("mounting is not permitted here");
@@ -83,4 +83,4 @@ it("a daemon whose disk is full starts again and serves what it holds", async ()
   const read = await owner.cli("verify", "--read-data", "--json");
   expect([0, 4]).toContain(read.status);
   expect(read.json).toMatchObject({ corruptCount: 0 });
-}, 120_000);
+});

@@ -22,7 +22,7 @@ let homes = 0;
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b"] });
   member = swarm.node(1);
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 const newHome = (): string => join(swarm.directory, `newcomer-${homes++}`);

@@ -16,7 +16,7 @@ beforeAll(async () => {
   // Five nodes at three sites: 2+2, and every one of the four holders is needed for `full`.
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "b", "c", "c"] });
   owner = swarm.node(0);
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 const newTree = (seed: string): string => makeTree(swarm.scratch(seed), { seed, ...TREE });
@@ -44,7 +44,7 @@ it("a holder killed during a snapshot: what is missing waits, and is placed when
   await victim.start();
   await eventually("the snapshot is full by itself", async () => (await stateNow()) === "full");
   expect((await owner.status()).spool).toMatchObject({ segments: 0, bytes: 0 });
-}, 120_000);
+});
 
 it("a spool that is full is said so, and the snapshot goes on when there is room", async () => {
   const tree = newTree("spool-full");
@@ -64,7 +64,7 @@ it("a spool that is full is said so, and the snapshot goes on when there is room
   await swarm.allAlive();
   expect(await owner.ask(snapshotResult, "snapshot", tree)).toMatchObject({ status: 0, state: "full" });
   await expectRestores(tree);
-}, 120_000);
+});
 
 it("--wait queued returns when all is on this machine, and the daemon places it", async () => {
   await owner.stop();
@@ -75,4 +75,4 @@ it("--wait queued returns when all is on this machine, and the daemon places it"
   expect(made).toMatchObject({ status: 4, state: "pending", survives: { sites: 0, nodes: 0 } });
   await eventually("it is placed", async () => (await stateNow()) === "full");
   await expectRestores(tree);
-}, 120_000);
+});

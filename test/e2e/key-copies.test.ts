@@ -23,7 +23,7 @@ beforeAll(async () => {
   writeFileSync(passphrase, "correct horse battery\n");
   const tree = makeTree(swarm.scratch("tree"), { seed: "copies", files: 5, averageBytes: 20_000 });
   expect(await owner.ask(snapshotResult, "snapshot", tree)).toMatchObject({ status: 0, state: "full" });
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 const report = z.object({ ownerId: z.string(), readOnly: z.boolean(), snapshots: z.number() });
@@ -62,7 +62,7 @@ it("a file and its passphrase bring the repository to another machine; another p
   expect(found).toMatchObject({ ownerId: owner.ownerId, readOnly: true, snapshots: 1 });
   const list = resultOf(await key("list"), listed);
   expect(list.passphrases).toMatchObject([{ id: made.id, label: "in the safe", inForce: true }]);
-}, 120_000);
+});
 
 it("three of five shares bring it back, two and mixed ones do not", async () => {
   const split = async (name: string) =>
@@ -94,7 +94,7 @@ it("three of five shares bring it back, two and mixed ones do not", async () => 
   expect(readFileSync(combined, "utf8").trim()).toBe(words);
   const list = resultOf(await key("list"), listed);
   expect(list.splits.map(({ id }) => id)).toEqual([one.id, other.id]);
-}, 120_000);
+});
 
 it("nothing is sealed or split that does not open this home", async () => {
   const other = swarm.node(2).keyFile;

@@ -21,7 +21,7 @@ beforeAll(async () => {
   owner = swarm.node(1);
   tree = makeTree(swarm.scratch("tree"), { seed: "rotate", files: 20, averageBytes: 50_000 });
   expect(await owner.ask(snapshotResult, "snapshot", tree)).toMatchObject({ status: 0 });
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 const report = z.object({ ownerId: z.string(), peerId: z.string(), site: z.string(), snapshots: z.number() });
@@ -60,7 +60,7 @@ it("the new words open the home from then on, the old ones do not; a member that
   await owner.start();
   expect((await owner.status()).repository.readOnly).toBe(false);
   expect(await owner.ask(snapshotResult, "snapshot", tree)).toMatchObject({ status: 0 });
-}, 120_000);
+});
 
 it("the old words are turned away by every member, and lead nowhere", async () => {
   for (const [i, via] of [swarm.node(0), swarm.node(2), swarm.node(3)].entries()) {
@@ -71,7 +71,7 @@ it("the old words are turned away by every member, and lead nowhere", async () =
     }
     expect(via.logged("replaced-recovery-key-used")).not.toEqual([]);
   }
-}, 120_000);
+});
 
 it("the old words cannot be made the right ones again by those who have them", async () => {
   const args = ["rotate", "--recovery-key", owner.keyFile, "--recovery-key-out", at("back"), "--json"];
@@ -112,4 +112,4 @@ it("the new words bring a lost machine back, whose old home is fenced, and which
   } finally {
     await fresh.stop();
   }
-}, 240_000);
+});

@@ -16,7 +16,7 @@ beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
   node = swarm.node(1);
   words = readFileSync(node.keyFile, "utf8").trim().split(" ");
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 const check = (given: readonly string[]) =>
@@ -61,4 +61,4 @@ it("key sheet is written with the daemon running or stopped; loopback addresses 
   expect(blank.withWords).toBe(false);
   await node.start();
   expect((await node.status()).repository.readOnly).toBe(false);
-}, 60_000);
+});

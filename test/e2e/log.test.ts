@@ -22,7 +22,7 @@ beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
   owner = swarm.node(1);
   tree = makeTree(swarm.scratch("tree"), { seed: "log", files: 10, averageBytes: 30_000 });
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 it("enters what is made, pinned, restored and replaced, and says what is on this machine alone", async () => {
@@ -55,7 +55,7 @@ it("enters what is made, pinned, restored and replaced, and says what is on this
   expect(await logOf(owner)).toMatchObject({ spreadTo: 5, total: 5, problems: [] });
   const text = (await owner.cli("log")).stdout;
   expect(text).toMatch(/rotate-key +old [0-9a-f]{12}, recovery [0-9a-f]{12}/);
-}, 120_000);
+});
 
 it("is checked offline from a file; a change, a gap or a line of another is found", async () => {
   const file = at("trail");
@@ -82,7 +82,7 @@ it("is checked offline from a file; a change, a gap or a line of another is foun
     const ran = await check(at(name));
     expect([name, ran.status]).toEqual([name, 1]);
   }
-}, 60_000);
+});
 
 it("is there again on another machine, which goes on with it", async () => {
   await owner.stop();
@@ -117,4 +117,4 @@ it("is there again on another machine, which goes on with it", async () => {
   } finally {
     await fresh.stop();
   }
-}, 180_000);
+});

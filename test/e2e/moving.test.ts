@@ -14,7 +14,7 @@ let owner: TestNode;
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c", "c"] });
   owner = swarm.node(0);
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 /** Where a node listened after each of its starts. */

@@ -11,7 +11,7 @@ beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "a", "a"] });
   owner = swarm.node(0);
   tree = makeTree(swarm.scratch("tree"), { seed: "one-site", files: 20, averageBytes: 100_000 });
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 it("with everybody at one site all is placed, exit status 4, and the loss of the site is called not covered", async () => {

@@ -26,7 +26,7 @@ const acknowledged: { snapshotId: string; tree: string }[] = [];
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "b", "c", "c"] });
   owner = swarm.node(0);
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 const expectRestores = (snapshotId: string, tree: string) => restoreWhole(swarm, owner, snapshotId, tree);
@@ -88,7 +88,7 @@ it(`goes on after kill -9 at ${KILLS} moments of a snapshot (seed ${SEED})`, asy
   expect(last).toMatchObject({ status: 0, state: "full", unreadableCount: 0 });
   acknowledged.push({ snapshotId: last.snapshotId, tree });
   for (const one of acknowledged) await expectRestores(one.snapshotId, one.tree);
-}, 240_000);
+});
 
 it("does not upload again what was placed before a late kill", async () => {
   // Several segments are open at a time, and only whole ones are worth anything later: so there must be more of them.
@@ -105,7 +105,7 @@ it("does not upload again what was placed before a late kill", async () => {
   expect(rest).toMatchObject({ status: 0, state: "full" });
   expect(rest.bytesStored).toBeLessThan(0.75 * expectedBytes);
   await expectRestores(rest.snapshotId, tree);
-}, 120_000);
+});
 
 it("interrupted at the terminal it ends with 130, and the next run goes on", async () => {
   const tree = makeTree(swarm.scratch("tree"), { seed: `interrupted/${SEED}`, ...TREE });
@@ -119,4 +119,4 @@ it("interrupted at the terminal it ends with 130, and the next run goes on", asy
   console.log(`uploaded ${rest.bytesStored} of ${full.bytesStored} bytes after the interruption`);
   expect(rest).toMatchObject({ status: 0, state: "full" });
   await expectRestores(rest.snapshotId, tree);
-}, 120_000);
+});

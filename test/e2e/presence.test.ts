@@ -13,7 +13,7 @@ const UPKEEP = {
   reportValid: "60s",
   lostAfter: "1h",
 };
-const PATIENT = { withinMs: 120_000, everyMs: 1000 };
+const PATIENT = { everyMs: 1000 };
 
 let swarm: DaemonSwarm;
 
@@ -22,7 +22,7 @@ beforeAll(async () => {
     sites: ["a", "b", "c", "c"],
     beforeStarting: (node) => node.configure({ upkeep: UPKEEP }),
   });
-}, 180_000);
+});
 afterAll(() => swarm?.dispose());
 
 async function peerAt(observer: TestNode, node: TestNode): Promise<PeerInfo> {
@@ -73,7 +73,7 @@ it("a killed node becomes unreachable, then absent since it was killed, and come
   await dead.start();
   await untilAllSay(swarm.nodes, dead, "alive");
   expect((await presenceAt(dead)).states).toMatchObject({ alive: 4 });
-}, 300_000);
+});
 
 it("a restart keeps who was away since when", async () => {
   const [a, b, dead] = [swarm.node(0), swarm.node(1), swarm.node(3)];
@@ -85,7 +85,7 @@ it("a restart keeps who was away since when", async () => {
   expect((await peerAt(a, dead)).liveness).toEqual(before);
   await dead.start();
   await untilAllSay(swarm.nodes, dead, "alive");
-}, 300_000);
+});
 
 it("an announced outage is known to all at once, stays while the node is off, and ends with it", async () => {
   const [a, b, off] = [swarm.node(0), swarm.node(1), swarm.node(2)];
@@ -112,4 +112,4 @@ it("an announced outage is known to all at once, stays while the node is off, an
     return true;
   });
   expect((await off.cli("maintenance", "15d")).status).toBe(2);
-}, 300_000);
+});

@@ -38,7 +38,7 @@ beforeAll(async () => {
     const { snapshotId } = await owner.ask(snapshotResult, "snapshot", tree);
     saved.push({ id: snapshotId, tree });
   }
-}, 300_000);
+});
 afterAll(() => swarm?.dispose());
 
 const bytesHeld = (): number =>
@@ -81,4 +81,4 @@ it("forgets and prunes; holders' disks shrink by what usage said, and the rest r
   for (const node of swarm.nodes)
     for (const event of ["shard-lost-by-holder", "holder-suspect", "row-shards-lost"])
       expect([node.name, event, node.logged(event)]).toEqual([node.name, event, []]);
-}, 240_000);
+});

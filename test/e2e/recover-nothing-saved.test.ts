@@ -18,7 +18,7 @@ let homes = 0;
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
   first = swarm.node(0);
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 const report = z.object({
@@ -46,14 +46,14 @@ it("too few members answer to say so: nothing is begun, and it is no wrong key",
   expect(errorOf(ran).message).toContain("This recovery key is right");
   expect((await cairn(["--home", home, "status"])).status).toBe(10);
   await swarm.node(2).start();
-}, 60_000);
+});
 
 it("to look at there is nothing", async () => {
   expect(errorOf((await recover("--read-only")).ran)).toMatchObject({
     status: 11,
     code: "REPOSITORY_NOT_FOUND",
   });
-}, 60_000);
+});
 
 it("its node, its name and its administrator's key come back with an empty repository", async () => {
   rmSync(first.home, { recursive: true });
@@ -75,4 +75,4 @@ it("its node, its name and its administrator's key come back with an empty repos
   const { repository, standing } = await back.status();
   expect(repository.snapshots).toBe(1);
   expect(standing.state).toBe("member");
-}, 120_000);
+});

@@ -26,7 +26,7 @@ beforeAll(async () => {
   owner = swarm.node(1);
   tree = makeTree(swarm.scratch("tree"), { seed: "look", files: 30, averageBytes: 200_000 });
   expect(await owner.ask(snapshotResult, "snapshot", tree)).toMatchObject({ status: 0, state: "full" });
-}, 120_000);
+});
 afterAll(async () => {
   if (looker?.isRunning) await looker.stop();
   await swarm?.dispose();
@@ -56,7 +56,7 @@ it("recovers read-only: what is there is shown as it is, and restores", async ()
   expect(restored).toMatchObject({ status: 0, verified: true, problemCount: 0 });
   expect(differences(tree, target + tree)).toEqual([]);
   expect((await looker.cli("verify", "--read-data")).status).toBe(0);
-}, 120_000);
+});
 
 it("writes nothing: snapshots and invitations are refused, status says why", async () => {
   expect(errorOf(await looker.cli("snapshot", tree, "--json"))).toMatchObject({

@@ -33,7 +33,7 @@ beforeAll(async () => {
     writeFileSync(join(tree, `note-${n}`), `note ${n}`);
     expect((await owner.ask(snapshotResult, "snapshot", tree)).status).toBe(0);
   }
-}, 600_000);
+});
 afterAll(() => swarm?.dispose());
 
 async function shardsOf(node: TestNode): Promise<ShardInfo[]> {
@@ -97,21 +97,17 @@ it("mends all that was damaged on every holder's disk, in place, and the counts 
   );
   expect(await repairNow()).toMatchObject({ corrupt: 0, repaired: 0, bytesMoved: 0 });
   await restoreWhole(swarm, owner, "latest", tree);
-}, 600_000);
+});
 
 it("moves nothing when a holder is away for less than its grace, or comes back", async () => {
   const away = must(swarm.nodes[4], "holder");
   const before = repairs().length;
   // Heard by nobody, and not gone: a stopped process keeps its connections.
   process.kill(away.pid, "SIGSTOP");
-  await eventually(
-    "it is unreachable for the owner",
-    async () => {
-      const [peer] = (await owner.peers()).filter(({ peerId }) => peerId === away.peerId);
-      return peer?.liveness?.state === "unreachable" || peer?.liveness?.state === "absent";
-    },
-    { withinMs: 120_000 },
-  );
+  await eventually("it is unreachable for the owner", async () => {
+    const [peer] = (await owner.peers()).filter(({ peerId }) => peerId === away.peerId);
+    return peer?.liveness?.state === "unreachable" || peer?.liveness?.state === "absent";
+  });
   process.kill(away.pid, "SIGCONT");
   await swarm.allAlive();
   await eventually("all is as it was", async () => {
@@ -119,14 +115,14 @@ it("moves nothing when a holder is away for less than its grace, or comes back",
     return standing?.absentShards === 0 && standing.belowPolicy === 0;
   });
   expect(repairs()).toHaveLength(before);
-}, 400_000);
+});
 
 it("makes anew what a destroyed holder had, at k reads and one write a shard, over a kill -9 of the owner", async () => {
   const dead = must(swarm.nodes[5], "holder");
   const lost = await shardsOf(dead);
   const before = repairs().length;
   await dead.kill();
-  await eventually("the first shard is made anew", () => repairs().length > before, { withinMs: 240_000 });
+  await eventually("the first shard is made anew", () => repairs().length > before);
   await owner.kill();
   await owner.start();
   const done = async (): Promise<boolean> => {
@@ -135,7 +131,7 @@ it("makes anew what a destroyed holder had, at k reads and one write a shard, ov
     const { queue, absentShards } = standing;
     return absentShards === 0 && queue.segments === 0 && queue.stuck.length === 0;
   };
-  await eventually("all are", done, { withinMs: 240_000, everyMs: 1000 });
+  await eventually("all are", done, { everyMs: 1000 });
   const others = swarm.nodes.filter((node) => node !== dead && node !== owner);
   const shards = (await Promise.all(others.map(shardsOf))).flat();
   const names = shards.map(({ number, index }) => `${number}/${index}`);
@@ -149,7 +145,7 @@ it("makes anew what a destroyed holder had, at k reads and one write a shard, ov
   expect(bytesMoved).toBeLessThanOrEqual(lostBytes * 4);
   expect((await owner.status()).repair).toMatchObject({ belowPolicy: 0 });
   await restoreWhole(swarm, owner, "latest", tree);
-}, 400_000);
+});
 
 it("says what a burnt site leaves, takes new snapshots all the same, and gives everything back", async () => {
   const burnt = swarm.atSite("c");
@@ -162,7 +158,7 @@ it("says what a burnt site leaves, takes new snapshots all the same, and gives e
       const { queue, absentShards } = standing;
       return absentShards > 0 && queue.segments === 0 && queue.waiting.shards === 0 && queue.stuck.length > 0;
     },
-    { withinMs: 300_000, everyMs: 1000 },
+    { everyMs: 1000 },
   );
   const status = await owner.status();
   expect(status.status).toBe(4);
@@ -172,4 +168,4 @@ it("says what a burnt site leaves, takes new snapshots all the same, and gives e
   const made = await owner.ask(snapshotResult, "snapshot", tree);
   expect([0, 4]).toContain(made.status);
   await restoreWhole(swarm, owner, "latest", tree);
-}, 600_000);
+});

@@ -25,7 +25,7 @@ beforeAll(async () => {
     const made = await owner.ask(snapshotResult, "snapshot", tree, "--profile", "2+2");
     expect(made.status).toBe(0);
   }
-}, 180_000);
+});
 afterAll(() => swarm?.dispose());
 
 async function shardsOf(node: TestNode, ...args: string[]): Promise<ShardInfo[]> {
@@ -81,7 +81,7 @@ it("one round finds what was flipped, cut, deleted and exchanged, and nothing el
     });
   }
   expect(await swarm.node(2).ask(scrubResult, "scrub", "--now")).toMatchObject({ status: 0, corrupt: 0 });
-}, 180_000);
+});
 
 it("what was set aside stays so after kill -9, which is followed by a sample", async () => {
   const node = swarm.node(1);
@@ -91,7 +91,7 @@ it("what was set aside stays so after kill -9, which is followed by a sample", a
   expect((await shardsOf(node)).length).toBe(held);
   expect(await node.ask(scrubResult, "scrub")).toMatchObject({ status: 4, waiting: 5, ran: false });
   await eventually("the sample was taken", () => node.log.some(({ event }) => event === "scrub-sample"));
-}, 120_000);
+});
 
 it("the owner reads on although ten shards are gone, and mends them where they were", async () => {
   await owner.start();
@@ -102,14 +102,14 @@ it("the owner reads on although ten shards are gone, and mends them where they w
   await eventually(
     "all is mended",
     async () => (await owner.ask(repairResult, "repair", "--now")).status === 0,
-    { withinMs: 200_000, everyMs: 2_000 },
+    { everyMs: 2_000 },
   );
   for (const node of [swarm.node(1), swarm.node(3)])
     expect(await node.ask(scrubResult, "scrub", "--now")).toMatchObject({ corrupt: 0, waiting: 0 });
   expect(owner.logged("shard-repaired")).toHaveLength(10);
   const verified = await owner.ask(verifyResult, "verify", "--read-data");
   expect(verified).toMatchObject({ status: 0, missing: 0, corruptCount: 0 });
-}, 300_000);
+});
 
 it("a disk that is not mounted is no loss: the node serves nothing until it is back, started anew meanwhile or not", async () => {
   const node = swarm.node(2);
@@ -142,4 +142,4 @@ it("a disk that is not mounted is no loss: the node serves nothing until it is b
   const found = await node.ask(scrubResult, "scrub", "--now");
   expect(found).toMatchObject({ status: 0, scanned: held.length, corrupt: 0, disk: { state: "serving" } });
   expect(await owner.ask(verifyResult, "verify")).toMatchObject({ missing: 0, corruptCount: 0 });
-}, 180_000);
+});

@@ -9,7 +9,7 @@ import { DaemonSwarm, type TestNode } from "../support/daemons.ts";
 let swarm: DaemonSwarm;
 beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b"] });
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 function costOf(node: TestNode): { rssBytes: number; descriptors: number } {

@@ -15,7 +15,7 @@ beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
   owner = swarm.node(0);
   folder = swarm.scratch("files");
-}, 60_000);
+});
 afterAll(() => swarm?.dispose());
 
 const listed = async (...args: string[]) =>

@@ -41,7 +41,7 @@ beforeAll(async () => {
       return threshold === 2 && administrators.length === 3;
     });
   }
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 const pendingAt = (node: TestNode) => node.ask(adminPendingResult, "admin", "pending");

@@ -30,7 +30,7 @@ beforeAll(async () => {
   // The old machine holds shards of others, which are to count again in the end.
   expect((await other.ask(snapshotResult, "snapshot", tree)).state).toBe("full");
   expect((await old.ask(snapshotResult, "snapshot", tree)).state).toBe("full");
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 const report = z.object({
@@ -65,7 +65,7 @@ it("is recovered on another machine while it is off; what it saves alone stays w
   );
   swarm.nodes.push(recovered);
   await recovered.start();
-}, 120_000);
+});
 
 it("the old machine is plugged in again: within a minute after it meets the swarm it is read-only and says so", async () => {
   await old.start();
@@ -84,7 +84,7 @@ it("the old machine is plugged in again: within a minute after it meets the swar
   expect(differences(late, target + late)).toEqual([]);
   const refused = errorOf(await old.cli("restore", "latest", "--target", `${target}-2`, "--json"));
   expect(refused).toMatchObject({ status: 6, code: "FENCED" });
-}, 120_000);
+});
 
 it("adopt refuses while the daemon runs, with a token of nobody, and what would lose a snapshot", async () => {
   const token = await swarm.node(0).invite("d");
@@ -104,7 +104,7 @@ it("adopt refuses while the daemon runs, with a token of nobody, and what would 
   await old.start();
   expect((await old.status()).standing.state).toBe("fenced");
   await old.stop();
-}, 120_000);
+});
 
 it("adopt makes it a member under its own key, with an empty repository, and its shards count again", async () => {
   const held = shardsHeld([old], other.ownerId).length;
@@ -141,7 +141,7 @@ it("adopt makes it a member under its own key, with an empty repository, and its
   const key = ["--recovery-key", keyFile, "--peer", other.address, "--read-only", "--json"];
   const looked = await cairn(["--home", look, "recover", ...key]);
   expect(resultOf(looked, z.looseObject({ ownerId: z.string() })).ownerId).toBe(said.ownerId);
-}, 180_000);
+});
 
 it("an adoption that was broken off is finished by the next run, with the same words", async () => {
   // As it is after the swarm's answer and before the words were handed over.
@@ -171,4 +171,4 @@ it("an adoption that was broken off is finished by the next run, with the same w
       "itself",
     ).state,
   ).toBe("self");
-}, 60_000);
+});

@@ -17,7 +17,7 @@ beforeAll(async () => {
   swarm = await DaemonSwarm.start({ sites: ["a", "b", "c"] });
   owner = swarm.node(0);
   swarmId = must(parseSwarmId((await owner.status()).swarm.swarmId), "swarm id");
-}, 120_000);
+});
 afterAll(() => swarm?.dispose());
 
 async function runs(node: TestNode, further: number): Promise<void> {
@@ -69,7 +69,7 @@ it("the first that is upgraded writes the older format, and peers names who hold
   await eventually("one holds back", async () => (await holdingBack()).join() === "n2");
   await save("two");
   expect(versionsHeld()).toEqual(new Set([1]));
-}, 180_000);
+});
 
 it("once the last one is upgraded the next format is written, and those that are taken back read, keep and prove it", async () => {
   await runs(swarm.node(2), 1);
@@ -89,4 +89,4 @@ it("once the last one is upgraded the next format is written, and those that are
   await expectRestored(again);
   const added = shardsHeld(swarm.nodes, owner.ownerId).length - before;
   expect(added).toBeGreaterThan(0);
-}, 240_000);
+});

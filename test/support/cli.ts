@@ -60,7 +60,7 @@ export function startCairn(args: readonly Argument[], options: RunOptions = {}):
   child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
   child.stdin.on("error", () => {});
   child.stdin.end(options.input ?? "");
-  const withinMs = options.withinMs ?? 120_000;
+  const withinMs = options.withinMs ?? 240_000;
   const done = new Promise<Ran>((resolve, reject) => {
     const late = setTimeout(() => {
       child.kill("SIGKILL");
