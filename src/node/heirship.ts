@@ -65,7 +65,7 @@ export class Heirship {
     const ownOwner = c.repository.catalog.owner;
     const silenceMinMs = settings.liveness.unreachableAfterMs;
     const rules = { ...REPAIR_RULES, silenceMinMs };
-    const judge = new RepairJudge(c, { rules });
+    const judge = new RepairJudge({ ...c, self }, { rules });
     this.#maps = new KeptMaps(c.kept);
     const signedMaps = async (owner: OwnerId): Promise<ReadonlyMap<Incarnation, PlacementMap>> =>
       owner === ownOwner ? ownMaps(c.repository) : this.#maps.of(owner);

@@ -5,7 +5,6 @@ import type { Clock } from "../ports/index.ts";
 import {
   checkCause,
   checkRepair,
-  darkSites,
   type Hearings,
   type Holder,
   isHeard,
@@ -18,7 +17,6 @@ import {
   type RepairVerdict,
   type SilenceWitness,
   type Weather,
-  wasHeardBetween,
 } from "../upkeep/index.ts";
 import type { ClaimCause, RepairClaim } from "./records.ts";
 import { type KnownRoster, rosterAt } from "./roster-at.ts";
@@ -42,6 +40,7 @@ export interface RepairedMap {
 }
 
 export interface JudgeComponents {
+  readonly self: PeerId;
   readonly roster: KnownRoster & { memberOfOwner(owner: OwnerId): { readonly peer: PeerId } | undefined };
   readonly presence: Pick<Whereabouts, "nodes" | "holders" | "hearings" | "weather">;
   readonly clock: Pick<Clock, "wallMs">;
@@ -172,8 +171,7 @@ export class RepairJudge {
     const now = rowOf(map.now, at.classId, at.partition).find(
       ({ fromSegment }) => fromSegment === at.fromSegment,
     );
-    const { roster, presence, clock } = this.#c;
-    const members = roster.members().map(({ peer, site }) => ({ peer, site }));
+    const { self, roster, presence, clock } = this.#c;
     const states = presence.nodes();
     const lost = new Set([...states].flatMap(([peer, { state }]) => (state === "lost" ? [peer] : [])));
     const away = new Set(
@@ -185,14 +183,10 @@ export class RepairJudge {
       nextFromSegment: row?.[position + 1]?.fromSegment,
       slotsNow: (now ?? generation).slots.map(({ peer }) => peer),
       lost,
-      dark: darkSites(
-        members.filter(({ peer }) => !lost.has(peer)),
-        away,
-      ),
+      away,
       ownerPeer: roster.memberOfOwner(map.owner)?.peer,
       rosterAt: (epoch) => rosterAt(roster, epoch),
-      wasHeardBetween: (peer, fromMs, toMs) =>
-        wasHeardBetween(presence.hearings(peer) ?? NOTHING_HEARD, fromMs, toMs),
+      hearings: { self, runsOf: (peer) => (presence.hearings(peer) ?? NOTHING_HEARD).runs },
       nowMs: clock.wallMs(),
       rules: this.#rules,
     };

@@ -150,11 +150,6 @@ export function lastHeardMs({ runs }: Hearings): number | undefined {
   return runs.at(-1)?.toMs;
 }
 
-/** Whether it was heard at some time after `fromMs` and not after `toMs`. */
-export function wasHeardBetween({ runs }: Hearings, fromMs: number, toMs: number): boolean {
-  return runs.some((run) => run.toMs > fromMs && run.fromMs <= toMs);
-}
-
 /** Without what is dated later. */
 export function hearingsUntil(known: Hearings, nowMs: number): Hearings {
   const isAhead = (known.runs.at(-1)?.toMs ?? 0) > nowMs || known.reports.some(({ atMs }) => atMs > nowMs);

@@ -18,6 +18,7 @@ export * from "./grace.ts";
 export * from "./hearings.ts";
 export * from "./liveness.ts";
 export * from "./observers.ts";
+export * from "./own-sight.ts";
 export * from "./queue.ts";
 export * from "./removal-plan.ts";
 export * from "./repair-check.ts";

@@ -9,7 +9,8 @@ import {
   rowKey,
   type Slot,
 } from "../placement/index.ts";
-import { isQuorum, quorumFor, type UpkeepMember } from "./observers.ts";
+import { darkSites, isQuorum, quorumFor, type UpkeepMember } from "./observers.ts";
+import { type OwnHearings, sightIn, type TimeSpan } from "./own-sight.ts";
 import type { RepairCause, RepairRecord, SilenceWitness } from "./repair-record.ts";
 
 /** The roster as it was at a record's epoch. */
@@ -31,15 +32,15 @@ export interface RepairContext {
   readonly nextFromSegment: number | undefined;
   /** Who holds the slots of the generation, with the repairs that this node knows. */
   readonly slotsNow: readonly Slot[];
-  /** Who counts in no share of the swarm, and which sites have nobody left to speak, by this node's own liveness. */
+  /** Who counts in no share of the swarm, and who is not there to speak, by this node's own liveness. */
   readonly lost: ReadonlySet<PeerId>;
-  readonly dark: ReadonlySet<string>;
+  readonly away: ReadonlySet<PeerId>;
   /** Where the owner's node is now. */
   readonly ownerPeer: PeerId | undefined;
   /** `undefined` when this node has not heard of that roster yet. */
   readonly rosterAt: (epoch: number) => RosterAt | undefined;
-  /** Whether this node itself heard it (contact, or a beat that it signed) after `fromMs`, not after `toMs`. */
-  readonly wasHeardBetween: (peer: PeerId, fromMs: number, toMs: number) => boolean;
+  /** By contact, or beats that its peer signed. */
+  readonly hearings: OwnHearings;
   readonly nowMs: number;
   readonly rules: RepairRules;
 }
@@ -231,28 +232,41 @@ function absenceFaultOf(
   const { rules } = context;
   if (witnesses.length > WITNESSES_MAX) return "witnesses-too-many";
   if (witnesses.some(({ target }) => target !== from)) return "cause-is-about-another";
+  // Who is no member needs no witnesses; the cause should have said so.
+  const target = members.find(({ peer }) => peer === from);
+  if (target === undefined) return undefined;
   const counted = members.filter(
     ({ peer, declaredLostMs }) => declaredLostMs === undefined && !context.lost.has(peer),
   );
-  const target = members.find(({ peer }) => peer === from);
-  // Who is no member needs no witnesses; the cause should have said so.
-  if (target === undefined) return undefined;
-  const observers = counted.filter(({ peer }) => witnesses.some(({ observer }) => observer === peer));
-  if (!isQuorum(target, observers, quorumFor(target, counted, context.dark))) return "witnesses-too-few";
+  const silence = jointSilence(witnesses);
+  const peers = new Set(counted.map(({ peer }) => peer));
+  const sight = sightIn(from, peers, wellWithin(silence, rules), context.hearings);
+  // To those on the other side everybody on this side was silent, this node among them.
+  const away = sight.wasCutOff ? new Set([...context.away, ...sight.heard]) : context.away;
+  const quorum = quorumFor(target, counted, darkSites(counted, away));
+  const areEnough = (believed: readonly SilenceWitness[]): boolean => {
+    const observers = new Set(believed.map(({ observer }) => observer));
+    return isQuorum(
+      target,
+      counted.filter(({ peer }) => observers.has(peer)),
+      quorum,
+    );
+  };
+  if (!areEnough(witnesses)) return "witnesses-too-few";
   const stale = witnesses
     .map(({ atMs }) => ageFaultOf(atMs, record, rules))
     .find((fault) => fault !== undefined);
   if (stale !== undefined) return stale;
-  const silence = jointSilence(witnesses);
   if (silence.toMs - silence.fromMs < rules.silenceMinMs) return "silence-too-short";
-  return isRefuted(from, silence, context) ? "holder-was-heard" : undefined;
+  if (sight.target === "unheard") return undefined;
+  // In touch with the holder and with most others: so the swarm was in touch with it. With the holder and fewer: it may be that
+  // both were cut off together, from those witnesses that this node did not hear.
+  const apart = witnesses.filter(({ observer }) => !sight.heard.has(observer));
+  return sight.target === "heard-among-most" || !areEnough(apart) ? "holder-was-heard" : undefined;
 }
 
 /** The time of which all of them speak. Silences one after the other would leave none that anybody could refute. */
-function jointSilence(witnesses: readonly SilenceWitness[]): {
-  readonly fromMs: number;
-  readonly toMs: number;
-} {
+function jointSilence(witnesses: readonly SilenceWitness[]): TimeSpan {
   return {
     fromMs: Math.max(...witnesses.map(({ silentSinceMs }) => silentSinceMs)),
     toMs: Math.min(...witnesses.map(({ atMs }) => atMs)),
@@ -260,16 +274,15 @@ function jointSilence(witnesses: readonly SilenceWitness[]): {
 }
 
 /**
- * This node heard the holder well within the silence that all of them claim. Whoever is denounced by a few is in touch
- * with the rest, and the rest drop the record.
+ * What this node heard in it speaks against the silence: whoever is denounced by a few is in touch with the rest, and the rest
+ * drop the record. At both ends clocks differ, and whoever comes back is not heard by all at once.
  */
-function isRefuted(
-  from: PeerId,
-  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
-  { rules, wasHeardBetween }: RepairContext,
-): boolean {
-  const slack = Math.min(rules.clockSlackMs, (toMs - fromMs) / 2);
-  return wasHeardBetween(from, fromMs + slack, toMs);
+function wellWithin({ fromMs, toMs }: TimeSpan, { clockSlackMs }: RepairRules): TimeSpan {
+  const lengthMs = toMs - fromMs;
+  return {
+    fromMs: fromMs + Math.min(clockSlackMs, lengthMs / 2),
+    toMs: toMs - Math.min(clockSlackMs, lengthMs / 4),
+  };
 }
 
 /**

@@ -77,6 +77,8 @@ export const node = (index: number): PaperNode => must(NODES[index], "node");
 export const SLOTS: readonly Slot[] = [1, 2, 3, 4].map((index) => node(index).peer);
 
 export class PaperSwarm {
+  /** Whose eyes the papers are seen with. */
+  readonly self = node(8).peer;
   readonly gone = new Set<PeerId>();
   readonly states = new Map<PeerId, NodeLiveness["state"]>([[node(0).peer, "absent"]]);
   readonly suspects = new Set<PeerId>();

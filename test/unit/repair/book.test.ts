@@ -16,6 +16,7 @@ import {
   descriptorOf,
   KEYS,
   LIFE,
+  NODES,
   NOW_MS,
   node,
   PaperSwarm,
@@ -174,7 +175,7 @@ describe("no effect but a line in the log has", () => {
 
   it("denouncing a node that this one has heard", async () => {
     const runs = [{ fromMs: NOW_MS - 5 * HOUR_MS, toMs: NOW_MS - MINUTE_MS }];
-    paper.heard.set(node(1).peer, { ...paper.presence.hearings(node(1).peer), runs });
+    for (const { peer } of NODES) paper.heard.set(peer, { ...paper.presence.hearings(peer), runs });
     await expectRefused("holder-was-heard", repairOf());
   });
 

@@ -56,10 +56,10 @@ const context: RepairContext = {
   nextFromSegment: 53,
   slotsNow: slots,
   lost: new Set(),
-  dark: new Set(),
+  away: new Set(),
   ownerPeer: undefined,
   rosterAt: (epoch) => (epoch === 7 ? { candidates: nodes, members } : undefined),
-  wasHeardBetween: () => false,
+  hearings: { self: at(0), runsOf: () => [] },
   nowMs: NOW_MS,
   rules: REPAIR_RULES,
 };
@@ -206,7 +206,8 @@ describe("witnesses of an absence", () => {
     expect(refusal(seenBy(...own, other))).toBe("witnesses-too-few");
     const others = new Set(members.map((one) => one.site).filter((one) => one !== site));
     const [gone] = others;
-    expect(refusal(seenBy(...own, other), { dark: new Set([must(gone, "site")]) })).toBe("holds");
+    const away = new Set(members.filter((one) => one.site === gone).map(({ peer }) => peer));
+    expect(refusal(seenBy(...own, other), { away })).toBe("holds");
   });
 
   test("what they say has to be recent, long enough, about the holder, and bounded", () => {
@@ -227,15 +228,66 @@ describe("witnesses of an absence", () => {
     expect(refusal(seenBy(first, second, overlapping))).toBe("holds");
   });
 
-  test("who has heard the holder meanwhile believes none of them", () => {
-    const heardAt = (heardMs: number): Partial<RepairContext> => ({
-      wasHeardBetween: (peer, fromMs, toMs) => peer === from && heardMs > fromMs && heardMs <= toMs,
-    });
-    expect(refusal({}, heardAt(NOW_MS - 5 * HOUR_MS))).toBe("holder-was-heard");
-    // Before the silence, at its very beginning (clocks differ), and after it came back.
-    expect(refusal({}, heardAt(NOW_MS - 11 * HOUR_MS))).toBe("holds");
-    expect(refusal({}, heardAt(NOW_MS - 10 * HOUR_MS + 20 * MINUTE_MS))).toBe("holds");
-    expect(refusal({}, heardAt(NOW_MS - MINUTE_MS))).toBe("holds");
+  /** Everybody in `peers` was heard without a gap in that time, whoever else was not. */
+  const hearing = (peers: readonly PeerId[], fromMs: number, toMs: number): Partial<RepairContext> => ({
+    hearings: {
+      self: at(0),
+      runsOf: (peer) => (peers.includes(peer) && peer !== at(0) ? [{ fromMs, toMs }] : []),
+    },
+  });
+  const everybody = members.map(({ peer }) => peer);
+
+  test("who has heard the holder meanwhile, and most others, believes none of them", () => {
+    const heardAt = (ms: number) => refusal({}, hearing(everybody, ms - MINUTE_MS, ms));
+    expect(heardAt(NOW_MS - 5 * HOUR_MS)).toBe("holder-was-heard");
+    // Before the silence, at its very beginning and end (clocks differ), and after it came back.
+    expect(heardAt(NOW_MS - 11 * HOUR_MS)).toBe("holds");
+    expect(heardAt(NOW_MS - 10 * HOUR_MS + 20 * MINUTE_MS)).toBe("holds");
+    expect(heardAt(NOW_MS - HOUR_MS - 20 * MINUTE_MS)).toBe("holds");
+    expect(heardAt(NOW_MS - MINUTE_MS)).toBe("holds");
+  });
+
+  test("who was cut off together with the holder believes those on the other side, and no others", () => {
+    const observers = witnesses.map(({ observer }) => observer);
+    const [one] = observers;
+    const side = everybody.filter((peer) => !observers.includes(peer)).slice(0, 3);
+    const cutOff = (peers: readonly PeerId[]) =>
+      refusal({}, hearing([from, ...peers], NOW_MS - 9 * HOUR_MS, NOW_MS - 2 * HOUR_MS));
+    expect(cutOff(side)).toBe("holds");
+    expect(cutOff([must(one, "witness")])).toBe("holder-was-heard");
+    // Nine members, this node among them: with five in sight it is not the one that was away.
+    expect(cutOff(everybody.filter((peer) => !observers.includes(peer)))).toBe("holder-was-heard");
+  });
+
+  test("single beats that came late, each at another time, are no sight of the others", () => {
+    const late = everybody.map((peer, place) => [peer, NOW_MS - (2 + place / 2) * HOUR_MS] as const);
+    const heardMs = new Map(late);
+    const runsOf = (peer: PeerId) => {
+      const ms = must(heardMs.get(peer), "member");
+      const side = { fromMs: NOW_MS - 9 * HOUR_MS, toMs: NOW_MS - 2 * HOUR_MS };
+      return peer === from ? [side] : [{ fromMs: ms, toMs: ms }];
+    };
+    expect(refusal({}, { hearings: { self: at(0), runsOf } })).toBe("holds");
+  });
+
+  test("who was cut off takes its own side for as silent as itself", () => {
+    const siteOf = (peer: PeerId) => members.find((one) => one.peer === peer)?.site;
+    const site = siteOf(from);
+    const others = [...new Set(members.map((one) => one.site))].filter((one) => one !== site);
+    const ofSite = (name: string | undefined) => members.filter((one) => one.site === name);
+    const [mine, theirs] = others;
+    const self = must(ofSite(mine)[0], "member").peer;
+    const seen = [
+      ...ofSite(site)
+        .filter(({ peer }) => peer !== from)
+        .slice(0, 1),
+      ...ofSite(theirs).slice(0, 2),
+    ].map(({ peer }) => witness(peer));
+    const mineHeard = ofSite(mine).map(({ peer }) => peer);
+    const span = { fromMs: NOW_MS - 9 * HOUR_MS, toMs: NOW_MS - 2 * HOUR_MS };
+    const runsOf = (peers: readonly PeerId[]) => (peer: PeerId) => (peers.includes(peer) ? [span] : []);
+    expect(refusal(seenBy(...seen), { hearings: { self, runsOf: runsOf(mineHeard) } })).toBe("holds");
+    expect(refusal(seenBy(...seen), { hearings: { self, runsOf: runsOf(everybody) } })).not.toBe("holds");
   });
 });
 
