@@ -16,7 +16,15 @@ import { serveControl } from "../control/server.ts";
 import { deriveOwnerKeys } from "../crypto/index.ts";
 import { signerFromSeed } from "../crypto/sign.ts";
 import { FORMAT_VERSIONS, Roster } from "../membership/index.ts";
-import { DEFAULT_SIZES, NAMESPACE, Node, parseUpkeep, type ScrubInit, schedulerOf } from "../node/index.ts";
+import {
+  DEFAULT_SIZES,
+  NAMESPACE,
+  Node,
+  parseUpkeep,
+  type ScrubInit,
+  schedulerOf,
+  tidierOf,
+} from "../node/index.ts";
 import { prefixed } from "../ports/index.ts";
 import type { DaemonOptions } from "./local-operations.ts";
 import { formatVersions } from "./runtime-formats.ts";
@@ -125,8 +133,11 @@ async function startNode(
   });
   await scheduler.start();
   closers.push(() => scheduler.stop());
+  const tidier = tidierOf(node, scheduler, parseUpkeep(settings.upkeep ?? {}));
+  tidier.start();
+  closers.push(() => tidier.stop());
   const control = await serveControl(
-    nodeHandlers(node, { version: programVersion(), stop: onStop, scheduler }),
+    nodeHandlers(node, { version: programVersion(), stop: onStop, scheduler, tidier }),
     { home },
   );
   closers.push(() => control.close());

@@ -13,6 +13,7 @@ import {
   peersOf,
   repositoryStanding,
   type SnapshotEntry,
+  type Tidier,
 } from "../node/index.ts";
 import type { CommandContext, ControlHandlers } from "./api.ts";
 import { adminHandlers, pendingJson } from "./node-admin.ts";
@@ -56,6 +57,8 @@ export interface NodeHandlersInit {
   readonly stop: () => void;
   /** @default none: nothing is made by itself */
   readonly scheduler?: NodeScheduler;
+  /** @default none: nothing is forgotten by itself */
+  readonly tidier?: Tidier;
 }
 
 /** What a running node answers to the command line and the dashboard. */
@@ -122,7 +125,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
 
 async function statusHandler(
   node: Node,
-  { version, scheduler }: NodeHandlersInit,
+  { version, scheduler, tidier }: NodeHandlersInit,
 ): Promise<results.StatusResult> {
   const { repository, roster, ports } = node;
   const self = roster.member(ports.network.self) ?? roster.formerMember(ports.network.self);
@@ -137,7 +140,7 @@ async function statusHandler(
   const { heirs, alerts: heirsAlerts } = await heirsStandingOf(node);
   const { presence, alerts } = presenceStanding(node);
   const locks = await locksStandingOf(node);
-  const scheduled = await scheduleStandingOf(node, scheduler);
+  const scheduled = await scheduleStandingOf(node, scheduler, tidier);
   const members = roster.members();
   const alive = new Set([...ports.network.connected(), ports.network.self]);
   const { newest, protection } = standing;

@@ -11,10 +11,12 @@ import {
   recoveryPointsOf,
   type SetStanding,
   type Sourced,
+  type Tidier,
 } from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
 import { iso } from "./node-json.ts";
 import { answerSnapshot } from "./node-snapshot.ts";
+import { tidyingOf } from "./node-tidying.ts";
 import type * as api from "./policy-api.ts";
 import type { Alert, SnapshotResult } from "./results.ts";
 
@@ -52,6 +54,7 @@ function effectiveJson(set: EffectiveSet): api.EffectiveSetInfo {
     tags: sourcedJson(set.tags, (tags) => [...tags]),
     schedule: sourcedJson(set.timing, timingJson),
     keep: sourcedJson(set.keep, () => ({ ...keep, ...(timeZone === undefined ? {} : { timeZone }) })),
+    forget: sourcedJson(set.forgets, (value) => value),
     lockMs: sourcedJson(set.lockMs, (value) => value),
     hooks: sourcedJson(set.hooks, () => ({
       ...(before === undefined ? {} : { before }),
@@ -84,6 +87,7 @@ const OVERDUE_MS = HOUR_MS;
 export async function scheduleStandingOf(
   node: Node,
   scheduler: NodeScheduler | undefined,
+  tidier: Tidier | undefined,
 ): Promise<{ schedule?: api.ScheduleStanding; alerts: Alert[] }> {
   if (scheduler === undefined) return { alerts: [] };
   const { standing } = scheduler;
@@ -106,7 +110,9 @@ export async function scheduleStandingOf(
       code: "policy-invalid",
       text: `The policy file is not valid (line ${first.line}: ${first.message}); ${sets.length === 0 ? "no set is saved by itself" : "the one before stays in force"}. "cairn policy check" names everything.`,
     });
-  return { schedule: { policy: standing.state, issues, sets }, alerts };
+  const tidied = tidyingOf(standing, tidier);
+  alerts.push(...tidied.alerts);
+  return { schedule: { policy: standing.state, issues, sets, ...tidied.standing }, alerts };
 }
 
 function setJson(

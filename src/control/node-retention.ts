@@ -32,7 +32,9 @@ export async function forgetHandler(
   const rules = keep === undefined ? undefined : rulesOf(keep);
   const decide = (): Promise<RetentionPlan> =>
     asked === undefined ? planRetention(node, sets, rules) : planAsked(node, all, asked);
-  const plan = dryRun ? await decide() : await forget(node, decide, signal);
+  const plan = dryRun
+    ? await decide()
+    : await forget(node, decide, signal, asked === undefined ? "rules" : "name");
   const { clockAheadMs } = plan;
   const others = set === undefined ? plan.others : [];
   return {

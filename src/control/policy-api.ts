@@ -52,11 +52,43 @@ export type SetStandingInfo = z.infer<typeof setStanding>;
 
 export const policyState = z.enum(["none", "valid", "invalid"]);
 
+const tidyRun = {
+  started: isoTime,
+  ended: isoTime,
+  outcome: z.enum(["done", "failed"]),
+  reason: z.string().optional(),
+};
+
+/** Forgetting by the rules and pruning, as far as the daemon does it by itself. */
+export const tidyStanding = z.object({
+  /** Sets whose rules are acted on. */
+  sets: z.array(z.string()),
+  forget: z.object({
+    next: isoTime,
+    last: z
+      .object({
+        ...tidyRun,
+        kept: count,
+        forgotten: count,
+        /** Why nothing may be forgotten just now. */
+        held: z.string().optional(),
+      })
+      .optional(),
+  }),
+  prune: z.object({
+    next: isoTime,
+    last: z.object({ ...tidyRun, segments: count, freedBytes: count }).optional(),
+  }),
+});
+export type TidyStandingInfo = z.infer<typeof tidyStanding>;
+
 /** Part of `status`. */
 export const scheduleStanding = z.object({
   policy: policyState,
   issues: z.array(policyIssue),
   sets: z.array(setStanding),
+  /** Absent where nothing is forgotten by itself. */
+  tidying: tidyStanding.optional(),
 });
 export type ScheduleStanding = z.infer<typeof scheduleStanding>;
 
@@ -80,6 +112,7 @@ export const effectiveSet = z.object({
       .nullable(),
   ),
   keep: sourced(keepRules),
+  forget: sourced(z.enum(["by-itself", "when-told"])),
   lockMs: sourced(count),
   hooks: sourced(
     z.object({

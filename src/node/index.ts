@@ -21,7 +21,7 @@ export { parseProfile, type Survival } from "../placement/index.ts";
 export type { EffectiveSet, Keep, Sourced } from "../policy/index.ts";
 export type { Census as RepairCensus, RepairStanding as OwnerRepairStanding } from "../repair/index.ts";
 export type { Difference, PlacedEntry, RestoreReport } from "../restore/index.ts";
-export type { PolicyStanding, SetStanding } from "../schedule/index.ts";
+export type { PolicyStanding, SetStanding, Tidier, TidyStanding } from "../schedule/index.ts";
 export type { ScrubInit } from "../scrub/index.ts";
 export type { TrustStanding, Word } from "../trust/index.ts";
 export { parseUpkeep } from "../upkeep/index.ts";
@@ -72,5 +72,6 @@ export { type NodeScheduler, type RecoveryPoint, recoveryPointsOf, schedulerOf }
 export { makeSlot, openSlot, readSlot, type SlotContent } from "./slot.ts";
 export { type PeerStanding, peersOf, type RepositoryStanding, repositoryStanding } from "./standing.ts";
 export { RosterView } from "./swarm-view.ts";
+export { tidierOf } from "./tidying.ts";
 export { readTrail } from "./trail-log.ts";
 export { type RepositoryUsage, usageOf } from "./usage.ts";

@@ -61,4 +61,5 @@ export const NAMESPACE = {
   promises: Uint8Array.of(0x46), // F
   collection: Uint8Array.of(0x47), // G
   locks: Uint8Array.of(0x48), // H
+  tidying: Uint8Array.of(0x59), // Y
 } as const;

@@ -35,15 +35,18 @@ export interface RetentionPlan {
 /**
  * What the policy would forget, set by set. Decides and changes nothing.
  * @param keep instead of each set's own rules
+ * @param clockHold why nothing is forgotten just now
  */
 export async function planRetention(
   node: Node,
   sets: readonly EffectiveSet[],
   keep: Keep | undefined,
+  clockHold?: string,
 ): Promise<RetentionPlan> {
   const { repository } = node;
   const entries = await repository.snapshots();
   const clockAheadMs = await clockAheadOfPeersMs(repository.catalog);
+  const context = contextOf(node, entries, clockAheadMs, clockHold);
   const census = repository.census();
   const planned: RetentionOfSet[] = [];
   const taken = new Set<SnapshotEntry>();
@@ -52,7 +55,6 @@ export async function planRetention(
     for (const entry of own) taken.add(entry);
     const candidates = await candidatesOf(node, own, set.lockMs.value, census);
     const rules = keep ?? set.keep.value;
-    const context = contextOf(node, clockAheadMs);
     const verdicts = decideRetention(candidates, rules, context);
     const snapshots = own.flatMap((entry, i) => {
       const verdict = verdicts[i];
@@ -87,15 +89,14 @@ export async function planAsked(
   const ids = new Set([...chosen].map(({ id }) => toHex(id)));
   const clockAheadMs = await clockAheadOfPeersMs(repository.catalog);
   const census = repository.census();
+  const context = contextOf(node, entries, clockAheadMs);
   const groups = Map.groupBy(entries, (entry) => groupOf(entry));
   const planned: RetentionOfSet[] = [];
   for (const [group, own] of groups) {
     if (!own.some((entry) => chosen.has(entry))) continue;
     const set = sets.find(({ name }) => group === setTag(name));
     const candidates = await candidatesOf(node, own, set?.lockMs.value ?? 0, census);
-    const verdicts = new Map(
-      decideAsked(candidates, ids, contextOf(node, clockAheadMs)).map((verdict) => [verdict.id, verdict]),
-    );
+    const verdicts = new Map(decideAsked(candidates, ids, context).map((verdict) => [verdict.id, verdict]));
     const snapshots = own.flatMap((entry) => {
       const verdict = verdicts.get(toHex(entry.id));
       return verdict === undefined ? [] : [{ entry, verdict }];
@@ -128,28 +129,56 @@ async function candidatesOf(
   return candidates;
 }
 
-function contextOf(node: Node, clockAheadMs: number | undefined): RetentionContext {
+function contextOf(
+  node: Node,
+  entries: readonly SnapshotEntry[],
+  clockAheadMs: number | undefined,
+  clockHold?: string,
+): RetentionContext {
   const nowMs = node.ports.clock.wallMs();
-  return { nowMs, ...(clockAheadMs === undefined ? {} : { clockAheadMs }) };
+  const newestMs = entries.reduce((newest, { timeMs }) => Math.max(newest, timeMs), Number.NEGATIVE_INFINITY);
+  return {
+    ...{ nowMs, newestMs },
+    ...(clockAheadMs === undefined ? {} : { clockAheadMs }),
+    ...(clockHold === undefined ? {} : { clockHold }),
+  };
 }
+
+/** By its set's rules, because somebody named it, or by its set's rules with nobody asking. */
+export type ForgottenBy = "rules" | "name" | "policy";
 
 /** Takes what a plan does not keep off the list, with one head. The plan is made where nobody else writes the list. */
 export async function forget(
   node: Node,
   plan: () => Promise<RetentionPlan>,
   signal: AbortSignal,
+  by: ForgottenBy,
 ): Promise<RetentionPlan> {
   return node.repository.change(signal, async (relist) => {
     const planned = await plan();
-    const gone = planned.sets.flatMap(({ snapshots }) =>
-      snapshots.flatMap(({ entry, verdict }) => (verdict.keep ? [] : [entry])),
-    );
+    const gone = goneOf(planned);
     if (gone.length === 0) return planned;
-    await relist(gone);
-    for (const { id, timeMs } of gone) {
-      node.log.info("snapshot-forgotten", { snapshot: toHex(id), timeMs });
-      await node.repository.enter("forget", { snapshot: toHex(id) });
+    await relist(gone.map(({ entry }) => entry));
+    for (const { entry, set, why } of gone) {
+      const ofSet = set === undefined ? {} : { set };
+      const snapshot = toHex(entry.id);
+      node.log.info("snapshot-forgotten", { snapshot, timeMs: entry.timeMs, by, ...ofSet, why });
+      await node.repository.enter("forget", { snapshot, by, ...ofSet });
     }
     return planned;
   });
+}
+
+interface Gone {
+  readonly entry: SnapshotEntry;
+  readonly set: string | undefined;
+  readonly why: string;
+}
+
+function goneOf(plan: RetentionPlan): Gone[] {
+  return plan.sets.flatMap(({ set, snapshots }) =>
+    snapshots.flatMap(({ entry, verdict: { keep, reasons } }) =>
+      keep ? [] : [{ entry, set, why: reasons.map(({ text }) => text).join(", ") }],
+    ),
+  );
 }

@@ -1,7 +1,8 @@
 import { type BytePath, bytePathOf } from "../base/paths.ts";
 
 import type { LineOf } from "./document.ts";
-import type { Hooks, Keep, PolicyDocument, PolicyLevel, PolicySet } from "./schema.ts";
+import { rulesText } from "./retention.ts";
+import type { Forgets, Hooks, Keep, PolicyDocument, PolicyLevel, PolicySet } from "./schema.ts";
 import type { Timing } from "./timing.ts";
 
 /** Where a value was said: `built-in`, `defaults`, `site leipzig`, `node till-3`, `set shop`; and on which line. */
@@ -34,6 +35,7 @@ export interface EffectiveSet {
   /** `undefined`: only when told. */
   readonly timing: Sourced<Timing | undefined>;
   readonly keep: Sourced<Keep>;
+  readonly forgets: Sourced<Forgets>;
   readonly lockMs: Sourced<number>;
   readonly hooks: Sourced<Hooks>;
   readonly priority: Sourced<number>;
@@ -50,6 +52,11 @@ export function effectiveSets(policy: PolicyDocument, lineOf: LineOf, here: Wher
   return Object.entries(policy.sets ?? {})
     .filter(([, set]) => isFor(set, here))
     .map(([name, set]) => effectiveSet(name, set, layersOf(policy, here, name, set), lineOf));
+}
+
+/** Whether the daemon acts on the rules of a set: where there are none, everything is kept. */
+export function forgetsByItself({ keep, forgets }: Pick<EffectiveSet, "keep" | "forgets">): boolean {
+  return forgets.value === "by-itself" && rulesText(keep.value) !== "";
 }
 
 function isFor({ sites, nodes }: PolicySet, here: Whereabouts): boolean {
@@ -106,6 +113,7 @@ function effectiveSet(name: string, set: PolicySet, layers: readonly Layer[], li
     tags: nearest<"tags", readonly string[]>("tags", [], (value) => value),
     timing: nearest("schedule", undefined, timingOf),
     keep: nearest("keep", {}, (value): Keep => value),
+    forgets: nearest<"forget", Forgets>("forget", "by-itself", (value) => value),
     lockMs: nearest("lock", 0, (value) => value),
     hooks: nearest("hooks", none, (value) => value),
     priority: nearest("priority", 0, (value) => value),

@@ -8,6 +8,7 @@ export { type ParsedPolicy, POLICY_BYTES_MAX, type PolicyIssue, parsePolicy } fr
 export {
   type EffectiveSet,
   effectiveSets,
+  forgetsByItself,
   type Origin,
   type Sourced,
   type Whereabouts,
@@ -22,8 +23,9 @@ export {
   type RetentionVerdict,
   rulesText,
 } from "./retention.ts";
-export type { Hooks, Keep, PolicyDocument } from "./schema.ts";
+export type { Forgets, Hooks, Keep, PolicyDocument } from "./schema.ts";
 export { SETS_MAX, setTag } from "./schema.ts";
+export { forgetDueMs, pruneDueMs, type TidyRules, type TidyTime } from "./tidying.ts";
 export {
   CLOCK_TOLERANCE_MS,
   ClockWatch,

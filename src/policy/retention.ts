@@ -22,6 +22,10 @@ export interface RetentionContext {
   readonly nowMs: number;
   /** What this machine's clock is ahead of its peers'; absent where nobody can tell. */
   readonly clockAheadMs?: number;
+  /** Of the owner's newest snapshot, of whatever set. */
+  readonly newestMs?: number;
+  /** Why the clock decides nothing just now, whatever else is known of it. */
+  readonly clockHold?: string;
 }
 
 export type RetentionRule =
@@ -37,6 +41,7 @@ export type RetentionRule =
   | "out-of-order"
   | "clock"
   | "no-rule"
+  | "next-time"
   /** The reasons to forget. */
   | "not-kept"
   | "asked-for";
@@ -136,22 +141,20 @@ const BEFORE_MARKED: RetentionReason = {
 
 function clockReason(
   snapshots: readonly RetentionCandidate[],
-  { nowMs, clockAheadMs }: RetentionContext,
+  { nowMs, clockAheadMs, clockHold, newestMs: newestOfAllMs = Number.NEGATIVE_INFINITY }: RetentionContext,
 ): RetentionReason | undefined {
   if (clockAheadMs !== undefined && Math.abs(clockAheadMs) > CLOCK_OFF_MAX_MS)
     return {
       rule: "clock",
       text: `this machine's clock is ${clockAheadMs > 0 ? "ahead of" : "behind"} its peers' by more than an hour: nothing is forgotten`,
     };
-  const newestMs = snapshots.reduce(
-    (newest, { timeMs }) => Math.max(newest, timeMs),
-    Number.NEGATIVE_INFINITY,
-  );
-  if (newestMs <= nowMs + CLOCK_TOLERANCE_MS) return undefined;
-  return {
-    rule: "clock",
-    text: "this machine's clock is before a snapshot of its own: nothing is forgotten",
-  };
+  const newestMs = snapshots.reduce((newest, { timeMs }) => Math.max(newest, timeMs), newestOfAllMs);
+  if (newestMs > nowMs + CLOCK_TOLERANCE_MS)
+    return {
+      rule: "clock",
+      text: "this machine's clock is before a snapshot of its own: nothing is forgotten",
+    };
+  return clockHold === undefined ? undefined : { rule: "clock", text: clockHold };
 }
 
 /** What holds for a snapshot by itself. */

@@ -104,6 +104,10 @@ const hooks = z
   .strict();
 export type Hooks = z.output<typeof hooks>;
 
+/** Who takes off the list what the rules do not keep: the daemon, or somebody with `cairn forget`. */
+const FORGETS = ["by-itself", "when-told"] as const;
+export type Forgets = (typeof FORGETS)[number];
+
 /** What may be said on every level; the nearest one counts. */
 const level = {
   exclude: z.array(glob).max(1000).exactOptional(),
@@ -112,6 +116,7 @@ const level = {
   tags: z.array(tag).max(64).exactOptional(),
   schedule: schedule.exactOptional(),
   keep: keep.exactOptional(),
+  forget: z.enum(FORGETS, 'forget is "by-itself" or "when-told"').exactOptional(),
   lock: duration("lock", { min: 0, max: LOCK_MAX_MS }).exactOptional(),
   hooks: hooks.exactOptional(),
   priority: z.int().min(-100).max(100).exactOptional(),

@@ -9,3 +9,5 @@
 export { type RunOutcome, type RunRecord, RunRecords } from "./records.ts";
 export { Scheduler, type SchedulerComponents, type SetSnapshot, type TakenSnapshot } from "./scheduler.ts";
 export type { PolicyStanding, SetStanding } from "./standing.ts";
+export { type Forgotten, Tidier, type TidierComponents, type TidyStanding } from "./tidier.ts";
+export { type ForgetRun, type PruneRun, TidyRecords, type TidyState } from "./tidy-records.ts";

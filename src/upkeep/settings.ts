@@ -32,6 +32,12 @@ export interface UpkeepSettings {
   };
   /** How often, and by which rules, shards that their owners do not want any more are looked at. */
   readonly collection: { readonly everyMs: number; readonly rules: GcRules };
+  /** How often an owner forgets by its policy, at least so long after the last time, and gives back what that freed. */
+  readonly tidying: {
+    readonly forgetEveryMs: number;
+    readonly forgetPauseMs: number;
+    readonly pruneEveryMs: number;
+  };
 }
 
 export const UPKEEP_SETTINGS: UpkeepSettings = {
@@ -53,6 +59,7 @@ export const UPKEEP_SETTINGS: UpkeepSettings = {
   // 23 GB a day of each holder of a small swarm, a third of what it reads when it scrubs a terabyte in a fortnight.
   sweep: { everyMs: HOUR_MS, rules: SURPLUS_RULES, copiesADay: 8192 },
   collection: { everyMs: 6 * HOUR_MS, rules: GC_RULES },
+  tidying: { forgetEveryMs: DAY_MS, forgetPauseMs: HOUR_MS, pruneEveryMs: DAY_MS },
 };
 
 /** A beat may be lost and the next one late before anybody calls the node unreachable. */
@@ -133,6 +140,14 @@ const schema = z
       })
       .strict()
       .exactOptional(),
+    tidying: z
+      .object({
+        forgetEvery: optional(1000),
+        forgetPause: optional(100),
+        pruneEvery: optional(1000),
+      })
+      .strict()
+      .exactOptional(),
     uplink: readable(parseUplink).exactOptional(),
     budget: readable(parseShare).exactOptional(),
     night: readable(parseShare).exactOptional(),
@@ -149,7 +164,7 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
     const [issue] = read.error.issues;
     throw unusable(`${issue?.path.join(".") ?? ""}: ${(issue?.message ?? "unknown").replace(/\.$/, "")}`);
   }
-  const { storm = {}, backOff = {}, sweep = {}, collection = {}, ...one } = read.data;
+  const { storm = {}, backOff = {}, sweep = {}, collection = {}, tidying = {}, ...one } = read.data;
   const base = UPKEEP_SETTINGS;
   const settings: UpkeepSettings = {
     liveness: {
@@ -197,6 +212,11 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
         brakeWindowMs: collection.brakeWindow ?? base.collection.rules.brakeWindowMs,
         brakeShare: collection.brake ?? base.collection.rules.brakeShare,
       },
+    },
+    tidying: {
+      forgetEveryMs: tidying.forgetEvery ?? base.tidying.forgetEveryMs,
+      forgetPauseMs: tidying.forgetPause ?? base.tidying.forgetPauseMs,
+      pruneEveryMs: tidying.pruneEvery ?? base.tidying.pruneEveryMs,
     },
   };
   checkTimes(settings);

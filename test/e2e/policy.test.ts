@@ -159,3 +159,37 @@ it("a file that others may write is not used, and what was in force stays", asyn
   expect({ state, sets: sets.length }).toEqual({ state: "invalid", sets: 1 });
   expect(owner.logged("policy-invalid")).toHaveLength(1);
 });
+
+it("forgets and prunes by itself what the rules do not keep, over a kill; pinned and newest ones stay", async () => {
+  await owner.stop();
+  const tidying = { forgetEvery: "2s", forgetPause: "1s", pruneEvery: "2s" };
+  owner.configure({ upkeep: { tidying } });
+  chmodSync(join(owner.home, "policy.yaml"), 0o600);
+  await owner.start();
+  const rules = (forget: string) =>
+    `version: 1\nsets:\n  shop: { paths: [${folder}], keep: { last: 1 }, forget: ${forget} }\n`;
+  await owner.ask(policyResult, "policy", "set", await given(rules("when-told")));
+  for (const turn of [1, 2, 3]) {
+    writeFileSync(join(folder, "kept"), `turn ${turn}`);
+    await owner.ask(snapshotResult, "snapshot", "--set", "shop");
+  }
+  const before = await listed();
+  expect((await schedule()).tidying).toBeUndefined();
+  await owner.ask(policyResult, "policy", "set", await given(rules("by-itself")));
+  await owner.kill();
+  await owner.start();
+  const kept = [...before.filter(({ pinned }) => pinned), ...before.slice(-3)].map((one) => one.snapshotId);
+  expect(kept).toHaveLength(4);
+  await eventually("the others are off the list", async () => (await listed()).length === kept.length);
+  expect((await listed()).map(({ snapshotId }) => snapshotId)).toEqual(kept);
+  await eventually("both were done", async () => {
+    const { tidying: standing } = await schedule();
+    return standing?.forget.last?.outcome === "done" && standing.prune.last?.outcome === "done";
+  });
+  expect((await owner.cli("status")).stdout).toContain("forgets by itself: ");
+  expect((await owner.cli("policy", "show")).stdout).toMatch(/forget +by itself +# set shop, line 3/);
+  expect((await owner.cli("log", "--json")).stdout).toContain('"policy"');
+  const restored = swarm.scratch("restored");
+  await owner.cli("restore", `${kept[0]}:${folder}`, "--target", restored);
+  expect(readFileSync(join(restored, "kept"), "utf8")).toBe("kept");
+});

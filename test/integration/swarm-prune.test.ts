@@ -70,7 +70,7 @@ it("what is forgotten and pruned goes from all disks, what remains restores, her
   const asked = [0, 1, 2].map(async (at) => toHex(must((await repository.snapshots())[at], "one").id));
   const ids = await Promise.all(asked);
   const plan = await swarm.clock.during(
-    forget(owner.node, () => planAsked(owner.node, setsWith("{}"), ids), signal()),
+    forget(owner.node, () => planAsked(owner.node, setsWith("{}"), ids), signal(), "name"),
   );
   expect(
     plan.sets.flatMap(({ snapshots }) => snapshots.map(({ verdict }) => verdict.reasons[0]?.rule)),

@@ -137,6 +137,7 @@ function setText(set: EffectiveSetInfo): string {
     row("tags", set.tags.value.join(" ") || "-", set.tags),
     row("schedule", scheduleText(set), set.schedule),
     row("keep", keepText(set), set.keep),
+    row("forget", set.forget.value === "by-itself" ? "by itself" : "when told", set.forget),
     row("lock", set.lockMs.value === 0 ? "none" : `${formatDuration(set.lockMs.value)}`, set.lockMs),
     row("hooks", hooksText(set), set.hooks),
     row("priority", String(set.priority.value), set.priority),

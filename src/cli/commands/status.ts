@@ -149,7 +149,30 @@ function scheduleLines({ schedule }: StatusResult): string[] {
     const left = last === undefined || last.unreadable === 0 ? "" : `; ${last.unreadable} unreadable`;
     lines.push(`${set}: ${point}, ${when}${failed}${left}`);
   }
-  return lines;
+  return [...lines, ...tidyingLines(schedule)];
+}
+
+function tidyingLines({ tidying }: NonNullable<StatusResult["schedule"]>): string[] {
+  if (tidying === undefined) return [];
+  const { forget, prune } = tidying;
+  const forgot = forget.last;
+  const pruned = prune.last;
+  const forgetText =
+    forgot === undefined
+      ? ""
+      : forgot.outcome === "failed"
+        ? `FAILED at ${shortTime(forgot.ended)} UTC, `
+        : `${forgot.held === undefined ? "" : "HELD, "}${forgot.forgotten} of ${counted(forgot.kept + forgot.forgotten, "snapshot")} at ${shortTime(forgot.ended)} UTC, `;
+  const pruneText =
+    pruned === undefined
+      ? ""
+      : pruned.outcome === "failed"
+        ? `FAILED at ${shortTime(pruned.ended)} UTC, `
+        : `${formatBytes(pruned.freedBytes)} at ${shortTime(pruned.ended)} UTC, `;
+  return [
+    `forgets by itself: ${forgetText}next ${shortTime(forget.next)} UTC`,
+    `prunes by itself: ${pruneText}next ${shortTime(prune.next)} UTC`,
+  ];
 }
 
 function storageLine({ storage }: StatusResult): string {
