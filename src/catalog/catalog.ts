@@ -9,6 +9,7 @@ import { type MapBody, mapBody } from "../wire/head.ts";
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
 import { ChunkIndex } from "./chunk-index.ts";
 import {
+  formerMapKey,
   manifestKey,
   mapKey,
   mapPrefix,
@@ -153,6 +154,22 @@ export class Catalog {
 
   mapOp(incarnation: number, body: MapBody): MetaOp {
     return { type: "put", key: mapKey(incarnation, body.class), value: mapBody.encode(body) };
+  }
+
+  /** In their envelopes, for those who missed them. */
+  async formerMaps(): Promise<Uint8Array[]> {
+    const maps: Uint8Array[] = [];
+    for await (const [, value] of this.store.scan(tableRange("formerMap"))) maps.push(value);
+    return maps;
+  }
+
+  formerMapOp(signed: Signed): MetaOp {
+    const { class: classId } = mapBody.decode(signed.body);
+    return {
+      type: "put",
+      key: formerMapKey(signed.incarnation, classId),
+      value: encodeSigned(signed),
+    };
   }
 
   get head(): Signed | undefined {

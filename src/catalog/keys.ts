@@ -1,4 +1,5 @@
 import { concatBytes, u32be, u64be, utf8 } from "../base/bytes.ts";
+import { type Incarnation, idBytes } from "../base/ids.ts";
 import type { BytePath } from "../base/paths.ts";
 import { pathBytes } from "../base/paths.ts";
 
@@ -25,6 +26,8 @@ const TABLE = {
   /** Plaintext of metadata chunks: a cache, every entry of which could be fetched again. */
   metadata: "m",
   map: "M",
+  /** Maps of lives that a recovery ended, as they were signed. */
+  formerMap: "g",
   head: "h",
   /** Entries of the audit trail, by their numbers. */
   trail: "a",
@@ -70,5 +73,7 @@ export const segmentKeyOf = (ref: SegmentRef): Uint8Array =>
   concatBytes(tablePrefix("segment"), u32be(ref.incarnation), u64be(ref.number));
 export const trailKey = (sequence: number): Uint8Array => concatBytes(tablePrefix("trail"), u64be(sequence));
 export const mapPrefix = (incarnation: number): Uint8Array => u32be(incarnation);
+export const formerMapKey = (life: Incarnation, classId: number): Uint8Array =>
+  concatBytes(tablePrefix("formerMap"), idBytes(life), u32be(classId));
 export const mapKey = (incarnation: number, classId: number): Uint8Array =>
   concatBytes(tablePrefix("map"), mapPrefix(incarnation), u32be(classId));

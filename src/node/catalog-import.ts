@@ -314,7 +314,8 @@ async function newCatalog(store: MetaStore, init: ImportInit, lives: Incarnation
   });
   const ops = init.maps.flatMap((record) => {
     const position = incarnations.indexOf(record.incarnation);
-    return position < 0 ? [] : [catalog.mapOp(position, mapBody.decode(record.body))];
+    if (position < 0) return [];
+    return [catalog.mapOp(position, mapBody.decode(record.body)), catalog.formerMapOp(record)];
   });
   const { headEpoch, mapEpoch } = catalog.state;
   const kept = acknowledgementOp(headEpoch, mapEpoch, init.keepers);

@@ -9,6 +9,7 @@ import { prefixed } from "../ports/index.ts";
 import type { Presence } from "../presence/index.ts";
 import {
   Drainer,
+  FormerMaps,
   Heirs,
   Introductions,
   Mender,
@@ -117,8 +118,10 @@ export class Heirship {
       { ...c, self, ownOwner, book, judge, mender },
       { everyMs: settings.auditEveryMs },
     );
+    const formerMaps = () => c.repository.catalog.formerMaps();
+    const former = new FormerMaps({ ...c, ownOwner, formerMaps, book, peers });
     this.heirs = new Heirs(
-      { ...c, self, ownOwner, book, judge, door, rows, spread, mender, check },
+      { ...c, self, ownOwner, book, judge, door, rows, spread, former, mender, check },
       { swarm, settings },
     );
   }

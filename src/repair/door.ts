@@ -27,6 +27,7 @@ export interface RepairDoorComponents {
   readonly kept: Pick<KeptRecords, "keep" | "maps">;
   readonly shards: Pick<ShardStore, "list" | "stat">;
   readonly registry: Pick<OwnerRegistry, "certifiedIncarnation">;
+  readonly roster: { memberOfOwner(owner: OwnerId): { readonly peer: PeerId } | undefined };
   readonly self: PeerId;
   /** Whose data this node itself is the origin of. */
   readonly ownOwner: OwnerId;
@@ -174,12 +175,15 @@ export class RepairDoor {
     const { owner } = message;
     const certified = this.#c.registry.certifiedIncarnation(owner);
     const known = knownOf(await this.#c.kept.maps(owner));
+    const isOwner = this.#c.roster.memberOfOwner(owner)?.peer === from;
     // One by one: what is older than what is here says nothing about the others.
     for (const record of owner === this.#c.ownOwner ? [] : message.kept) {
       const signed = decodeSigned(record);
-      // A fenced life says nothing new to those who know it; a new holder has to hear of its rows at all.
+      // A fenced life says nothing new to those who know it, but by the node that was put in the place of its own; a new holder has to
+      // hear of its rows at all.
       const isFenced = certified !== undefined && signed.incarnation !== certified;
-      if (isFenced && isKnownOf(known, signed)) continue;
+      const mayBeNews = isOwner && signed.type === "map";
+      if (isFenced && !mayBeNews && isKnownOf(known, signed)) continue;
       await this.#c.kept.keep(owner, [record], certified).catch((error: unknown) => {
         if (!isFault(error, "RECORD_STALE", "NOT_ALLOWED")) throw error;
         this.#c.log.debug("record-not-kept", { owner, from, why: messageOf(error) });

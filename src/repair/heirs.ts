@@ -24,6 +24,7 @@ import { aboutRepair, type RepairBook } from "./book.ts";
 import { causeOf } from "./causes.ts";
 import { CutOffCopies, HOLDS_NOTHING } from "./cut-off-copies.ts";
 import type { RepairDoor } from "./door.ts";
+import type { FormerMaps } from "./former-maps.ts";
 import type { RepairedMap, RepairJudge, Whereabouts } from "./judge.ts";
 import type { Mender } from "./mender.ts";
 import { openRepair } from "./records.ts";
@@ -41,6 +42,7 @@ export interface HeirsComponents {
   readonly door: Pick<RepairDoor, "workedOnBy">;
   readonly rows: RowRepair;
   readonly spread: RepairSpread;
+  readonly former: Pick<FormerMaps, "round">;
   readonly mender: Pick<Mender, "round" | "mended">;
   readonly check: Pick<RowCheck, "round" | "mended">;
   readonly kept: Pick<KeptRecords, "owners">;
@@ -195,6 +197,7 @@ export class Heirs {
         if (this.#c.clock.monotonicMs() - sharedMs >= this.#settings.assessEveryMs) {
           sharedMs = this.#c.clock.monotonicMs();
           await this.#c.spread.round(this.#c.ownOwner, signal);
+          await this.#c.former.round(signal);
           await this.#c.book.retry();
           await this.#c.mender.round(signal);
           await this.#c.check.round(signal);

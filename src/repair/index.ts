@@ -13,6 +13,7 @@ export * from "./claims.ts";
 export * from "./cut-off-copies.ts";
 export * from "./door.ts";
 export * from "./drainer.ts";
+export * from "./former-maps.ts";
 export * from "./heirs.ts";
 export * from "./introductions.ts";
 export * from "./inventory.ts";

@@ -96,3 +96,22 @@ it("so does one who came after the map of a life that a recovery ended; nothing 
   expect(report.problems).toEqual([]);
   await expectSameTree(source, target + source);
 });
+
+it("one who was away when the last map of such a life was written hears of it from the recovered owner", async () => {
+  await begin();
+  const late = await newcomer("e", owner);
+  const away = swarm.member(3);
+  away.crash();
+  // The owner puts the newcomer in its place, and no other holder can tell it so later.
+  await swarm.clock.advance(3 * HOUR_MS);
+  expect(await slotsOf(owner)).toContain(late.peer);
+  expect(await slotsOf(owner)).not.toContain(away.peer);
+  owner.crash();
+  const fresh = swarm.newMachine("fresh", "own");
+  await swarm.clock.during(recoverOnto(fresh, owner, swarm.member(1)));
+  owner = fresh;
+  await away.start();
+  await swarm.settle();
+  // Nobody is left for the newcomer's shards but the one that was away.
+  await losesAHolderThat(late, away);
+});

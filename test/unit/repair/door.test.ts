@@ -86,6 +86,7 @@ beforeEach(async () => {
     shards,
     kept,
     registry,
+    roster: paper.roster,
     clock,
     log,
     self: SELF.peer,
@@ -224,14 +225,23 @@ describe("whoever repairs", () => {
 
   it("shows maps of a fenced life where none of their class is known, and changes none that is", async () => {
     certified = incarnationOf(new Uint8Array(16).fill(9));
-    const show = async (...maps: Uint8Array[]): Promise<[classId: number, epoch: number][]> => {
-      await ask(node(2), { t: "repaired", v: 1, owner: KEYS.owner, records: [], kept: maps });
+    const showAs = async (
+      from: PaperNode,
+      ...maps: Uint8Array[]
+    ): Promise<[classId: number, epoch: number][]> => {
+      await ask(from, { t: "repaired", v: 1, owner: KEYS.owner, records: [], kept: maps });
       const known = await kept.maps(KEYS.owner);
       return known.map(({ body, epoch }) => [mapBody.decode(body).class, epoch]);
     };
+    const show = (...maps: Uint8Array[]) => showAs(node(2), ...maps);
     expect(await show(mapOf(0, 1))).toEqual([[0, 1]]);
     expect(await show(mapOf(0, 2), mapOf(1, 2))).toEqual([
       [0, 1],
+      [1, 2],
+    ]);
+    // The node that was put in the place of the owner's former one knows what was the last of that life.
+    expect(await showAs(node(0), mapOf(0, 2), mapOf(1, 1))).toEqual([
+      [0, 2],
       [1, 2],
     ]);
   });
