@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/base/fault.ts";
+import { runDaemonLayer } from "./daemons/command.ts";
 import { fleetCommand } from "./fleet/command.ts";
-import { durationOf, runFull } from "./full/command.ts";
+import { durationOf, numberOf, runFull } from "./full/command.ts";
 import { foldRecords } from "./full/ledger.ts";
 import { mutationsFrom, mutationsNamed, tryMutation } from "./mutations/run.ts";
 
@@ -38,6 +39,10 @@ step what must hold. The same seed gives the same run on every machine with the 
   --trace FILE         the last lines that the nodes logged, of the last run
   --record FILE        add a line for each run to this file, for "cairn sim ledger"
   --json               one JSON document on standard output
+  --layer daemons      real daemons in network namespaces of this machine instead, in real time: nine of them, some
+                       minutes a seed; Linux, as root. Of the options above --seed, --count, --nodes, --sites, --beyond,
+                       --faults, --keep-going, --trace and --json. The same plans, but for what one cannot do to a
+                       program from outside: such a plan is refused, with --as-far-as-possible its rest is run
 
 Exit status: 0 all rules held, 1 one was broken (seed, plan and the line that replays it are printed),
 2 the simulator itself failed, 3 a required label never came up.
@@ -59,7 +64,13 @@ export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
         ? SIM_EXIT.held
         : SIM_EXIT.failed;
     }
-    return await runFull(optionsOf(rest));
+    const options = optionsOf(rest);
+    if (options.layer === "daemons") return await runDaemonLayer({ options, numberOf });
+    if (options.layer !== undefined)
+      throw new Error(
+        `there is no layer "${options.layer}"; there is "daemons", and the simulator without it`,
+      );
+    return await runFull(options);
   } catch (error) {
     process.stderr.write(`cairn sim: ${messageOf(error)}\n`);
     return SIM_EXIT.failed;
@@ -128,6 +139,8 @@ function optionsOf(argv: readonly string[]) {
       trace: { type: "string" },
       record: { type: "string" },
       json: { type: "boolean" },
+      layer: { type: "string" },
+      "as-far-as-possible": { type: "boolean" },
     },
   });
   return { ...values, scenario: positionals[0] };

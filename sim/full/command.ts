@@ -65,7 +65,7 @@ function amountOf(options: SimOptions): number {
   return numberOf(options.count) ?? (options.time === undefined ? 1 : SEEDS_MAX);
 }
 
-function numberOf(text: string | undefined): number | undefined {
+export function numberOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) throw new Error(`"${text}" is not a whole number above 0`);

@@ -5,7 +5,8 @@ import type { SimMachine } from "../machine.ts";
 import { holdingKey, type TrueSnapshot } from "../truth.ts";
 import type { World } from "../world.ts";
 
-interface Copy {
+/** A shard of one segment, and who has it. */
+export interface Copy {
   readonly index: number;
   readonly peer: string;
   readonly site: string;
@@ -59,12 +60,12 @@ function promised(world: World, id: SegmentId): Copy[] {
   );
 }
 
-function distinct(copies: readonly Copy[]): number {
+export function distinct(copies: readonly Copy[]): number {
   return new Set(copies.map(({ index }) => index)).size;
 }
 
 /** By trying every choice: the most groups of which any may vanish so that k distinct shards remain. */
-function losable(copies: readonly Copy[], k: number, groupOf: (copy: Copy) => string): number {
+export function losable(copies: readonly Copy[], k: number, groupOf: (copy: Copy) => string): number {
   const groups = [...new Set(copies.map(groupOf))];
   if (distinct(copies) < k) return 0;
   if (groups.length > NODES_MAX) return Number.POSITIVE_INFINITY;

@@ -101,6 +101,11 @@ const WIDER: readonly { readonly files: RegExp; readonly also: readonly string[]
     why: "a policy file is checked where there is no daemon",
   },
   {
+    files: /^sim\/daemons\//,
+    also: ["adapters", "control"],
+    why: "it starts real daemons, asks them as the command line does, and reads their shards from the disk",
+  },
+  {
     files: /^sim\/full\/command\.ts$/,
     also: ["adapters"],
     why: "it reads the compiled erasure code from the installed package; the simulated swarm meets none of the adapters",
