@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -57,11 +57,25 @@ const SIMULATOR = fileURLToPath(new URL("../../sim/main.ts", import.meta.url));
 function simulate(argv: readonly string[]): Promise<ExitStatus> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [SIMULATOR, ...argv], { stdio: "inherit" });
+    // It may have processes and networks of its own to take down: who is told to end passes it on, and waits.
+    const stopForwarding = forwardSignals(child);
     child.on("error", reject);
-    child.on("close", (status) =>
-      resolve(status === 0 || status === 1 || status === 3 ? status : EXIT.usage),
-    );
+    child.on("close", (status) => {
+      stopForwarding();
+      resolve(status === 0 || status === 1 || status === 3 ? status : EXIT.usage);
+    });
   });
+}
+
+function forwardSignals(child: ChildProcess): () => void {
+  const stops = (["SIGINT", "SIGTERM", "SIGHUP"] as const).map((signal) => {
+    const forward = (): void => void child.kill(signal);
+    process.on(signal, forward);
+    return () => process.off(signal, forward);
+  });
+  return () => {
+    for (const stop of stops) stop();
+  };
 }
 
 /** Whoever interrupts twice does not want to wait for a clean end. */
