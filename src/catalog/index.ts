@@ -6,6 +6,7 @@ export * from "./catalog.ts";
 export * from "./chunk-index.ts";
 export { refKey, type SegmentRef, stateKey as stateKeyOf } from "./keys.ts";
 export * from "./listing.ts";
+export * from "./moves.ts";
 export * from "./page-sizes.ts";
 export * from "./path-cache.ts";
 export * from "./range-owners.ts";

@@ -27,8 +27,17 @@ export class SegmentRangeSet {
     return this.#spans.get(incarnation) ?? [];
   }
 
+  /** Those of this set that are not in the other. */
+  without(other: SegmentRangeSet): SegmentRangeSet {
+    const left = new SegmentRangeSet();
+    for (const [incarnation, spans] of this.#spans)
+      left.#spans.set(incarnation, cutOut(spans, other.spans(incarnation)));
+    return left;
+  }
+
   toRanges(): SegmentRanges {
     return [...this.#spans]
+      .filter(([, spans]) => spans.length > 0)
       .sort(([a], [b]) => a - b)
       .map(([incarnation, spans]) => [
         incarnation,
@@ -54,6 +63,26 @@ export function spanAt<T extends Span>(spans: readonly T[], number: number): T |
   }
   const span = spans[low];
   return span !== undefined && span.first <= number ? span : undefined;
+}
+
+/** Both rising, none overlapping. */
+function cutOut(spans: readonly Span[], holes: readonly Span[]): Span[] {
+  const out: Span[] = [];
+  let at = 0;
+  for (const { first, end } of spans) {
+    let from = first;
+    while (at < holes.length && (holes[at]?.end ?? 0) <= from) at++;
+    for (let next = at; from < end; next++) {
+      const hole = holes[next];
+      if (hole === undefined || hole.first >= end) {
+        out.push({ first: from, end });
+        break;
+      }
+      if (hole.first > from) out.push({ first: from, end: hole.first });
+      from = Math.max(from, hole.end);
+    }
+  }
+  return out;
 }
 
 function joined(spans: Span[]): Span[] {

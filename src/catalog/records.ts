@@ -91,13 +91,18 @@ export type IndexRun = ReturnType<(typeof indexRunCodec)["decode"]>;
 /** The top of everything an owner has stored; the head points to it. */
 export const catalogRootCodec = codec(
   "catalog root",
-  z
-    .object({
-      v: version,
-      runs: z.array(locator),
-      snapshots: z.array(locator),
-    })
-    .strict(),
+  z.discriminatedUnion("v", [
+    z.object({ v: version, runs: z.array(locator), snapshots: z.array(locator) }).strict(),
+    z
+      .object({
+        v: z.literal(2),
+        runs: z.array(locator),
+        snapshots: z.array(locator),
+        /** What has become of segments that manifests name. */
+        moves: locator,
+      })
+      .strict(),
+  ]),
   OWN_SHAPE,
 );
 export type CatalogRoot = ReturnType<(typeof catalogRootCodec)["decode"]>;

@@ -152,6 +152,11 @@ export class Trail {
     return { sequence, hash, pages: pages.slice(-TRAIL_PAGES_MAX) };
   }
 
+  /** Whether all entries of the page are on this disk: it can be written anew elsewhere. */
+  isHere({ from, entries }: { readonly from: number; readonly entries: number }): boolean {
+    return this.#ownPage(from, entries) !== undefined;
+  }
+
   async #firstHere(): Promise<number> {
     for await (const { sequence } of entriesFrom(this.#c.catalog, 0)) return sequence;
     return this.#last.sequence + 1;

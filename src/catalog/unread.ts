@@ -14,6 +14,8 @@ const parts = z.object({
   lists: z.array(locator).max(100_000),
   /** Older heads, in their envelopes, whose lists of snapshots could not be looked at. */
   heads: z.array(bytesUpTo(128 * 1024)).max(256),
+  /** What has become of segments that manifests name. */
+  moves: locator.exactOptional(),
 });
 /**
  * What a recovery could not read because too few shards were in reach, and the daemon goes on asking for. While there is
@@ -38,8 +40,8 @@ export function unreadOp(value: UnreadParts): MetaOp {
   return { type: "put", key: KEY, value: partsCodec.encode({ v: 1, ...value }) };
 }
 
-export function countUnread({ runs, pages, lists, heads }: UnreadParts): number {
-  return runs.length + pages.length + lists.length + heads.length;
+export function countUnread({ runs, pages, lists, heads, moves }: UnreadParts): number {
+  return runs.length + pages.length + lists.length + heads.length + (moves === undefined ? 0 : 1);
 }
 
 /** Ids of the runs that cannot be left out of a head yet: the local index lacks some of what they say. */

@@ -5,6 +5,7 @@ import {
   Catalog,
   type CatalogRoot,
   catalogRootCodec,
+  Moves,
   type RepositoryState,
   type SegmentRef,
   SegmentSet,
@@ -169,11 +170,7 @@ class CatalogImport {
     }
   }
 
-  async #importRoot(
-    catalog: Catalog,
-    importer: Importer,
-    root: { runs: readonly Locator[]; snapshots: Locator[] },
-  ): Promise<void> {
+  async #importRoot(catalog: Catalog, importer: Importer, root: CatalogRoot): Promise<void> {
     const runs: RepositoryState["runs"] = [];
     for (const [done, locator] of root.runs.entries()) {
       this.#init.onProgress({ phase: "index", done, total: root.runs.length });
@@ -194,6 +191,11 @@ class CatalogImport {
         await catalog.store.write(ops, { sync: false });
       });
       if (!isRead) this.#unread.lists.push(locator);
+    }
+    if (root.v === 2) {
+      const { moves } = root;
+      const isRead = await importer.orUnread(() => importMoves(catalog, importer, moves));
+      if (!isRead) this.#unread = { ...this.#unread, moves };
     }
     await catalog.update({ runs, snapshotPages: root.snapshots });
     await this.#importTrail(catalog, importer);
@@ -242,6 +244,12 @@ class CatalogImport {
     await dropGivenUp(catalog);
     return shortSegments(catalog);
   }
+}
+
+/** What has become of segments that manifests name, as the chosen head says. */
+export async function importMoves(catalog: Catalog, importer: Importer, at: Locator): Promise<void> {
+  const told = Moves.open(await importer.read(at));
+  await catalog.store.write([Moves.load(catalog.store).withOp(told, at)], { sync: false });
 }
 
 /** Segments of which fewer shards than it takes are said to be held. */

@@ -16,7 +16,7 @@ import { headContext, type OwnerMaps, type PeerClient } from "../exchange/index.
 import type { ChunkReader } from "../restore/index.ts";
 import { headBody, headPayload, type Locator } from "../wire/head.ts";
 import { decodeSigned, encodeSigned } from "../wire/signed.ts";
-import { dropGivenUp, shortSegments } from "./catalog-import.ts";
+import { dropGivenUp, importMoves, shortSegments } from "./catalog-import.ts";
 import { Importer, settleConflicts } from "./index-import.ts";
 import { areHeld, noteHolders } from "./note-holders.ts";
 import { isSameLine, type OlderHead, rescueSnapshots } from "./older-heads.ts";
@@ -104,6 +104,9 @@ export class Completion {
     const { catalog } = this.#c;
     const { lists, runs, pages, heads } = this.unread;
     const left: UnreadParts = { lists: [], runs: [], pages: [], heads: [] };
+    const { moves } = this.unread;
+    if (moves !== undefined && !(await importer.orUnread(() => importMoves(catalog, importer, moves))))
+      left.moves = moves;
     for (const list of lists) if (!(await this.#readList(importer, list))) left.lists.push(list);
     for (const run of runs) {
       const isRead = await importer.orUnread(async () => {

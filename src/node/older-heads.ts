@@ -7,6 +7,7 @@ import { MINUTE_MS } from "../base/units.ts";
 import {
   type Catalog,
   catalogRootCodec,
+  Moves,
   manifestCodec,
   type RepositoryState,
   type SegmentRef,
@@ -83,6 +84,8 @@ interface Looked {
   readonly head: OlderHead;
   readonly runs: readonly Locator[];
   readonly entries: readonly SnapshotEntry[];
+  /** What had become by then of segments that these snapshots name. */
+  readonly moves: Moves | undefined;
 }
 
 class OlderLists {
@@ -103,16 +106,18 @@ class OlderLists {
     const known = await this.#c.catalog.snapshots();
     const ids = new Set(known.map((entry) => toHex(entry.id)));
     const all = [...known, ...looked.flatMap(({ entries }) => entries)];
-    for (const { head, runs, entries } of looked) {
+    for (const { head, runs, entries, moves } of looked) {
       const missing = entries.filter((entry) => !ids.has(toHex(entry.id)) && !isReplaced(entry, all));
       if (missing.length === 0) continue;
       const imported = await this.#importRuns(head, runs);
       if (imported === undefined) continue;
       const dropped: SnapshotEntry[] = [];
-      for (const entry of missing) if (!(await this.#isPruned(entry))) dropped.push(entry);
+      for (const entry of missing) if (!(await this.#isPruned(entry, moves))) dropped.push(entry);
       if (dropped.length === 0) continue;
       const { catalog } = this.#c;
       await catalog.update({ runs: [...imported.added, ...catalog.state.runs] });
+      if (moves !== undefined)
+        await catalog.store.write([Moves.load(catalog.store).withOp(moves)], { sync: false });
       this.#pages.push(...imported.pages);
       for (const entry of dropped) {
         ids.add(toHex(entry.id));
@@ -147,7 +152,8 @@ class OlderLists {
           entries.push(...(await importer.readSnapshots(locator)));
           lists.add(id);
         }
-        looked.set(head, { head, runs: root.runs, entries });
+        const moves = root.v === 2 ? Moves.open(await importer.read(root.moves)) : undefined;
+        looked.set(head, { head, runs: root.runs, entries, moves });
       } catch (error) {
         if (!isFault(error)) throw error;
         const level = this.#wasGivenUp(head, error) ? "info" : "warn";
@@ -159,12 +165,13 @@ class OlderLists {
   }
 
   /** The owner had forgotten it, and what it alone needed is gone, in part at least. While all of it is there it comes back. */
-  async #isPruned(entry: SnapshotEntry): Promise<boolean> {
+  async #isPruned(entry: SnapshotEntry, moves: Moves | undefined): Promise<boolean> {
     const { importer, past, log, canBeHad } = this.#c;
     const { incarnation, segment: number } = entry.manifest;
     try {
-      const { needs } = manifestCodec.decode(await importer.read(entry.manifest));
-      const omitted = [...SegmentSet.fromRanges(needs)].filter((ref) => past.omits(ref));
+      const manifest = manifestCodec.decode(await importer.read(entry.manifest));
+      const needed = moves?.needsOf(entry, manifest) ?? SegmentSet.fromRanges(manifest.needs);
+      const omitted = [...needed].filter((ref) => past.omits(ref));
       if (omitted.length === 0 || (await canBeHad(omitted))) return false;
     } catch (error) {
       if (!isFault(error)) throw error;

@@ -4,12 +4,17 @@ import { DAY_MS } from "../base/units.ts";
 import {
   type Catalog,
   listingOf,
+  Moves,
   SegmentRangeSet,
   type SegmentRecord,
   type SegmentRef,
   SegmentSet,
+  type SnapshotEntry,
+  type Trail,
 } from "../catalog/index.ts";
+import type { ProtectionCensus } from "../exchange/index.ts";
 import type { LifeSpans } from "../gc/index.ts";
+import { lockMsOf, type OwnerLocks } from "../locks/index.ts";
 import type { Clock, MetaOp } from "../ports/index.ts";
 import { LIVES_MAX } from "../wire/live-set.ts";
 import type { OwnLiveSet } from "./own-live-set.ts";
@@ -25,6 +30,9 @@ const BATCH = 4096;
 export interface PruneComponents extends ReachableComponents {
   readonly catalog: Catalog;
   readonly live: OwnLiveSet;
+  readonly trail: Pick<Trail, "isHere">;
+  readonly locks: Pick<OwnerLocks, "standingOf">;
+  readonly census: () => Pick<ProtectionCensus, "mayReuse">;
   readonly clock: Pick<Clock, "wallMs">;
   readonly log: Log;
 }
@@ -37,6 +45,8 @@ export interface PruneOutcome {
   /** What stays. */
   readonly keptSegments: number;
   readonly keptBytes: number;
+  /** Something that is read now is not placed as it should be: what is only named by manifests stays meanwhile. */
+  readonly isHeldBack: boolean;
 }
 
 interface Dead {
@@ -74,21 +84,23 @@ class Prune {
     { dryRun, signal }: { dryRun: boolean; signal: AbortSignal },
   ): Promise<PruneOutcome> {
     const { catalog, log } = this.#c;
-    const reachable = await reachableSegments(this.#c, signal);
-    // The head leads to it, whatever is on the list.
-    for (const { at } of catalog.state.trail?.pages ?? [])
-      reachable.addNeeds([[at.incarnation, [[at.segment, 1]]]]);
-    const dead = await this.#dead(reachable, signal);
+    const reachable = await reachableSegments(this.#c, (entry) => this.#isLocked(entry), signal);
+    const unsafe = this.#unsafeOf(reachable);
+    if (unsafe !== undefined)
+      log.info("prune-held-back", { segment: unsafe.number, life: unsafe.incarnation });
+    const dead = await this.#dead(this.#wanted(reachable, unsafe !== undefined), signal);
     const outcome: PruneOutcome = {
       segments: dead.refs.size,
       freedBytes: dead.bytes,
       keptSegments: dead.kept.size,
       keptBytes: dead.keptBytes,
+      isHeldBack: unsafe !== undefined,
     };
-    const listing = SegmentSet.fromRanges(listingOf(catalog.store));
+    const way = wayOfNewestHead(catalog);
     // A list that is as it should be is not written anew for its own sake.
-    const isWorthIt = [...dead.refs].some((ref) => !listing.has(ref));
+    const isWorthIt = [...dead.refs].some((ref) => !way.has(ref));
     if (dryRun || !isWorthIt) return isWorthIt ? outcome : { ...outcome, segments: 0, freedBytes: 0 };
+    await this.#noteMoves(reachable, dead);
     await this.#unindex(dead.refs, signal);
     const now = await relist([], dead.refs);
     for (const ref of now) assert(!dead.refs.has(ref), "a new list does not lie in what is given up");
@@ -97,8 +109,41 @@ class Prune {
     return outcome;
   }
 
+  /**
+   * A segment that something on the list is read from, and that is not where it should be. Which segments the manifests name beside
+   * those that are read now, older copies of its chunks among them, is not given up while there is one.
+   */
+  #unsafeOf({ places, moved }: Reachable): SegmentRef | undefined {
+    const { catalog, census } = this.#c;
+    const protection = census();
+    for (const ref of places) {
+      const record = catalog.segments.get(ref);
+      if (record === undefined || record.spooled || !protection.mayReuse(ref, record)) return ref;
+      // Of what was copied, the copy has to be with all of its holders before the first one goes.
+      if (moved.has(ref) && record.slots.includes(null)) return ref;
+    }
+    return undefined;
+  }
+
+  /** By what was asked for when it was made, and by what its holders have signed. */
+  #isLocked(entry: SnapshotEntry): boolean {
+    const { clock, locks } = this.#c;
+    const forMs = lockMsOf(entry);
+    return forMs > 0 && (entry.timeMs + forMs > clock.wallMs() || locks.standingOf(entry) !== undefined);
+  }
+
+  #wanted({ places, named, lockedNames }: Reachable, isHeldBack: boolean): SegmentRangeSet {
+    const { catalog, trail } = this.#c;
+    const wanted = (isHeldBack ? named : lockedNames).without(Moves.load(catalog.store).gone);
+    wanted.addAll(places.toRanges());
+    // A page of the trail whose entries are not here cannot be written anew.
+    for (const page of catalog.state.trail?.pages ?? [])
+      if (!trail.isHere(page)) wanted.addAll([[page.at.incarnation, [[page.at.segment, 1]]]]);
+    return wanted;
+  }
+
   /** What is in the table and nothing leads to. */
-  async #dead(reachable: Reachable, signal: AbortSignal): Promise<Dead> {
+  async #dead(wanted: SegmentRangeSet, signal: AbortSignal): Promise<Dead> {
     const { catalog, live, clock } = this.#c;
     const drafts = await this.#drafts();
     const before = new SegmentRangeSet();
@@ -110,7 +155,7 @@ class Prune {
       signal.throwIfAborted();
       if (before.has(ref)) continue;
       const isDraft = drafts.has(ref) && record.createdMs > clock.wallMs() - DRAFTS_KEPT_MS;
-      if (reachable.has(ref) || record.spooled || isDraft) {
+      if (wanted.has(ref) || record.spooled || isDraft) {
         kept.add(ref);
         keptBytes += acknowledgedBytes(record);
       } else {
@@ -119,6 +164,29 @@ class Prune {
       }
     }
     return { refs, bytes, kept, keptBytes };
+  }
+
+  /**
+   * Before anything else is written: nothing new leans on what goes, and the head that is made next says that manifests which name it
+   * do not need it.
+   */
+  async #noteMoves({ named, places, moved }: Reachable, { refs }: Dead): Promise<void> {
+    const { catalog } = this.#c;
+    const before = Moves.load(catalog.store);
+    const stays = named.without(before.gone);
+    stays.addAll(places.toRanges());
+    const dead = rangesOf(refs);
+    const gone = named.without(stays.without(dead));
+    const left = new SegmentRangeSet();
+    left.addAll(before.state.left);
+    const change = {
+      upTo: catalog.state.snapshotSequence,
+      gone: gone.toRanges(),
+      instead: moved.toRanges(),
+      left: left.without(dead).toRanges(),
+    };
+    if (before.isSame(change)) return;
+    await catalog.store.write([before.changeOp(change)], { sync: true });
   }
 
   /** Where chunks lie that no head lists yet. */
@@ -147,9 +215,12 @@ class Prune {
   /** In one synced write: the live set, and the records of what it omits. */
   async #sign(reachable: Reachable, dead: Dead, listing: SegmentSet): Promise<void> {
     const { catalog, live, clock } = this.#c;
-    const wanted = new SegmentRangeSet();
-    wanted.addAll(reachable.needs.toRanges());
-    wanted.addAll(reachable.moved.toRanges());
+    // What a manifest names is wanted unless it was looked at and found dead, even where this home knows nothing of it.
+    const given = rangesOf(dead.refs);
+    given.addAll(live.state?.givenUp ?? []);
+    given.addAll(Moves.load(catalog.store).state.gone);
+    const wanted = reachable.named.without(given);
+    wanted.addAll(reachable.places.toRanges());
     wanted.addAll(dead.kept.toRanges());
     wanted.addAll(listing.toRanges());
     for (const ref of dead.refs) assert(!wanted.has(ref), "what is given up is not wanted");
@@ -188,6 +259,23 @@ class Prune {
       })
       .slice(-LIVES_MAX);
   }
+}
+
+/** Segments that lead from the newest head to index, list and trail. */
+function wayOfNewestHead({ state, store }: Catalog): SegmentSet {
+  const way = SegmentSet.fromRanges(listingOf(store));
+  for (const { segments } of state.runs) way.addAll(SegmentSet.fromRanges(segments));
+  const { at } = Moves.load(store).state;
+  const located = [...state.snapshotPages, ...(state.trail?.pages ?? []).map((page) => page.at)];
+  for (const { incarnation, segment } of at === undefined ? located : [...located, at])
+    way.add({ incarnation, number: segment });
+  return way;
+}
+
+function rangesOf(refs: SegmentSet): SegmentRangeSet {
+  const set = new SegmentRangeSet();
+  set.addAll(refs.toRanges());
+  return set;
 }
 
 function acknowledgedBytes({ slots, shardBytes }: SegmentRecord): number {

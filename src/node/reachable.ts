@@ -4,51 +4,43 @@ import {
   type Catalog,
   type ChunkPlace,
   SegmentRangeSet,
-  type SegmentRanges,
   type SegmentRef,
   SegmentSet,
   type SnapshotEntry,
 } from "../catalog/index.ts";
 import type { TreeReader } from "../restore/index.ts";
+import { AliveFrames } from "./alive-frames.ts";
 
 export interface ReachableComponents {
   readonly catalog: Pick<Catalog, "chunks" | "snapshots">;
   readonly trees: Pick<TreeReader, "manifest" | "entries" | "pieces">;
 }
 
-/** Every segment that reading some snapshot on the list takes. */
+/** Every segment that reading some snapshot on the list takes, found by going there. */
 export class Reachable {
-  readonly needs = new SegmentRangeSet();
-  /** What lies elsewhere than the manifests say: it was stored anew since. */
+  /** What the manifests name: what each snapshot took when it was made. */
+  readonly named = new SegmentRangeSet();
+  /** Of these, the ones that locked snapshots name. */
+  readonly lockedNames = new SegmentRangeSet();
+  /** Where manifests, trees and contents lie now. */
+  readonly places = new SegmentSet();
+  /** Those of them that the manifest of the snapshot that led there does not name: what lies there was stored anew. */
   readonly moved = new SegmentSet();
-
-  has(ref: SegmentRef): boolean {
-    return this.needs.has(ref) || this.moved.has(ref);
-  }
-
-  addNeeds(ranges: SegmentRanges): void {
-    this.needs.addAll(ranges);
-  }
-
-  addPlace({ incarnation, number }: ChunkPlace): void {
-    const ref = { incarnation, number };
-    if (!this.needs.has(ref)) this.moved.add(ref);
-  }
+  readonly alive = new AliveFrames();
 }
 
 /**
  * Goes through every tree of every snapshot, each page once, however many snapshots share it. A manifest says what its snapshot
- * leant on when it was made; a chunk that was stored anew since is read from where the index says, which no manifest of an
- * older snapshot names. Whatever cannot be read is `NOT_ALLOWED`: what is not known to be dead is not dead.
+ * leant on when it was made; a chunk is read from where the index says now. Whatever cannot be read is `NOT_ALLOWED`: what is not
+ * known to be dead is not dead.
  */
 export async function reachableSegments(
   components: ReachableComponents,
+  isLocked: (entry: SnapshotEntry) => boolean,
   signal: AbortSignal,
 ): Promise<Reachable> {
   const walk = new Walk(components, signal);
-  const entries = await components.catalog.snapshots();
-  for (const entry of entries) await walk.needs(entry);
-  for (const entry of entries) await walk.snapshot(entry);
+  for (const entry of await components.catalog.snapshots()) await walk.snapshot(entry, isLocked(entry));
   return walk.found;
 }
 
@@ -64,42 +56,48 @@ class Walk {
     this.#signal = signal;
   }
 
-  needs(entry: SnapshotEntry): Promise<void> {
+  snapshot(entry: SnapshotEntry, isLocked: boolean): Promise<void> {
     return this.#orRefuse(entry, async () => {
-      const { segment: number, incarnation } = entry.manifest;
-      this.found.addNeeds([[incarnation, [[number, 1]]]]);
-      this.found.addNeeds((await this.#c.trees.manifest(entry, this.#signal)).needs);
+      const { root, needs } = await this.#c.trees.manifest(entry, this.#signal);
+      const named = new SegmentRangeSet();
+      named.addAll(needs);
+      this.found.named.addAll(needs);
+      if (isLocked) this.found.lockedNames.addAll(needs);
+      const { segment: number, ...place } = entry.manifest;
+      this.#at({ ...place, number }, named, "metadata");
+      await this.#tree(root, named);
     });
   }
 
-  snapshot(entry: SnapshotEntry): Promise<void> {
-    return this.#orRefuse(entry, async () =>
-      this.#tree((await this.#c.trees.manifest(entry, this.#signal)).root),
-    );
-  }
-
-  async #tree(root: readonly Uint8Array[]): Promise<void> {
+  async #tree(root: readonly Uint8Array[], named: SegmentRangeSet): Promise<void> {
     const waiting = [root];
     for (let pages = waiting.pop(); pages !== undefined; pages = waiting.pop()) {
       const key = pages.map(toHex).join();
       if (this.#seen.has(key)) continue;
       this.#seen.add(key);
       this.#signal.throwIfAborted();
-      for (const id of pages) this.#chunk(id);
+      for (const id of pages) this.#chunk(id, named, "metadata");
       for (const { content, tree } of await this.#c.trees.entries(pages, this.#signal)) {
         if (tree !== undefined) waiting.push(tree);
-        if (content?.kind === "pages") for (const id of content.pages) this.#chunk(id);
+        if (content?.kind === "pages") for (const id of content.pages) this.#chunk(id, named, "metadata");
         if (content === undefined) continue;
         for (const piece of await this.#c.trees.pieces(content, this.#signal))
-          if (piece.kind === "chunk") this.#chunk(piece.id);
+          if (piece.kind === "chunk") this.#chunk(piece.id, named, "data");
       }
     }
   }
 
-  #chunk(id: Uint8Array): void {
+  #chunk(id: Uint8Array, named: SegmentRangeSet, of: "data" | "metadata"): void {
     const place = this.#c.catalog.chunks.get(id);
     if (place === undefined) throw new Fault({ code: "CHUNK_UNKNOWN", chunk: toHex(id) });
-    this.found.addPlace(place);
+    this.#at(place, named, of);
+  }
+
+  #at(place: ChunkPlace, named: SegmentRangeSet, of: "data" | "metadata"): void {
+    const ref: SegmentRef = { incarnation: place.incarnation, number: place.number };
+    this.found.places.add(ref);
+    if (!named.has(ref)) this.found.moved.add(ref);
+    this.found.alive.add(place, of);
   }
 
   async #orRefuse(entry: SnapshotEntry, read: () => Promise<void>): Promise<void> {

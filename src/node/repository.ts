@@ -9,7 +9,8 @@ import {
   type Catalog,
   countUnread,
   listingOf,
-  type SegmentRangeSet,
+  Moves,
+  SegmentRangeSet,
   SegmentSet,
   type SnapshotEntry,
   Trail,
@@ -64,6 +65,7 @@ import { OwnLiveSet } from "./own-live-set.ts";
 import { withPin } from "./pins.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 import { type PruneOutcome, prune } from "./prune.ts";
+import { snapshotNeeds } from "./snapshot-needs.ts";
 import type { TrailLogComponents } from "./trail-log.ts";
 
 export interface RepositoryComponents extends NodePorts {
@@ -210,7 +212,11 @@ export class Repository {
           store: prefixed(c.meta, NAMESPACE.locks),
           signer: init.keys.signer,
         },
-        needs: async (entry, signal) => (await this.trees.manifest(entry, signal)).needs,
+        needs: async (entry, signal) => {
+          const named = new SegmentRangeSet();
+          named.addAll((await this.trees.manifest(entry, signal)).needs);
+          return named.without(Moves.load(c.catalog.store).gone).toRanges();
+        },
         connected: () => c.network.connected(),
         mayAct: () => this.#mayAct,
       },
@@ -435,7 +441,8 @@ export class Repository {
 
   /** Gives up what nothing on the list needs; holders delete it in time. */
   async prune(options: { readonly dryRun: boolean; readonly signal: AbortSignal }): Promise<PruneOutcome> {
-    const components = { ...this.#c, catalog: this.catalog, trees: this.trees, live: this.live };
+    const { catalog, trees, live, trail, locks } = this;
+    const components = { ...this.#c, catalog, trees, live, trail, locks, census: () => this.census() };
     const outcome = await this.change(options.signal, (relist, signal) =>
       prune(components, relist, { dryRun: options.dryRun, signal }),
     );
@@ -454,8 +461,9 @@ export class Repository {
     const classes = await chooseClasses({ ...this.#c, catalog, maps }, undefined);
     // What makes room must not be refused for want of it.
     const quota = { take: () => {} };
+    const { spool, heads, trail } = this;
     const run = new SnapshotRun(
-      { ...this.#c, maps, placer: this.#placer, spool: this.spool, heads: this.heads, quota },
+      { ...this.#c, maps, placer: this.#placer, spool, heads, quota, trail },
       { ...this.#init, classes, tags: [], wait: "safe", signal, onProgress: () => {} },
     );
     const listing = await run.relist(gone, without);
@@ -501,8 +509,7 @@ export class Repository {
     entry: SnapshotEntry,
     census: ProtectionCensus = this.census(),
   ): Promise<ProtectionReport> {
-    const manifest = await this.trees.manifest(entry);
-    const needed = SegmentSet.fromRanges(manifest.needs);
+    const needed = await snapshotNeeds(this, entry);
     needed.addAll(SegmentSet.fromRanges(listingOf(this.catalog.store)));
     return census.report(needed, this.heads.keepers);
   }
@@ -534,7 +541,9 @@ export class Repository {
   async restore(request: RestoreRequest): Promise<{ report: RestoreReport; bytesFetched: number }> {
     const signal = AbortSignal.any([request.signal, this.#stopping.signal]);
     const before = this.chunks.bytesFetched;
-    const manifest = await this.trees.manifest(request.snapshot, signal);
+    const named = await this.trees.manifest(request.snapshot, signal);
+    const needs = (await snapshotNeeds(this, request.snapshot, signal)).toRanges();
+    const manifest = { ...named, needs };
     const target = await this.#targetOf(request);
     try {
       const { catalog, maps, chunks, trees } = this;
@@ -596,8 +605,7 @@ export class Repository {
     this.#c.fence.check();
     const needed = new SegmentSet();
     for (const entry of entries) {
-      const manifest = await this.trees.manifest(entry, options.signal);
-      needed.addAll(SegmentSet.fromRanges(manifest.needs));
+      needed.addAll(await snapshotNeeds(this, entry, options.signal));
     }
     const { catalog, maps } = this;
     const outcome = await verifySegments(

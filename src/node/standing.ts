@@ -7,6 +7,7 @@ import { autoProfile } from "../placement/index.ts";
 import type { NodeLiveness, Trust } from "../upkeep/index.ts";
 import { apartNotes, versionNotes } from "./apart-notes.ts";
 import type { Node } from "./node.ts";
+import { snapshotNeeds } from "./snapshot-needs.ts";
 
 export interface PeerStanding {
   readonly member: Member;
@@ -129,8 +130,7 @@ export async function repositoryStanding(node: Node): Promise<RepositoryStanding
 async function neededBy(node: Node, entries: readonly SnapshotEntry[]): Promise<SegmentSet | undefined> {
   const needed = new SegmentSet();
   try {
-    for (const entry of entries)
-      needed.addAll(SegmentSet.fromRanges((await node.repository.trees.manifest(entry)).needs));
+    for (const entry of entries) needed.addAll(await snapshotNeeds(node.repository, entry));
     return needed;
   } catch (error) {
     if (node.isFenced && isFault(error)) return undefined;

@@ -2,6 +2,7 @@ import { isFault } from "../base/fault.ts";
 import type { PeerId } from "../base/ids.ts";
 import {
   listingOf,
+  Moves,
   RangeOwners,
   SegmentRangeSet,
   type SegmentRecord,
@@ -41,10 +42,13 @@ const nothing = (): Sum => ({ segments: 0, storedBytes: 0 });
 export async function usageOf(repository: Repository, signal: AbortSignal): Promise<RepositoryUsage> {
   const entries = await repository.snapshots();
   const owners = new RangeOwners();
+  const moves = Moves.load(repository.catalog.store);
   let unread = 0;
   for (const [asker, entry] of entries.entries()) {
     try {
-      owners.add(asker, (await repository.trees.manifest(entry, signal)).needs);
+      const named = new SegmentRangeSet();
+      named.addAll((await repository.trees.manifest(entry, signal)).needs);
+      owners.add(asker, named.without(moves.gone).toRanges());
     } catch (error) {
       signal.throwIfAborted();
       if (!isFault(error)) throw error;
@@ -54,6 +58,8 @@ export async function usageOf(repository: Repository, signal: AbortSignal): Prom
   // What leads to the list is needed by all that is on it.
   const [listing, givenUp] = [new SegmentRangeSet(), new SegmentRangeSet()];
   listing.addAll(listingOf(repository.catalog.store));
+  // Which of the older ones need it is not written down.
+  listing.addAll(moves.state.instead);
   givenUp.addAll(repository.live.state?.givenUp ?? []);
   const [stored, shared, unneeded] = [nothing(), nothing(), nothing()];
   const own = entries.map(nothing);

@@ -3,6 +3,7 @@ import { toHex } from "../base/bytes.ts";
 import { Semaphore } from "../base/concurrency.ts";
 import {
   type Catalog,
+  Moves,
   type PageSizes,
   pageSizesFor,
   refKey,
@@ -52,12 +53,14 @@ export class ChunkStore {
   /** Of these, the ones that are placed or spooled. */
   readonly stored = new SegmentSet();
   readonly pages: PageSizes;
+  readonly #moves: Moves;
   bytesNew = 0;
   chunksNew = 0;
 
   constructor(components: ChunkStoreComponents, init: { chunkIdKey: Uint8Array; sizes: SegmentSizes }) {
     this.#c = components;
     this.#chunkIdKey = init.chunkIdKey;
+    this.#moves = Moves.load(components.catalog.store);
     this.pages = pageSizesFor(init.sizes.chunkMaxBytes);
     this.#data = new OpenSegments({ sizes: init.sizes, open: DATA_SEGMENTS_OPEN });
     this.#metadata = new OpenSegments({ sizes: init.sizes, open: 1 });
@@ -76,7 +79,8 @@ export class ChunkStore {
     const known = this.#reusable.get(key);
     if (known !== undefined) return known;
     const record = this.#c.catalog.segments.get(ref);
-    const reusable = record !== undefined && this.#c.census().mayReuse(ref, record);
+    const reusable =
+      record !== undefined && !this.#moves.isLeft(ref) && this.#c.census().mayReuse(ref, record);
     this.#reusable.set(key, reusable);
     return reusable;
   }

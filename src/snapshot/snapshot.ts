@@ -19,7 +19,9 @@ import type { SegmentSizes } from "../segments/index.ts";
 import { ChunkStore } from "./chunk-store.ts";
 import type { DirectoryDraft, DirectoryRead, XattrSource } from "./draft.ts";
 import { Finisher, type SnapshotSubject } from "./finish.ts";
+import type { HeadPartsComponents, HeadPartsInit } from "./head-parts.ts";
 import { Ingester } from "./ingester.ts";
+import { relist } from "./relist.ts";
 import { CaptureReport } from "./report.ts";
 import { CaptureRules } from "./rules.ts";
 import { SegmentStorer } from "./segment-storer.ts";
@@ -135,9 +137,9 @@ export class SnapshotRun {
     return this.#outcome(await finisher.finish(root, { partial: false }));
   }
 
-  /** A new head without these snapshots; see `Finisher.relist`. */
+  /** A new head without these snapshots; see `relist`. */
   async relist(gone: readonly SnapshotEntry[], without?: SegmentSet): Promise<SegmentSet> {
-    return this.#finisher([], []).relist(gone, without);
+    return relist(this.#headParts(), this.#headInit(), gone, without);
   }
 
   async #capture(
@@ -207,7 +209,7 @@ export class SnapshotRun {
   };
 
   #finisher(paths: readonly BytePath[], excludes: readonly BytePath[]): Finisher {
-    const { catalog, compute, heads, tree, clock, trail } = this.#c;
+    const { tree, clock } = this.#c;
     const subject: SnapshotSubject = {
       host: this.#init.host,
       program: this.#init.program,
@@ -218,23 +220,20 @@ export class SnapshotRun {
       names: tree,
     };
     return new Finisher(
-      {
-        catalog,
-        compute,
-        store: this.#store,
-        storer: this.#storer,
-        heads,
-        report: this.#report,
-        needs: this.#needs,
-        ...(trail === undefined ? {} : { trail }),
-      },
-      {
-        chunkIdKey: this.#init.keys.chunkIdKey,
-        sizes: this.#init.sizes.segments,
-        classes: this.#init.classes,
-        subject,
-      },
+      { ...this.#headParts(), report: this.#report, needs: this.#needs },
+      { ...this.#headInit(), subject },
     );
+  }
+
+  #headParts(): HeadPartsComponents {
+    const { catalog, compute, heads, trail } = this.#c;
+    const parts = { catalog, compute, heads, store: this.#store, storer: this.#storer };
+    return trail === undefined ? parts : { ...parts, trail };
+  }
+
+  #headInit(): HeadPartsInit {
+    const { keys, sizes, classes } = this.#init;
+    return { chunkIdKey: keys.chunkIdKey, sizes: sizes.segments, classes };
   }
 
   #ingestKeys(): { chunkIdKey: Uint8Array; gearKey: Uint8Array; sizes: ChunkSizes } {

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { movesCodec } from "../../src/catalog/moves.ts";
 import {
   catalogRootCodec,
   indexRunCodec,
@@ -79,6 +80,7 @@ export const CATALOG_CODECS: readonly AnyCodec[] = [
   snapshotPageCodec,
   indexRunCodec,
   catalogRootCodec,
+  movesCodec,
 ].filter(isCodec);
 
 /** Values that a schema alone does not make: what its refinements demand between fields. */

@@ -284,7 +284,7 @@ export class SecondReader {
   /** Steps 9 and 10: every entry of the newest snapshot by its path. */
   async newestSnapshot(): Promise<Map<string, ReadFile>> {
     const root = decode(await this.#chunkAt(this.#payload.root, this.#payload.root.id));
-    check(root.v === 1, "a catalog root");
+    check(root.v === 1 || root.v === 2, "a catalog root");
     for (const locator of root.runs) await this.#readRun(locator);
     const last = decode(await this.#chunkAt(root.snapshots.at(-1), root.snapshots.at(-1).id));
     const entry = last.snapshots.at(-1);

@@ -22,3 +22,23 @@ it("has the segments of all ranges that were added, in whatever order, and no ot
     }),
   );
 });
+
+it("without another set: what is in it and not in the other", () => {
+  const some = fc.array(ref, { maxLength: 60 });
+  const setOf = (refs: readonly { incarnation: number; number: number }[]): [SegmentRangeSet, SegmentSet] => {
+    const each = new SegmentSet();
+    each.addAll(refs);
+    const ranges = new SegmentRangeSet();
+    ranges.addAll(each.toRanges());
+    return [ranges, each];
+  };
+  fc.assert(
+    fc.property(some, some, (inIt, notInIt) => {
+      const [ranges, each] = setOf(inIt);
+      const [others, other] = setOf(notInIt);
+      const left = new SegmentSet();
+      for (const one of each) if (!other.has(one)) left.add(one);
+      expect(ranges.without(others).toRanges()).toEqual(left.toRanges());
+    }),
+  );
+});
