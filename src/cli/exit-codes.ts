@@ -152,7 +152,7 @@ export function exitStatusOfStatus({
   return isWell && isOwnWell && areOthersWell && isSaved ? EXIT.done : EXIT.belowPolicy;
 }
 
-const UNSAVED: ReadonlySet<string> = new Set(["policy-invalid", "set-failing", "set-overdue"]);
+const UNSAVED: ReadonlySet<string> = new Set(["policy-invalid", "set-failing", "set-overdue", "set-behind"]);
 
 /** What is left after a round by hand, or what the last look found. */
 export function exitStatusOfRepair({ standing, held }: RepairResult): ExitStatus {

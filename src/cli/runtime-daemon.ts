@@ -7,6 +7,7 @@ import { guardProcess, parseDialAddress } from "../adapters/libp2p/index.ts";
 import { createHookRunner, openPolicyFile } from "../adapters/policy/index.ts";
 import { openFileShardStore, openFileSpool, openLevelMetaStore } from "../adapters/store/index.ts";
 import { systemClock, systemRng } from "../adapters/system.ts";
+import { createTreeWatcher } from "../adapters/watch/index.ts";
 import { createWorkerCompute } from "../adapters/workers/index.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
@@ -130,6 +131,7 @@ async function startNode(
   const scheduler = await schedulerOf(node, {
     file: openPolicyFile(paths.policy),
     hooks: createHookRunner(),
+    watcher: createTreeWatcher(createFileTree()),
   });
   await scheduler.start();
   closers.push(() => scheduler.stop());

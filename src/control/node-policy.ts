@@ -14,6 +14,7 @@ import {
   type Tidier,
 } from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
+import { continuousAlert, continuousJson, rpoMsOf } from "./node-continuous.ts";
 import { iso } from "./node-json.ts";
 import { answerSnapshot } from "./node-snapshot.ts";
 import { tidyingOf } from "./node-tidying.ts";
@@ -53,6 +54,7 @@ function effectiveJson(set: EffectiveSet): api.EffectiveSetInfo {
     profile: sourcedJson(set.profile, () => (profile === undefined ? "auto" : `${profile.k}+${profile.m}`)),
     tags: sourcedJson(set.tags, (tags) => [...tags]),
     schedule: sourcedJson(set.timing, timingJson),
+    continuousMs: sourcedJson(set.continuousMs, (value) => value ?? null),
     keep: sourcedJson(set.keep, () => ({ ...keep, ...(timeZone === undefined ? {} : { timeZone }) })),
     forget: sourcedJson(set.forgets, (value) => value),
     lockMs: sourcedJson(set.lockMs, (value) => value),
@@ -100,8 +102,9 @@ export async function scheduleStandingOf(
   const alerts: Alert[] = [];
   const sets: api.SetStandingInfo[] = [];
   for (const one of standing.sets) {
-    sets.push(setJson(one, points.get(one.set.name), nowMs));
-    alerts.push(...setAlerts(one, nowMs));
+    const info = setJson(one, points.get(one.set.name), nowMs);
+    sets.push(info);
+    alerts.push(...setAlerts(one, nowMs), ...continuousAlert(info));
   }
   const issues = standing.state === "invalid" ? standing.issues.map((issue) => ({ ...issue })) : [];
   const [first] = issues;
@@ -116,10 +119,12 @@ export async function scheduleStandingOf(
 }
 
 function setJson(
-  { set, isRunning, dueMs, last }: SetStanding,
+  standing: SetStanding,
   point: RecoveryPoint | undefined,
   nowMs: number,
 ): api.SetStandingInfo {
+  const { set, isRunning, dueMs, last } = standing;
+  const rpoMs = rpoMsOf(standing, point, nowMs);
   return {
     set: set.name,
     running: isRunning,
@@ -128,7 +133,8 @@ function setJson(
     ...(point === undefined
       ? {}
       : { newest: { snapshotId: toHex(point.newest.id), time: iso(point.newest.timeMs) } }),
-    ...(point?.safe === undefined ? {} : { rpoMs: Math.max(0, nowMs - point.safe.timeMs) }),
+    ...(rpoMs === undefined ? {} : { rpoMs }),
+    ...continuousJson(standing, nowMs),
   };
 }
 

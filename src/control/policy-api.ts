@@ -36,6 +36,19 @@ export const setRun = z.object({
   reason: z.string().optional(),
 });
 
+/** How changes of a continuous set are noticed. */
+export const continuousStanding = z.object({
+  /** How soon after a change there should be a snapshot. */
+  everyMs: count,
+  /** `opening`: directories are being taken in. `rescanning`: watching is impossible, `why` says what keeps it from that. */
+  mode: z.enum(["opening", "watching", "rescanning"]),
+  why: z.string().optional(),
+  directories: count.optional(),
+  /** The oldest change that is in no snapshot that was made; absent: none is known. */
+  unsavedSince: isoTime.optional(),
+});
+export type ContinuousStanding = z.infer<typeof continuousStanding>;
+
 /** How a set stands: what `status` says of it. */
 export const setStanding = z.object({
   set: z.string(),
@@ -45,8 +58,12 @@ export const setStanding = z.object({
   last: setRun.optional(),
   /** Of the newest snapshot. */
   newest: z.object({ snapshotId: z.string(), time: isoTime }).optional(),
-  /** Age of the newest snapshot that is as safe as this swarm can make it: what would be lost now. */
+  /**
+   * What would be lost now: the age of the newest snapshot that is as safe as this swarm can make it; of a continuous set,
+   * where that is its newest one, the age of the oldest change since.
+   */
   rpoMs: count.optional(),
+  continuous: continuousStanding.optional(),
 });
 export type SetStandingInfo = z.infer<typeof setStanding>;
 
@@ -111,6 +128,8 @@ export const effectiveSet = z.object({
       })
       .nullable(),
   ),
+  /** `null`: changes begin no snapshot. */
+  continuousMs: sourced(count.nullable()),
   keep: sourced(keepRules),
   forget: sourced(z.enum(["by-itself", "when-told"])),
   lockMs: sourced(count),

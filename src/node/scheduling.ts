@@ -1,9 +1,10 @@
 import { isFault } from "../base/fault.ts";
 import type { SnapshotEntry } from "../catalog/index.ts";
 import { setTag } from "../policy/index.ts";
-import { type HookRunner, type PolicyFile, prefixed } from "../ports/index.ts";
+import { type HookRunner, type PolicyFile, prefixed, type TreeWatcher } from "../ports/index.ts";
 import { RunRecords, Scheduler } from "../schedule/index.ts";
-import type { SnapshotProgress } from "../snapshot/index.ts";
+import { leavesOut, type SnapshotProgress } from "../snapshot/index.ts";
+import { SetWatches } from "../watch/index.ts";
 import type { Node } from "./node.ts";
 import { NAMESPACE } from "./ports.ts";
 import type { Repository, SnapshotResult } from "./repository.ts";
@@ -13,12 +14,14 @@ export type NodeScheduler = Scheduler<SnapshotProgress, SnapshotResult>;
 /** The scheduler of a node's policy; to be started after the node, and stopped before it. */
 export async function schedulerOf(
   node: Node,
-  ports: { readonly file: PolicyFile; readonly hooks: HookRunner },
+  ports: { readonly file: PolicyFile; readonly hooks: HookRunner; readonly watcher: TreeWatcher },
 ): Promise<NodeScheduler> {
   const { repository, roster } = node;
-  const { clock, log, meta, network } = node.ports;
+  const { clock, log, meta, network, tree } = node.ports;
+  const { watcher, ...rest } = ports;
   return new Scheduler<SnapshotProgress, SnapshotResult>({
-    ...{ clock, log, ...ports },
+    ...{ clock, log, ...rest },
+    watches: new SetWatches({ clock, log, tree, watcher, leavesOut }),
     records: await RunRecords.open(prefixed(meta, NAMESPACE.schedule)),
     here() {
       const self = roster.member(network.self);

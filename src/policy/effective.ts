@@ -34,6 +34,8 @@ export interface EffectiveSet {
   readonly tags: Sourced<readonly string[]>;
   /** `undefined`: only when told. */
   readonly timing: Sourced<Timing | undefined>;
+  /** How soon after a change there should be a snapshot; `undefined`: changes begin none. */
+  readonly continuousMs: Sourced<number | undefined>;
   readonly keep: Sourced<Keep>;
   readonly forgets: Sourced<Forgets>;
   readonly lockMs: Sourced<number>;
@@ -112,6 +114,7 @@ function effectiveSet(name: string, set: PolicySet, layers: readonly Layer[], li
     profile: nearest("profile", undefined, profileOf),
     tags: nearest<"tags", readonly string[]>("tags", [], (value) => value),
     timing: nearest("schedule", undefined, timingOf),
+    continuousMs: nearest("continuous", undefined, (value) => (value === "none" ? undefined : value)),
     keep: nearest("keep", {}, (value): Keep => value),
     forgets: nearest<"forget", Forgets>("forget", "by-itself", (value) => value),
     lockMs: nearest("lock", 0, (value) => value),

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { isFault } from "../base/fault.ts";
 import { compileGlobs } from "../base/glob.ts";
 import { bytePathOf, displayPath, normalizePath } from "../base/paths.ts";
-import { DAY_MS, HOUR_MS, MINUTE_MS, parseDuration } from "../base/units.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS, parseDuration, SECOND_MS } from "../base/units.ts";
 import { checkCron } from "./timing.ts";
 
 /** Of one file: each is looked at several times a minute. */
@@ -14,6 +14,8 @@ export const setTag = (name: string): string => `set:${name}`;
 const LOCK_MAX_MS = 400 * DAY_MS;
 const EVERY_MIN_MS = MINUTE_MS;
 const EVERY_MAX_MS = 366 * DAY_MS;
+const CONTINUOUS_MIN_MS = 30 * SECOND_MS;
+const CONTINUOUS_MAX_MS = DAY_MS;
 const HOOK_LIMIT_MAX_MS = 24 * HOUR_MS;
 
 function duration(what: string, range: { readonly min: number; readonly max: number }) {
@@ -115,6 +117,9 @@ const level = {
   profile: checked(checkProfile, 8).exactOptional(),
   tags: z.array(tag).max(64).exactOptional(),
   schedule: schedule.exactOptional(),
+  continuous: z
+    .union([z.literal("none"), duration("continuous", { min: CONTINUOUS_MIN_MS, max: CONTINUOUS_MAX_MS })])
+    .exactOptional(),
   keep: keep.exactOptional(),
   forget: z.enum(FORGETS, 'forget is "by-itself" or "when-told"').exactOptional(),
   lock: duration("lock", { min: 0, max: LOCK_MAX_MS }).exactOptional(),

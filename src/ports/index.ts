@@ -15,3 +15,4 @@ export * from "./prefixed-meta-store.ts";
 export * from "./rng.ts";
 export type * from "./shard-store.ts";
 export type * from "./spool.ts";
+export type * from "./tree-watcher.ts";

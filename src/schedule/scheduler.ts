@@ -7,6 +7,7 @@ import { SECOND_MS } from "../base/units.ts";
 import {
   ClockWatch,
   chooseRun,
+  continuousDueMs,
   type EffectiveSet,
   effectiveSets,
   nextDueMs,
@@ -17,6 +18,7 @@ import {
   type Whereabouts,
 } from "../policy/index.ts";
 import type { Clock, HookRunner, PolicyFile } from "../ports/index.ts";
+import type { SetSight, SetWatches } from "../watch/index.ts";
 import { Hooked, type HookOutcome } from "./hooked.ts";
 import type { RunRecord, RunRecords } from "./records.ts";
 import type { PolicyStanding, SetStanding } from "./standing.ts";
@@ -47,6 +49,7 @@ export interface SchedulerComponents<P, T> {
   readonly file: PolicyFile;
   readonly hooks: HookRunner;
   readonly records: RunRecords;
+  readonly watches: SetWatches;
   readonly here: () => Whereabouts;
   /** Different on every node: it spreads what jitter spreads. */
   readonly seed: string;
@@ -59,6 +62,8 @@ export interface SchedulerComponents<P, T> {
 
 /** Between two looks at file and clock: a file that was changed, and a clock that was set, are noticed by then. */
 const LOOK_MS = 30 * SECOND_MS;
+/** The same, while changes are to be noticed. */
+const CONTINUOUS_LOOK_MS = 3 * SECOND_MS;
 
 /** The driver: looks, lets policy/ decide, acts, writes down what came of it. */
 export class Scheduler<P, T> {
@@ -92,11 +97,12 @@ export class Scheduler<P, T> {
     this.#stopping.abort(new Fault({ code: "INTERRUPTED" }));
     this.#wake?.();
     await this.#loop;
+    await this.#c.watches.stop();
   }
 
   get standing(): PolicyStanding {
-    const sets = this.#plan().map(({ set, dueMs, last }): SetStanding => {
-      return { set, dueMs, last, isRunning: set.name === this.#running };
+    const sets = this.#plan().map(({ set, dueMs, last, sight }): SetStanding => {
+      return { set, dueMs, last, sight, isRunning: set.name === this.#running };
     });
     if (this.#issues !== undefined) return { state: "invalid", issues: this.#issues, sets };
     return this.#hasFile ? { state: "valid", sets } : { state: "none" };
@@ -150,7 +156,7 @@ export class Scheduler<P, T> {
     const hadFile = this.#hasFile;
     this.#hasFile = text !== undefined;
     if (text === undefined) {
-      this.#sets = [];
+      this.#use([]);
       this.#issues = undefined;
       if (hadFile) log.info("policy-removed");
       return;
@@ -162,8 +168,19 @@ export class Scheduler<P, T> {
     }
     this.#rejected = undefined;
     this.#issues = undefined;
-    this.#sets = effectiveSets(parsed.policy, parsed.lineOf, place);
+    this.#use(effectiveSets(parsed.policy, parsed.lineOf, place));
     log.info("policy-loaded", { sets: this.#sets.map(({ name }) => name) });
+  }
+
+  #use(sets: readonly EffectiveSet[]): void {
+    this.#sets = sets;
+    this.#c.watches.follow(
+      sets.flatMap(({ name, continuousMs: { value: everyMs }, paths, excludes, oneFileSystem }) => {
+        if (everyMs === undefined) return [];
+        const looksAt = { paths: paths.value, oneFileSystem: oneFileSystem.value };
+        return [{ name, everyMs, ...looksAt, excludes: excludes.map(({ value }) => value) }];
+      }),
+    );
   }
 
   #rejected: string | undefined;
@@ -178,13 +195,16 @@ export class Scheduler<P, T> {
     this.#c.log.error("policy-invalid", { line: first?.line, why: first?.message, issues: issues.length });
   }
 
-  #plan(): { set: EffectiveSet; dueMs: number | undefined; last: RunRecord | undefined }[] {
+  #plan(): PlannedRun[] {
     const nowMs = this.#c.clock.wallMs();
     return this.#sets.map((set) => {
       const last = this.#c.records.of(set.name);
       const timing = set.timing.value;
       const at = { nowMs, sinceMs: this.#sinceMs, seed: `${this.#c.seed}/${set.name}` };
-      return { set, last, dueMs: timing === undefined ? undefined : nextDueMs(timing, last, at) };
+      const scheduledMs = timing === undefined ? undefined : nextDueMs(timing, last, at);
+      const sight = this.#c.watches.sightOf(set.name);
+      const changedMs = sight === undefined ? undefined : noticedDueMs(set, last, sight, nowMs);
+      return { set, last, sight, dueMs: earlier(scheduledMs, changedMs) };
     });
   }
 
@@ -214,7 +234,8 @@ export class Scheduler<P, T> {
     const chosen = plan.find(({ set }) => set.name === turn);
     if (chosen === undefined) {
       const next = Math.min(...plan.map(({ dueMs }) => dueMs ?? Number.POSITIVE_INFINITY));
-      return Math.max(1, Math.min(LOOK_MS, next - nowMs));
+      const lookMs = plan.some(({ sight }) => sight !== undefined) ? CONTINUOUS_LOOK_MS : LOOK_MS;
+      return Math.max(1, Math.min(lookMs, next - nowMs));
     }
     const ignored = (): void => {};
     try {
@@ -238,12 +259,18 @@ export class Scheduler<P, T> {
     this.#running = set.name;
     log.info("set-started", { set: set.name });
     const hooked = new Hooked({ ...this.#c, set: set.name, hooks: set.hooks.value, runner: this.#c.hooks });
+    const watch = this.#c.watches.of(set.name);
+    let isMade = false;
     try {
       const { result, after } = await hooked.around(
         options.signal,
-        () => this.#snapshot(set, options),
+        async () => {
+          await watch?.begin();
+          return await this.#snapshot(set, options);
+        },
         this.#c.taken,
       );
+      isMade = true;
       const { id, state, unreadable } = this.#c.taken(result);
       const endedMs = clock.wallMs();
       const reason = reasonOf(after);
@@ -262,6 +289,7 @@ export class Scheduler<P, T> {
       await this.#failed(set, startedMs, failures + 1, error);
       throw error;
     } finally {
+      watch?.end(isMade);
       this.#running = undefined;
     }
   }
@@ -300,6 +328,31 @@ export class Scheduler<P, T> {
     timer.abort();
   }
 }
+
+interface PlannedRun {
+  readonly set: EffectiveSet;
+  readonly dueMs: number | undefined;
+  readonly last: RunRecord | undefined;
+  readonly sight: SetSight | undefined;
+}
+
+function noticedDueMs(
+  set: EffectiveSet,
+  last: RunRecord | undefined,
+  { unsaved }: SetSight,
+  nowMs: number,
+): number | undefined {
+  const everyMs = set.continuousMs.value;
+  if (everyMs === undefined) return undefined;
+  const span =
+    unsaved === undefined
+      ? undefined
+      : { firstMs: nowMs - unsaved.firstAgoMs, lastMs: nowMs - unsaved.lastAgoMs };
+  return continuousDueMs(everyMs, last, span, nowMs);
+}
+
+const earlier = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 
 function reasonOf(after: HookOutcome | undefined): string | undefined {
   return after === undefined

@@ -1,4 +1,5 @@
 import type { EffectiveSet, PolicyIssue } from "../policy/index.ts";
+import type { SetSight } from "../watch/index.ts";
 import type { RunRecord } from "./records.ts";
 
 /** What is in force, and whether what lies in the file is. */
@@ -18,4 +19,6 @@ export interface SetStanding {
   /** In the past: due, waiting for another set. Absent: never by itself. */
   readonly dueMs: number | undefined;
   readonly last: RunRecord | undefined;
+  /** Of a continuous set. */
+  readonly sight: SetSight | undefined;
 }

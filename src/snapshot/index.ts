@@ -6,6 +6,7 @@
  * give is reported by path and left out; it does not stop the rest.
  */
 export { CaptureReport } from "./report.ts";
+export { leavesOut } from "./rules.ts";
 export {
   type SnapshotComponents,
   type SnapshotInit,

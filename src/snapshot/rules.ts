@@ -23,3 +23,9 @@ export class CaptureRules {
     return this.#excludes.matches(path);
   }
 }
+
+/** What no walk with these patterns looks at, for whoever wants to know of changes in the rest. */
+export function leavesOut(excludes: readonly BytePath[]): (path: BytePath) => boolean {
+  const rules = new CaptureRules({ excludes, oneFileSystem: false });
+  return (path) => rules.neverSaved(path) !== undefined || rules.isExcluded(path);
+}

@@ -6,6 +6,7 @@ import { readTrailEntry, schedulerOf, tidierOf } from "../../src/node/index.ts";
 import { clockEvidence } from "../../src/node/peers-clock.ts";
 import { whyClockHolds } from "../../src/node/tidying.ts";
 import { parseUpkeep } from "../../src/upkeep/index.ts";
+import { FakeWatcher } from "../support/fake-watcher.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { noise } from "../support/segments.ts";
 import { put } from "../support/source-tree.ts";
@@ -28,6 +29,7 @@ async function tidying(owner: Machine) {
   const scheduler = await schedulerOf(owner.node, {
     file: { read: async () => POLICY, write: async () => {} },
     hooks: { run: async () => ({ ok: true }) },
+    watcher: new FakeWatcher(),
   });
   const tidier = tidierOf(owner.node, scheduler, UPKEEP);
   await scheduler.reload();

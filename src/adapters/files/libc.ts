@@ -66,6 +66,12 @@ export interface Libc {
   renameat(fromDir: number, from: BytePath, dir: number, path: BytePath): number;
   unlinkat(dir: number, path: BytePath, flags: number): number;
   flock(fd: number, operation: number): number;
+  read(fd: number, into: Uint8Array): number;
+  /** A descriptor that does not block and is closed by `close`. */
+  inotifyInit(): number;
+  /** The number under which events come; of a directory that is watched already its old one. */
+  inotifyAddWatch(fd: number, path: BytePath, mask: number): number;
+  inotifyRemoveWatch(fd: number, watch: number): number;
   /** In libuv's thread pool: it waits for the disk. */
   syncfs(fd: number): Promise<number>;
   /** Follow or not is in the name, as in libc. Names are C strings, one after the other. */
@@ -175,6 +181,10 @@ function bind(koffi: typeof import("koffi"), lib: ReturnType<typeof koffi.load>,
   const renameat = call("int renameat(int fromDir, void *from, int dir, void *path)");
   const unlinkat = call("int unlinkat(int dir, void *path, int flags)");
   const flock = call("int flock(int fd, int operation)");
+  const read = call("int64_t read(int fd, void *into, size_t bytes)");
+  const inotifyInit = call("int inotify_init1(int flags)");
+  const inotifyAdd = call("int inotify_add_watch(int fd, void *path, uint32_t mask)");
+  const inotifyRemove = call("int inotify_rm_watch(int fd, int watch)");
   const syncfs = lib.func("int syncfs(int fd)");
   const llistxattr = call("int64_t llistxattr(void *path, void *into, size_t bytes)");
   const listxattr = call("int64_t listxattr(void *path, void *into, size_t bytes)");
@@ -226,6 +236,10 @@ function bind(koffi: typeof import("koffi"), lib: ReturnType<typeof koffi.load>,
     renameat: (fromDir, from, dir, path) => two(from, path, () => renameat(fromDir, p1, dir, p2)),
     unlinkat: (dir, path, flags) => one(path, () => unlinkat(dir, p1, flags)),
     flock,
+    read: (fd, into) => read(fd, into, into.length),
+    inotifyInit: () => inotifyInit(O_NONBLOCK | O_CLOEXEC),
+    inotifyAddWatch: (fd, path, mask) => one(path, () => inotifyAdd(fd, p1, mask)),
+    inotifyRemoveWatch: inotifyRemove,
     syncfs: (fd) => syncInPool(syncfs, fd),
     llistxattr: (path, into) => one(path, () => llistxattr(p1, into, into.length)),
     listxattr: (path, into) => one(path, () => listxattr(p1, into, into.length)),

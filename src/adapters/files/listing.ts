@@ -11,11 +11,16 @@ const dirents = Buffer.alloc(DIRENTS_BYTES);
 
 // struct linux_dirent64: inode, offset, record length, type, name.
 const RECORD_LENGTH_AT = 16;
+const TYPE_AT = 18;
 const NAME_AT = 19;
+const TYPE_UNKNOWN = 0;
+const TYPE_DIRECTORY = 4;
 
 interface FoundName {
   readonly name: BytePath;
   readonly inode: number;
+  /** False: certainly none. Not every file system says. */
+  readonly mayBeDirectory: boolean;
 }
 
 /** Opens without following a link, and without touching the access time where this user may. */
@@ -42,7 +47,9 @@ export async function readNames(fd: number): Promise<FoundName[] | number> {
       const name = dirents.toString("latin1", start, dirents.indexOf(0, start)) as BytePath;
       if (name === "." || name === "..") continue;
       // Only an order to ask in: beyond 2^53 it may be off, which costs nothing but time.
-      found.push({ name, inode: dirents.readUInt32LE(at) + dirents.readUInt32LE(at + 4) * 2 ** 32 });
+      const inode = dirents.readUInt32LE(at) + dirents.readUInt32LE(at + 4) * 2 ** 32;
+      const type = dirents[at + TYPE_AT];
+      found.push({ name, inode, mayBeDirectory: type === TYPE_DIRECTORY || type === TYPE_UNKNOWN });
     }
     await turnIfDue();
   }

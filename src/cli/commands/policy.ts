@@ -136,6 +136,7 @@ function setText(set: EffectiveSetInfo): string {
     row("profile", set.profile.value, set.profile),
     row("tags", set.tags.value.join(" ") || "-", set.tags),
     row("schedule", scheduleText(set), set.schedule),
+    row("continuous", continuousText(set), set.continuousMs),
     row("keep", keepText(set), set.keep),
     row("forget", set.forget.value === "by-itself" ? "by itself" : "when told", set.forget),
     row("lock", set.lockMs.value === 0 ? "none" : `${formatDuration(set.lockMs.value)}`, set.lockMs),
@@ -163,6 +164,10 @@ function scheduleText({ schedule }: EffectiveSetInfo): string {
       : `every ${formatDuration(value.everyMs)}`;
   const jitter = value.jitterMs === 0 ? "" : `, up to ${formatDuration(value.jitterMs)} later`;
   return `${when}${jitter}${value.catchUp ? "" : ", nothing is caught up"}`;
+}
+
+function continuousText({ continuousMs: { value } }: EffectiveSetInfo): string {
+  return value === null ? "no" : `within ${formatDuration(value)} of a change`;
 }
 
 const KEEP_NAMES = ["last", "hourly", "daily", "weekly", "monthly", "yearly"] as const;

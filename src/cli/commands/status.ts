@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { formatBytes, formatDuration } from "../../base/units.ts";
 import type { StatusResult } from "../../control/api.ts";
+import type { ContinuousStanding } from "../../control/policy-api.ts";
 import type { PresenceInfo } from "../../control/presence-api.ts";
 import { pendingLine } from "../decision-text.ts";
 import { exitStatusOfStatus } from "../exit-codes.ts";
@@ -138,16 +139,18 @@ function protectionLines({ protection }: StatusResult): string[] {
 function scheduleLines({ schedule }: StatusResult): string[] {
   if (schedule === undefined || schedule.policy === "none") return [];
   const lines = schedule.policy === "invalid" ? ["the policy file is NOT VALID"] : [];
-  for (const { set, running, next, last, rpoMs } of schedule.sets) {
+  for (const { set, running, next, last, rpoMs, continuous } of schedule.sets) {
     const point = rpoMs === undefined ? "no safe snapshot yet" : `RPO ${formatDuration(rpoMs)}`;
     const when = running
       ? "running now"
-      : next === undefined
-        ? "only when told"
-        : `next ${shortTime(next)} UTC`;
+      : continuous !== undefined && continuous.unsavedSince === undefined
+        ? "nothing has changed since"
+        : next === undefined
+          ? "only when told"
+          : `next ${shortTime(next)} UTC`;
     const failed = last?.outcome === "failed" ? `; last try FAILED at ${shortTime(last.ended)} UTC` : "";
     const left = last === undefined || last.unreadable === 0 ? "" : `; ${last.unreadable} unreadable`;
-    lines.push(`${set}: ${point}, ${when}${failed}${left}`);
+    lines.push(`${set}: ${point}${continuousText(continuous)}, ${when}${failed}${left}`);
   }
   return [...lines, ...tidyingLines(schedule)];
 }
@@ -173,6 +176,17 @@ function tidyingLines({ tidying }: NonNullable<StatusResult["schedule"]>): strin
     `forgets by itself: ${forgetText}next ${shortTime(forget.next)} UTC`,
     `prunes by itself: ${pruneText}next ${shortTime(prune.next)} UTC`,
   ];
+}
+
+function continuousText(continuous: ContinuousStanding | undefined): string {
+  if (continuous === undefined) return "";
+  const { everyMs, mode, why = "" } = continuous;
+  const how = {
+    opening: "; its directories are being taken in",
+    watching: "",
+    rescanning: `; changes are looked for by rescans: ${why}`,
+  }[mode];
+  return ` of at most ${formatDuration(everyMs)}${how}`;
 }
 
 function storageLine({ storage }: StatusResult): string {

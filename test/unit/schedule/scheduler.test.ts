@@ -6,9 +6,12 @@ import { SeededRng } from "../../../sim/rng.ts";
 import { utf8 } from "../../../src/base/bytes.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import type { Log } from "../../../src/base/log.ts";
-import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../../src/base/units.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from "../../../src/base/units.ts";
 import type { HookEnd, HookRequest, MetaStore } from "../../../src/ports/index.ts";
 import { RunRecords, Scheduler, type SetSnapshot } from "../../../src/schedule/index.ts";
+
+import { SetWatches } from "../../../src/watch/index.ts";
+import { FakeWatcher, fakeTree } from "../../support/fake-watcher.ts";
 
 const START_MS = Date.UTC(2026, 10, 21, 12);
 const HOURLY = "version: 1\nsets:\n  shop: { paths: [/srv], schedule: { every: 1h } }\n";
@@ -34,6 +37,7 @@ let hooks: HookRequest[];
 let hookEnd: (request: HookRequest) => HookEnd;
 let logged: { level: string; event: string; fields: Readonly<Record<string, unknown>> }[];
 let mayRun: boolean;
+let watcher: FakeWatcher;
 /** What a snapshot does; throws what makes it impossible. */
 let snapshot: (request: SetSnapshot<undefined>) => Promise<void>;
 
@@ -47,6 +51,7 @@ beforeEach(() => {
   hookEnd = () => ({ ok: true });
   logged = [];
   mayRun = true;
+  watcher = new FakeWatcher();
   snapshot = async () => {
     await clock.sleep(MINUTE_MS);
   };
@@ -77,6 +82,7 @@ async function started(): Promise<
       },
     },
     records: await RunRecords.open(store),
+    watches: new SetWatches({ clock, log, watcher, tree: fakeTree(clock), leavesOut: () => () => false }),
     here: () => ({ site: "leipzig", node: "till-3" }),
     async snapshot(request) {
       const atMs = clock.wallMs();
@@ -306,4 +312,64 @@ it("records of sets that went are bounded, and what cannot be read is no loss", 
   expect(again.of("set43")).toBeUndefined();
   expect(again.of("set44")).toMatchObject({ endedMs: 44 });
   expect(again.of("set299")).toBeUndefined();
+});
+
+describe("a continuous set", () => {
+  const minutes = () => taken.map(({ atMs }) => (atMs - START_MS) / MINUTE_MS);
+  beforeEach(() => {
+    text = "version: 1\nsets:\n  shop: { paths: [/srv], continuous: 5min }\n";
+    snapshot = async () => {
+      await clock.sleep(10 * SECOND_MS);
+    };
+  });
+
+  it("saves what has changed soon after it, nothing while nothing does, and once a day all the same", async () => {
+    const scheduler = await started();
+    await clock.advance(MINUTE_MS);
+    expect(taken).toHaveLength(1);
+    await clock.advance(6 * HOUR_MS);
+    expect(taken).toHaveLength(1);
+    watcher.change();
+    await clock.advance(MINUTE_MS);
+    expect(taken).toHaveLength(2);
+    await clock.advance(25 * HOUR_MS);
+    expect(taken).toHaveLength(3);
+    await clock.until(scheduler.stop(), DAY_MS);
+    expect(watcher.isOpen).toBe(false);
+  });
+
+  it("saves what changes all the time as often as it should, and no more often", async () => {
+    const scheduler = await started();
+    for (let seconds = 0; seconds < 3600; seconds++) {
+      watcher.change();
+      await clock.advance(SECOND_MS);
+    }
+    expect(taken.length).toBeGreaterThanOrEqual(12);
+    expect(taken.length).toBeLessThanOrEqual(13);
+    const gaps = minutes().map((at, i) => at - (minutes()[i - 1] ?? at - 5));
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(5);
+    await clock.until(scheduler.stop(), DAY_MS);
+  });
+
+  it("counts as unsaved what was changed while it was saved, and everything when that failed", async () => {
+    let fails = false;
+    snapshot = async () => {
+      watcher.change();
+      await clock.sleep(10 * SECOND_MS);
+      if (fails) throw new Fault({ code: "SPOOL_FULL", usedBytes: 1, maxBytes: 1 });
+    };
+    const scheduler = await started();
+    await clock.advance(MINUTE_MS);
+    expect(taken).toHaveLength(1);
+    const sight = () => {
+      const { standing } = scheduler;
+      return standing.state === "valid" ? standing.sets[0]?.sight : undefined;
+    };
+    expect(sight()?.unsaved).toBeDefined();
+    fails = true;
+    await clock.advance(5 * MINUTE_MS);
+    expect(events("set-failed")).toHaveLength(1);
+    expect(sight()?.unsaved?.firstAgoMs).toBeGreaterThan(5 * MINUTE_MS);
+    await clock.until(scheduler.stop(), DAY_MS);
+  });
 });

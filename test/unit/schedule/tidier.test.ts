@@ -50,7 +50,7 @@ function policy(): PolicyStanding {
   );
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.issues));
   const sets = effectiveSets(parsed.policy, parsed.lineOf, { site: "a", node: "n" }).map((set) => ({
-    ...{ set, isRunning: false, dueMs: undefined },
+    ...{ set, isRunning: false, dueMs: undefined, sight: undefined },
     last:
       savedMs === undefined
         ? undefined
