@@ -21,7 +21,7 @@ export async function verifyHandler(
   });
   const segments = outcome.segments
     .map(
-      ({ ref, incarnation, k, n, proven, claimed, missing, corrupt }): SegmentCheck => ({
+      ({ ref, incarnation, k, n, proven, claimed, missing, corrupt, elsewhere }): SegmentCheck => ({
         incarnation,
         number: ref.number,
         k,
@@ -30,11 +30,12 @@ export async function verifyHandler(
         claimed,
         missing,
         corrupt,
+        elsewhere,
         margin: proven + claimed - k,
       }),
     )
     .sort((a, b) => a.margin - b.margin);
-  const sum = (field: "proven" | "claimed" | "missing"): number =>
+  const sum = (field: "proven" | "claimed" | "missing" | "elsewhere"): number =>
     segments.reduce((total, one) => total + one[field], 0);
   const worstMargin = segments[0]?.margin ?? 0;
   const short = outcome.segments.filter(({ k, proven, claimed }) => proven + claimed < k);
@@ -42,7 +43,7 @@ export async function verifyHandler(
   const spooled = short.filter(({ ref }) => table.get(ref)?.spooled === true).length;
   const newest = entries.at(-1);
   const protection = newest === undefined ? undefined : await repository.protectionOf(newest);
-  const isWhole = segments.every((one) => one.missing === 0 && one.corrupt === 0);
+  const isWhole = segments.every((one) => one.missing + one.corrupt + one.elsewhere === 0);
   const isSafe = protection === undefined || protection.state === "safe" || protection.state === "full";
   return {
     snapshots: entries.length,
@@ -52,6 +53,7 @@ export async function verifyHandler(
     proven: sum("proven"),
     claimed: sum("claimed"),
     missing: sum("missing"),
+    elsewhere: sum("elsewhere"),
     shardsChecked: outcome.shardsChecked,
     corrupt: outcome.corrupt.slice(0, LISTED_MAX).map(({ shard, peer, reason }) => ({
       incarnation: shard.incarnation,
@@ -66,9 +68,16 @@ export async function verifyHandler(
     bytesRead: outcome.bytesRead,
     readData,
     durationMs: Math.round(node.ports.clock.monotonicMs() - startedMs),
-    notes:
-      spooled === 0
+    notes: [
+      ...(spooled === 0
         ? []
-        : [`${spooled} segment(s) can be read on this machine only: they wait in its spool for holders.`],
+        : [`${spooled} segment(s) can be read on this machine only: they wait in its spool for holders.`]),
+      ...(sum("elsewhere") === 0
+        ? []
+        : [
+            `${sum("elsewhere")} shard(s) were found with peers that no map names, which need not keep them: a restore reads them now; ` +
+              "cairn repair --now has them made anew where they belong.",
+          ]),
+    ],
   };
 }

@@ -398,6 +398,8 @@ export const segmentCheck = z.object({
   claimed: count,
   missing: count,
   corrupt: count,
+  /** Of the proven ones: with peers that no map names, asked because the segment would be lost without. */
+  elsewhere: count,
   margin: z.int(),
 });
 export type SegmentCheck = z.infer<typeof segmentCheck>;
@@ -422,6 +424,7 @@ export const verifyResult = z.object({
   proven: count,
   claimed: count,
   missing: count,
+  elsewhere: count,
   shardsChecked: count,
   corrupt: listed(corruptShard),
   corruptCount: count,

@@ -609,7 +609,7 @@ export class Repository {
     }
     const { catalog, maps } = this;
     const outcome = await verifySegments(
-      { ...this.#c, catalog, maps },
+      { ...this.#c, catalog, maps, strays: this.#strays },
       { swarm: this.#init.swarm, ...options },
       [...needed],
     );

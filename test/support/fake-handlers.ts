@@ -75,6 +75,7 @@ export function verifyResult(changes: Partial<VerifyResult> = {}): VerifyResult 
     proven: 12,
     claimed: 0,
     missing: 0,
+    elsewhere: 0,
     shardsChecked: 12,
     corrupt: [],
     corruptCount: 0,
