@@ -124,8 +124,9 @@ export class SegmentTable {
     return { type: "delete", key: segmentKeyOf(ref) };
   }
 
-  async *all(): AsyncGenerator<readonly [SegmentRef, SegmentRecord]> {
-    for await (const [key, value] of this.#store.scan(tableRange("segment"))) {
+  /** In the order of their numbers, life by life. */
+  async *all({ reverse = false } = {}): AsyncGenerator<readonly [SegmentRef, SegmentRecord]> {
+    for await (const [key, value] of this.#store.scan({ ...tableRange("segment"), reverse })) {
       const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
       const ref = { incarnation: view.getUint32(1), number: must(readU64be(key, 5), "segment number") };
       yield [ref, decodeRecord(value)];

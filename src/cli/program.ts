@@ -33,6 +33,7 @@ import { siteCommand } from "./commands/site.ts";
 import { snapshotCommand } from "./commands/snapshot.ts";
 import { snapshotsCommand } from "./commands/snapshots.ts";
 import { statusCommand } from "./commands/status.ts";
+import { unmarkCommand } from "./commands/unmark.ts";
 import { usageCommand } from "./commands/usage.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { errorText } from "./error-text.ts";
@@ -63,6 +64,7 @@ const COMMANDS = [
   policyCommand,
   pinCommand,
   unpinCommand,
+  unmarkCommand,
   forgetCommand,
   pruneCommand,
   usageCommand,

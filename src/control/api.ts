@@ -73,6 +73,8 @@ export interface ControlHandlers {
   prune(request: pruning.PruneRequest, context: CommandContext): Promise<pruning.PruneResult>;
   release(request: pruning.ReleaseRequest, context: CommandContext): Promise<pruning.ReleaseResult>;
   pin(request: policy.PinRequest, context: CommandContext): Promise<policy.PinResult>;
+  /** Somebody has looked at a snapshot that was marked. */
+  unmark(request: policy.UnmarkRequest, context: CommandContext): Promise<policy.UnmarkResult>;
   policyShow(request: requests.EmptyRequest, context: CommandContext): Promise<policy.PolicyResult>;
   /** Throws POLICY_INVALID, and changes nothing then. */
   policySet(request: policy.PolicySetRequest, context: CommandContext): Promise<policy.PolicyResult>;
@@ -153,6 +155,7 @@ export const COMMANDS = {
   prune: { request: pruning.pruneRequest, result: pruning.pruneResult },
   release: { request: pruning.releaseRequest, result: pruning.releaseResult },
   pin: { request: policy.pinRequest, result: policy.pinResult },
+  unmark: { request: policy.unmarkRequest, result: policy.unmarkResult },
   policyShow: { request: requests.emptyRequest, result: policy.policyResult },
   policySet: { request: policy.policySetRequest, result: policy.policyResult },
   snapshotStdin: { request: requests.snapshotStdinRequest, result: results.snapshotResult },

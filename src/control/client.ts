@@ -71,6 +71,7 @@ export function controlClient(home: string): ControlHandlers {
     prune: (request, context) => once("prune", COMMANDS.prune, request, context),
     release: (request, context) => once("release", COMMANDS.release, request, context),
     pin: (request, context) => once("pin", COMMANDS.pin, request, context),
+    unmark: (request, context) => once("unmark", COMMANDS.unmark, request, context),
     policyShow: (request, context) => once("policyShow", COMMANDS.policyShow, request, context),
     policySet: (request, context) => once("policySet", COMMANDS.policySet, request, context),
     snapshots: (request, context) => once("snapshots", COMMANDS.snapshots, request, context),

@@ -31,6 +31,7 @@ import {
   survivesJson,
 } from "./node-json.ts";
 import { locksStandingOf } from "./node-locks.ts";
+import { markAlerts, unmarkHandler } from "./node-marks.ts";
 import { planHandler } from "./node-plan.ts";
 import { policyJson, requireScheduler, scheduleStandingOf, snapshotSetHandler } from "./node-policy.ts";
 import { livenessOf, maintenanceHandler, presenceStanding } from "./node-presence.ts";
@@ -81,6 +82,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     prune: (request, context) => pruneHandler(node, request, context),
     release: (request) => releaseHandler(node, request),
     pin: (request) => pinHandler(node, request),
+    unmark: (request) => unmarkHandler(node, request),
     async policyShow() {
       const scheduler = requireScheduler(init.scheduler);
       await scheduler.reload();
@@ -226,6 +228,7 @@ async function statusHandler(
       ...heirsAlerts,
       ...locks.alerts,
       ...scheduled.alerts,
+      ...(await markAlerts(node)),
       ...(await collectionAlerts(node)),
     ],
   };

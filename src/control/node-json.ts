@@ -14,7 +14,7 @@ import type {
   SnapshotEntry,
   Survival,
 } from "../node/index.ts";
-import { HIDDEN_TAG_PREFIX, isPinned } from "../node/index.ts";
+import { HIDDEN_TAG_PREFIX, isPinned, type Mark, marksOf } from "../node/index.ts";
 import { administratorAlerts } from "./node-admin-alerts.ts";
 import { lockJson } from "./node-locks.ts";
 import { showPath } from "./paths-json.ts";
@@ -39,6 +39,12 @@ export function survivesJson(survival: Survival | undefined): results.Survives {
   return { sites, nodes, hosts, nodesAfterWorstSite };
 }
 
+/** Absent where there is none. */
+export function marksJson(entry: SnapshotEntry): { marks?: Mark[] } {
+  const marks = marksOf(entry);
+  return marks.length === 0 ? {} : { marks };
+}
+
 export function snapshotInfoJson(
   entry: SnapshotEntry,
   protection: ProtectionReport,
@@ -54,6 +60,7 @@ export function snapshotInfoJson(
     pathsBase64: shown.map(({ pathBase64 }) => pathBase64),
     tags: entry.tags.filter((tag) => !tag.startsWith(HIDDEN_TAG_PREFIX)),
     pinned: isPinned(entry),
+    ...marksJson(entry),
     files: entry.files,
     directories: entry.directories,
     bytes: entry.bytes,

@@ -1,8 +1,14 @@
 import { toHex } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
-import { type Node, OWN_TAG_PREFIXES, type SnapshotRequest, type SnapshotResult } from "../node/index.ts";
+import {
+  marksOf,
+  type Node,
+  OWN_TAG_PREFIXES,
+  type SnapshotRequest,
+  type SnapshotResult,
+} from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
-import { iso, survivesJson } from "./node-json.ts";
+import { iso, marksJson, survivesJson } from "./node-json.ts";
 import { showPath } from "./paths-json.ts";
 import type * as requests from "./requests.ts";
 import type * as results from "./results.ts";
@@ -84,8 +90,15 @@ function snapshotJson(node: Node, result: SnapshotResult, durationMs: number): r
     excluded: report.excluded,
     durationMs: Math.round(durationMs),
     survives: survivesJson(protection.survival),
-    notes: [...classes.notes, ...waitingNotes(node, protection.state)],
+    ...marksJson(entry),
+    notes: [...classes.notes, ...markNotes(entry), ...waitingNotes(node, protection.state)],
   };
+}
+
+function markNotes(entry: SnapshotResult["entry"]): string[] {
+  return marksOf(entry).map(
+    ({ text }) => `Marked, look at it: ${text}. "cairn unmark ${toHex(entry.id).slice(0, 8)}" once you have.`,
+  );
 }
 
 function waitingNotes(node: Node, state: results.SnapshotState): string[] {

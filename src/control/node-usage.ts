@@ -1,5 +1,5 @@
 import { toHex } from "../base/bytes.ts";
-import { type Node, PIN_TAG, usageOf } from "../node/index.ts";
+import { HIDDEN_TAG_PREFIX, type Node, usageOf } from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
 import { iso } from "./node-json.ts";
 import type { UsageResult } from "./usage-api.ts";
@@ -16,7 +16,7 @@ export async function usageHandler(node: Node, context: CommandContext): Promise
     snapshots: usage.snapshots.map(({ entry, own }) => ({
       snapshotId: toHex(entry.id),
       time: iso(entry.timeMs),
-      tags: entry.tags.filter((tag) => tag !== PIN_TAG),
+      tags: entry.tags.filter((tag) => !tag.startsWith(HIDDEN_TAG_PREFIX)),
       logicalBytes: entry.bytes,
       own,
     })),

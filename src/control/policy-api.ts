@@ -196,5 +196,19 @@ export type ForgetResult = z.infer<typeof forgetResult>;
 export const pinRequest = z.object({ ...snapshotSelector.shape, pinned: z.boolean() }).strict();
 export type PinRequest = z.infer<typeof pinRequest>;
 
+/** Why somebody should look at a snapshot. */
+export const snapshotMark = z.object({ kind: z.enum(["anomaly", "clock", "locks"]), text: z.string() });
+
+export const unmarkRequest = z.object({ ...snapshotSelector.shape }).strict();
+export type UnmarkRequest = z.infer<typeof unmarkRequest>;
+
+export const unmarkResult = z.object({
+  snapshotId: z.string(),
+  time: isoTime,
+  /** Those that it had. */
+  marks: z.array(snapshotMark),
+});
+export type UnmarkResult = z.infer<typeof unmarkResult>;
+
 export const pinResult = z.object({ snapshotId: z.string(), time: isoTime, pinned: z.boolean() });
 export type PinResult = z.infer<typeof pinResult>;

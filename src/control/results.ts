@@ -3,7 +3,7 @@ import { pendingDecision, proposalInfo } from "./admin-api.ts";
 import { heirsStanding } from "./heirs-api.ts";
 import { lockInfo, locksStanding } from "./locks-api.ts";
 import { shownPath } from "./paths-json.ts";
-import { scheduleStanding } from "./policy-api.ts";
+import { scheduleStanding, snapshotMark } from "./policy-api.ts";
 import { liveness, presence } from "./presence-api.ts";
 import { repairStanding } from "./repair-api.ts";
 import { survives } from "./survives-api.ts";
@@ -258,6 +258,8 @@ export const snapshotResult = z.object({
   excluded: count,
   durationMs: count,
   survives,
+  /** Why somebody should look at it. */
+  marks: z.array(snapshotMark).optional(),
   /** Plain sentences for people: what is missing for `safe`, which peers were away. */
   notes: z.array(z.string()),
 });
@@ -274,6 +276,8 @@ export const snapshotInfo = z.object({
   tags: z.array(z.string()),
   /** No rule forgets it. */
   pinned: z.boolean(),
+  /** Why somebody should look at it; `cairn unmark` takes them away. */
+  marks: z.array(snapshotMark).optional(),
   files: count,
   directories: count,
   bytes: count,

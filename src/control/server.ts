@@ -141,6 +141,7 @@ function controlApp(handlers: ControlHandlers, stopping: AbortSignal) {
   once("prune", COMMANDS.prune.request, handlers.prune);
   once("release", COMMANDS.release.request, handlers.release);
   once("pin", COMMANDS.pin.request, handlers.pin);
+  once("unmark", COMMANDS.unmark.request, handlers.unmark);
   once("policyShow", COMMANDS.policyShow.request, handlers.policyShow);
   once("policySet", COMMANDS.policySet.request, handlers.policySet);
   once("snapshots", COMMANDS.snapshots.request, handlers.snapshots);

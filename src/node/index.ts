@@ -54,6 +54,7 @@ export {
   newIdentity,
   newOwnerSecrets,
 } from "./identity.ts";
+export { type Mark, marksOf } from "./marks.ts";
 export { type Disputes, Node, type NodeInit } from "./node.ts";
 export type { NodeStanding } from "./node-standing.ts";
 export type { OlderHead, RescuedSnapshot } from "./older-heads.ts";

@@ -4,7 +4,7 @@ import type { Catalog } from "../catalog/index.ts";
 /** The newest: what the clock was before decides nothing now. A few, because one may have been placed late. */
 const SEGMENTS_LOOKED_AT = 8;
 /** Fewer peers than that prove nothing: one of them may be the one that is wrong. */
-const PEERS_MIN = 2;
+export const PEERS_MIN = 2;
 
 /** What receipts say of this machine's clock. */
 export interface ClockEvidence {
@@ -19,20 +19,22 @@ export interface ClockEvidence {
  * What this machine's clock is ahead of its peers', by the times in their receipts for its newest segments; `undefined`
  * where nobody has signed any. A receipt is given after the segment was made, so that of each peer the
  * smallest difference counts; of the peers the middle one, so that less than half of them can say nothing false.
+ *
+ * @param segmentsMax how many of the newest, at most the default
  */
 export async function clockEvidence(
   catalog: Pick<Catalog, "segments" | "currentIncarnation">,
+  segmentsMax = SEGMENTS_LOOKED_AT,
 ): Promise<ClockEvidence | undefined> {
   const newest: ReadonlyMap<PeerId, number>[] = [];
   let asOfMs = 0;
-  for await (const [ref, record] of catalog.segments.all()) {
+  for await (const [ref, record] of catalog.segments.all({ reverse: true })) {
     if (ref.incarnation !== catalog.currentIncarnation || record.createdMs === 0) continue;
     const later = new Map<PeerId, number>();
     for (const slot of record.slots)
       if (slot?.signature !== undefined) later.set(slot.peer, slot.timeMs - record.createdMs);
-    if (later.size > 0) asOfMs = record.createdMs;
-    newest.push(later);
-    if (newest.length > SEGMENTS_LOOKED_AT) newest.shift();
+    if (later.size > 0) asOfMs = Math.max(asOfMs, record.createdMs);
+    if (newest.push(later) >= Math.min(segmentsMax, SEGMENTS_LOOKED_AT)) break;
   }
   const smallest = new Map<PeerId, number>();
   for (const later of newest)

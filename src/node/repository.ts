@@ -57,11 +57,16 @@ import {
   verifySegments,
 } from "../restore/index.ts";
 import { type SnapshotOutcome, type SnapshotProgress, SnapshotRun } from "../snapshot/index.ts";
+import { UPKEEP_SETTINGS, type UpkeepSettings } from "../upkeep/index.ts";
+import { marksOfNew } from "./anomalies.ts";
+import { CaptureBook } from "./captures.ts";
 import { chooseSnapshot, type SnapshotChoice } from "./choose-snapshot.ts";
 import { Completion } from "./completion.ts";
+import { marksOf, withMarks } from "./marks.ts";
 import { NeededSegments } from "./needed-segments.ts";
 import { LateHolders } from "./note-holders.ts";
 import { OwnLiveSet } from "./own-live-set.ts";
+import { clockEvidence } from "./peers-clock.ts";
 import { withPin } from "./pins.ts";
 import { NAMESPACE, type NodePorts, type RepositorySizes } from "./ports.ts";
 import { type PruneOutcome, prune } from "./prune.ts";
@@ -93,6 +98,8 @@ export interface RepositoryInit {
   /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
   readonly checkpoint?: { readonly everyMs: number; readonly everyBytes: number };
   readonly repair: OwnerRepairInit;
+  /** @default UPKEEP_SETTINGS */
+  readonly upkeep?: UpkeepSettings;
   /** The node's key. */
   readonly signer: Signer;
 }
@@ -176,6 +183,7 @@ export class Repository {
   /** What this owner still wants, as it was last said. */
   readonly live: OwnLiveSet;
   #completing: Promise<void> | undefined;
+  readonly #captures: CaptureBook;
 
   private constructor(
     c: RepositoryComponents,
@@ -186,6 +194,7 @@ export class Repository {
     trail: Trail,
   ) {
     this.trail = trail;
+    this.#captures = new CaptureBook(prefixed(c.meta, NAMESPACE.tidying));
     this.#c = c;
     this.#init = init;
     this.#placer = placer;
@@ -415,7 +424,45 @@ export class Repository {
       await this.trail.forgetOld();
       await this.heads.publish(signal);
       this.spool.wake();
-      return { ...outcome, classes, protection: await this.protectionOf(outcome.entry) };
+      const entry = await this.#lookAt(outcome, signal);
+      return { ...outcome, entry, classes, protection: await this.protectionOf(entry) };
+    });
+  }
+
+  /** Marks what somebody should look at, in the swarm's list too: the machine may be gone before the next snapshot. */
+  async #lookAt(outcome: SnapshotOutcome, signal: AbortSignal): Promise<SnapshotEntry> {
+    const { anomalyBytes } = (this.#init.upkeep ?? UPKEEP_SETTINGS).tidying;
+    const before = await this.snapshots();
+    // By its own receipts alone: a clock that was set right marks nothing more.
+    const clock = await clockEvidence(this.catalog, outcome.segments);
+    const marks = await marksOfNew(this.#captures, outcome, { before, clock, anomalyBytes });
+    if (marks.length === 0) return outcome.entry;
+    const marked = withMarks(outcome.entry, marks);
+    await this.catalog.store.write([this.catalog.snapshotOp(marked)], { sync: true });
+    const snapshot = toHex(marked.id);
+    for (const { kind, text } of marks) {
+      this.#c.log.warn("snapshot-marked", { snapshot, kind, why: text });
+      await this.enter("mark", { snapshot, number: marked.sequence, kind, why: text.slice(0, 160) });
+    }
+    try {
+      await this.#relist([], undefined, signal);
+    } catch (error) {
+      if (signal.aborted || !isFault(error)) throw error;
+      this.#c.log.warn("mark-not-spread", { snapshot, why: messageOf(error) });
+    }
+    return marked;
+  }
+
+  /** Somebody has looked at a snapshot: it counts like any other again, and so do those before it. */
+  async unmark(choice: SnapshotChoice): Promise<SnapshotEntry> {
+    return await this.#snapshots.run(async () => {
+      this.#c.fence.check();
+      const entry = await this.find(choice);
+      if (marksOf(entry).length === 0) return entry;
+      const changed = withMarks(entry, []);
+      await this.catalog.store.write([this.catalog.snapshotOp(changed)], { sync: true });
+      await this.enter("unmark", { snapshot: toHex(changed.id), number: changed.sequence });
+      return changed;
     });
   }
 

@@ -12,6 +12,7 @@ import {
   rulesText,
   setTag,
 } from "../policy/index.ts";
+import { marksOf } from "./marks.ts";
 import type { Node } from "./node.ts";
 import { clockAheadOfPeersMs } from "./peers-clock.ts";
 import { isPinned } from "./pins.ts";
@@ -106,8 +107,18 @@ export async function planAsked(
   return { clockAheadMs, sets: planned, others: [] };
 }
 
+/** What holds a snapshot, and perhaps those before it, until somebody has looked. */
+function markOf(entry: SnapshotEntry): { mark?: string; holdsEarlier?: boolean } {
+  const marks = marksOf(entry);
+  if (marks.length === 0) return {};
+  return {
+    mark: marks.map(({ text }) => text).join("; "),
+    holdsEarlier: marks.some(({ kind }) => kind === "anomaly"),
+  };
+}
+
 /** Its set's tag, else its paths. */
-function groupOf({ tags, paths }: SnapshotEntry): string {
+export function groupOf({ tags, paths }: Pick<SnapshotEntry, "tags" | "paths">): string {
   const set = tags.find((tag) => tag.startsWith(setTag("")));
   return set ?? paths.map((path) => toHex(path)).join();
 }
@@ -124,7 +135,8 @@ async function candidatesOf(
     const locked = lockedUntil(node, entry, lockMs);
     const { sequence, timeMs, tags } = entry;
     const pinned = isPinned(entry);
-    candidates.push({ id: toHex(entry.id), sequence, timeMs, tags, state, pinned, ...locked });
+    const marked = markOf(entry);
+    candidates.push({ id: toHex(entry.id), sequence, timeMs, tags, state, pinned, ...locked, ...marked });
   }
   return candidates;
 }

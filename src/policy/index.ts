@@ -4,6 +4,14 @@
  * Invariant: pure. Text, times and lists go in, decisions with their reasons come out; nothing here reads a clock or a
  * file, makes a snapshot or forgets one.
  */
+
+export {
+  ANOMALY_RULES,
+  type AnomalyRules,
+  anomaliesOf,
+  CAPTURES_MAX,
+  type Capture,
+} from "./anomaly.ts";
 export { continuousDueMs, UNNOTICED_MAX_MS, type Unsaved } from "./continuous.ts";
 export { type ParsedPolicy, POLICY_BYTES_MAX, type PolicyIssue, parsePolicy } from "./document.ts";
 export {

@@ -16,6 +16,8 @@ export interface RetentionCandidate {
   readonly lockedUntilMs?: number;
   /** Why somebody should look at it: what ransomware looks like, a clock that was wrong. */
   readonly mark?: string;
+  /** Whether it may be the first that is not worth keeping: then nothing before it is forgotten. @default as `mark` is there */
+  readonly holdsEarlier?: boolean;
 }
 
 export interface RetentionContext {
@@ -88,7 +90,7 @@ export function decideRetention(
     }));
   const reasons = new Map(snapshots.map((one) => [one, ownReasons(one, keep, context)]));
   const disordered = outOfOrder(snapshots);
-  const marked = Math.max(...snapshots.map((one) => (one.mark === undefined ? -1 : one.sequence)));
+  const marked = newestHold(snapshots);
   for (const one of snapshots) {
     const more = reasons.get(one);
     if (disordered.has(one)) more?.push(OUT_OF_ORDER);
@@ -107,7 +109,7 @@ export function decideRetention(
 
 /**
  * What of one set's snapshots may be forgotten because somebody asked for it by name: rules do not count, but no clock that is
- * off, no pin and no lock is overridden, and the newest that are safe stay.
+ * off, no pin, no lock and no mark is overridden, and the newest that are safe stay. One that is marked may go: somebody has looked.
  */
 export function decideAsked(
   snapshots: readonly RetentionCandidate[],
@@ -115,11 +117,13 @@ export function decideAsked(
   context: RetentionContext,
 ): RetentionVerdict[] {
   const hold = clockReason(snapshots, context);
+  const marked = newestHold(snapshots);
   const newest = newestOf(snapshots.filter(counts));
   return snapshots.flatMap((one): RetentionVerdict[] => {
     if (!asked.has(one.id)) return [];
     const binding = ownReasons(one, {}, context).filter(({ rule }) => rule === "pinned" || rule === "locked");
     const reasons = hold === undefined ? binding : [hold];
+    if (one.sequence < marked) reasons.push(BEFORE_MARKED);
     if (newest.includes(one))
       reasons.push({
         rule: "newest-safe",
@@ -136,8 +140,17 @@ const OUT_OF_ORDER: RetentionReason = {
 };
 const BEFORE_MARKED: RetentionReason = {
   rule: "before-marked",
-  text: "a later snapshot is marked: nothing before it is forgotten until somebody has looked",
+  text: "a later snapshot is marked: nothing before it is forgotten until somebody has looked, and said so with cairn unmark",
 };
+
+/** Of the newest that may be the first that is not worth keeping; -1 where there is none. */
+function newestHold(snapshots: readonly RetentionCandidate[]): number {
+  return snapshots.reduce(
+    (newest, { mark, holdsEarlier = true, sequence }) =>
+      mark !== undefined && holdsEarlier ? Math.max(newest, sequence) : newest,
+    -1,
+  );
+}
 
 function clockReason(
   snapshots: readonly RetentionCandidate[],

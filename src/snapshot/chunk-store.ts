@@ -55,6 +55,8 @@ export class ChunkStore {
   readonly pages: PageSizes;
   readonly #moves: Moves;
   bytesNew = 0;
+  /** The same, compressed. */
+  bytesPacked = 0;
   chunksNew = 0;
 
   constructor(components: ChunkStoreComponents, init: { chunkIdKey: Uint8Array; sizes: SegmentSizes }) {
@@ -94,6 +96,7 @@ export class ChunkStore {
   async add(chunk: PreparedChunk): Promise<void> {
     if (this.#isThere(chunk.id)) return;
     this.bytesNew += chunk.rawBytes;
+    this.bytesPacked += chunk.stored.length;
     this.chunksNew++;
     await this.#collect(this.#data, chunk);
   }

@@ -71,6 +71,8 @@ export interface SnapshotOutcome {
   readonly entry: SnapshotEntry;
   readonly report: CaptureReport;
   readonly bytesNew: number;
+  /** The same, compressed. */
+  readonly bytesPacked: number;
   readonly bytesStored: number;
   readonly segments: number;
 }
@@ -242,8 +244,11 @@ export class SnapshotRun {
   }
 
   #outcome(entry: SnapshotEntry): SnapshotOutcome {
-    const { bytesNew, written } = this.#store;
-    return { entry, report: this.#report, bytesNew, bytesStored: this.#bytesStored, segments: written.size };
+    const { bytesNew, bytesPacked, written } = this.#store;
+    return {
+      ...{ entry, report: this.#report, bytesNew, bytesPacked },
+      ...{ bytesStored: this.#bytesStored, segments: written.size },
+    };
   }
 
   #progress(phase: SnapshotProgress["phase"]): void {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Fault } from "../base/fault.ts";
-import { DAY_MS, HOUR_MS, MINUTE_MS, parseDuration } from "../base/units.ts";
+import { DAY_MS, HOUR_MS, MIB, MINUTE_MS, parseDuration, parseSize } from "../base/units.ts";
 import { NIGHT_FROM_HOUR, NIGHT_TO_HOUR, parseShare, parseUplink, type Schedule } from "./budget.ts";
 import { GC_RULES, type GcRules } from "./deletion.ts";
 import { BACK_OFF, type BackOff } from "./election.ts";
@@ -37,6 +37,8 @@ export interface UpkeepSettings {
     readonly forgetEveryMs: number;
     readonly forgetPauseMs: number;
     readonly pruneEveryMs: number;
+    /** A snapshot with less that is new is never marked for what is new in it. */
+    readonly anomalyBytes: number;
   };
 }
 
@@ -59,7 +61,7 @@ export const UPKEEP_SETTINGS: UpkeepSettings = {
   // 23 GB a day of each holder of a small swarm, a third of what it reads when it scrubs a terabyte in a fortnight.
   sweep: { everyMs: HOUR_MS, rules: SURPLUS_RULES, copiesADay: 8192 },
   collection: { everyMs: 6 * HOUR_MS, rules: GC_RULES },
-  tidying: { forgetEveryMs: DAY_MS, forgetPauseMs: HOUR_MS, pruneEveryMs: DAY_MS },
+  tidying: { forgetEveryMs: DAY_MS, forgetPauseMs: HOUR_MS, pruneEveryMs: DAY_MS, anomalyBytes: 16 * MIB },
 };
 
 /** A beat may be lost and the next one late before anybody calls the node unreachable. */
@@ -145,6 +147,7 @@ const schema = z
         forgetEvery: optional(1000),
         forgetPause: optional(100),
         pruneEvery: optional(1000),
+        anomalyBytes: readable(parseBytes).exactOptional(),
       })
       .strict()
       .exactOptional(),
@@ -217,10 +220,18 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
       forgetEveryMs: tidying.forgetEvery ?? base.tidying.forgetEveryMs,
       forgetPauseMs: tidying.forgetPause ?? base.tidying.forgetPauseMs,
       pruneEveryMs: tidying.pruneEvery ?? base.tidying.pruneEveryMs,
+      anomalyBytes: tidying.anomalyBytes ?? base.tidying.anomalyBytes,
     },
   };
   checkTimes(settings);
   return settings;
+}
+
+function parseBytes(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes === undefined)
+    throw new Fault({ code: "USAGE", reason: `"${text}" is not a size, such as 16MiB` });
+  return bytes;
 }
 
 function checkTimes({ liveness, beatEveryMs }: UpkeepSettings): void {

@@ -3,6 +3,8 @@ import { VirtualClock } from "../../sim/clock.ts";
 import { SimDisk } from "../../sim/disk.ts";
 import { SimMetaDisk } from "../../sim/meta-store.ts";
 import { SeededRng } from "../../sim/rng.ts";
+import { utf8 } from "../../src/base/bytes.ts";
+import { CaptureBook } from "../../src/node/captures.ts";
 import { TidyRecords } from "../../src/schedule/index.ts";
 import { collect } from "../support/stores.ts";
 import { goldenJson } from "./golden-file.ts";
@@ -23,4 +25,18 @@ it("what tidying did last is written as it was, and read again", async () => {
   const rows = (await collect(store.scan({}))).map(([key, value]) => [hex(key), hex(value)]);
   expect(rows).toEqual(goldenJson("v1/schedule/tidying.json", rows));
   expect(TidyRecords.open(store).state).toEqual(state);
+});
+
+it("what snapshots of some paths usually capture is written as it was, and read again", async () => {
+  const disk = new SimDisk({ clock: new VirtualClock(), rng: new SeededRng("golden"), totalBytes: 2 ** 30 });
+  const store = new SimMetaDisk(disk).open();
+  const shop = { tags: ["set:shop", "daily"], paths: [utf8("/srv")], timeMs: AT_MS };
+  const first = { files: 10, bytes: 1000, bytesNew: 1000, bytesPacked: 400 };
+  const second = { files: 11, bytes: 1100, bytesNew: 100, bytesPacked: 50 };
+  await new CaptureBook(store).add(shop, first);
+  await new CaptureBook(store).add({ ...shop, timeMs: AT_MS + 1 }, second);
+  const rows = (await collect(store.scan({}))).map(([key, value]) => [hex(key), hex(value)]);
+  expect(rows).toEqual(goldenJson("v1/schedule/captures.json", rows));
+  expect(new CaptureBook(store).of(shop)).toEqual([first, second]);
+  expect(new CaptureBook(store).of({ ...shop, paths: [utf8("/etc")] })).toEqual([]);
 });

@@ -378,6 +378,11 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
       until: TIME,
       inForce: true,
     }),
+    unmark: async () => ({
+      snapshotId: SNAPSHOT_ID,
+      time: TIME,
+      marks: [{ kind: "anomaly", text: "9 of 10 files are gone" }],
+    }),
     pin: async ({ pinned }) => ({ snapshotId: SNAPSHOT_ID, time: TIME, pinned }),
     policyShow: async () => ({ state: "none", issues: [], sets: [] }),
     policySet: async () => ({ state: "valid", issues: [], sets: [] }),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { formatBytes } from "../../base/units.ts";
-import type { LockInfo } from "../../control/index.ts";
+import type { LockInfo, SnapshotInfo } from "../../control/index.ts";
 import { EXIT } from "../exit-codes.ts";
 import { shortId, shortTime, table } from "../text.ts";
 import { localPath, selecting } from "../values.ts";
@@ -41,7 +41,7 @@ export const snapshotsCommand: AddCommand = (program, bind) => {
         String(snapshot.survives.sites),
         String(snapshot.survives.nodes),
         ...(isLocking ? [lockText(snapshot.lock)] : []),
-        `${snapshot.tags.join(",")}${snapshot.pinned ? " (pinned)" : ""}`.trim(),
+        `${snapshot.tags.join(",")}${snapshot.pinned ? " (pinned)" : ""}${markText(snapshot)}`.trim(),
         snapshot.paths.join(" "),
       ]);
       return table(header, rows, ["FILES", "SIZE", "SITES", "NODES"]);
@@ -50,3 +50,7 @@ export const snapshotsCommand: AddCommand = (program, bind) => {
   });
   return command;
 };
+
+function markText({ marks = [] }: SnapshotInfo): string {
+  return marks.map(({ kind }) => ` (MARKED: ${kind})`).join("");
+}

@@ -89,6 +89,7 @@ describe("everywhere", () => {
     [["prune", "ab12"]],
     [["forget", "--dry-run", "--keep-last", "some"]],
     [["pin", "latest:/srv"]],
+    [["unmark", "latest:/srv"]],
     [["pin"]],
     [["snapshot", "--stdin-from-command"]],
     [["snapshot", "--stdin-from-command", "--stdin", "true"]],
@@ -467,6 +468,13 @@ describe("forget and pin", () => {
     expect(JSON.parse((await runCairn([verb, "4f2a", "--json"])).stdout)).toEqual({
       ...{ snapshotId: SNAPSHOT_ID, time: TIME, pinned },
     });
+  });
+
+  it("unmark says what a snapshot was marked for", async () => {
+    const ran = await runCairn(["unmark", "4f2a"]);
+    expect(ran.stdout).toBe(
+      "snapshot 4f2a9c000000 of 2026-11-21 03:04:05 UTC is not marked any more; it was:\n  anomaly: 9 of 10 files are gone\n",
+    );
   });
 });
 
