@@ -36,13 +36,7 @@ export class DaemonCalm {
     await this.#scrubAll();
     await this.#checkConverged();
     checkDisks(world);
-    for (const machine of this.#usable()) {
-      const { peers } = await machine.daemon.control(
-        (handlers, context) => handlers.peers({}, context),
-        COMMAND_MS,
-      );
-      checkBlame(world, machine, peers);
-    }
+    await this.#checkBlame();
     for (const machine of this.#usable()) await this.#restoreAll(machine);
     await this.#believeStatus();
     await this.#snapshotAll();
@@ -68,6 +62,23 @@ export class DaemonCalm {
     for (const { what, machine, error } of world.tasks)
       if (error instanceof CommandFailed && error.ran.isLate)
         world.violate("nothing-hangs", `${what}: ${error.message}`, machine);
+  }
+
+  /** After everybody was audited by everybody whose shards it has. */
+  async #checkBlame(): Promise<void> {
+    const world = this.#world;
+    for (const machine of this.#usable()) {
+      if (world.truth.snapshotsOf(machine).length > 0)
+        await machine.daemon.control(
+          (handlers, context) => handlers.audit({ now: true }, context),
+          COMMAND_MS,
+        );
+      const { peers } = await machine.daemon.control(
+        (handlers, context) => handlers.peers({}, context),
+        COMMAND_MS,
+      );
+      checkBlame(world, machine, peers);
+    }
   }
 
   async #scrubAll(): Promise<void> {
@@ -105,7 +116,7 @@ export class DaemonCalm {
   }
 
   async #restoreAll(machine: DaemonMachine): Promise<void> {
-    const mine = this.#world.truth.snapshots.filter((snapshot) => snapshot.machine === machine);
+    const mine = this.#world.truth.snapshotsOf(machine);
     for (const snapshot of new Set([mine.at(-1), mine[0], mine[mine.length >> 1]])) {
       if (snapshot === undefined) continue;
       await this.#mustRestore(machine, snapshot, "a restore after the storm");
@@ -133,16 +144,14 @@ export class DaemonCalm {
   async #believeStatus(): Promise<void> {
     const world = this.#world;
     const rng = world.rng.fork("believe");
-    const owners = this.#usable().filter((one) =>
-      world.truth.snapshots.some(({ machine }) => machine === one),
-    );
+    const owners = this.#usable().filter((one) => world.truth.snapshotsOf(one).length > 0);
     if (owners.length === 0) return;
     const owner = rng.pick(owners);
     const { snapshots } = await owner.daemon.control(
       (handlers, context) => handlers.snapshots({ tags: [], paths: [] }, context),
       COMMAND_MS,
     );
-    const mine = world.truth.snapshots.filter(({ machine }) => machine === owner);
+    const mine = world.truth.snapshotsOf(owner);
     const known = mine.findLast(({ id }) => snapshots.some(({ snapshotId }) => snapshotId === id));
     const said = snapshots.find(({ snapshotId }) => snapshotId === known?.id);
     if (known === undefined || said === undefined) return;
@@ -189,7 +198,7 @@ export class DaemonCalm {
   async #recoverAll(): Promise<void> {
     const world = this.#world;
     for (const lost of world.machines.filter(({ isDead, isReplaced }) => isDead && !isReplaced)) {
-      const newest = world.truth.snapshots.findLast(({ machine }) => machine === lost);
+      const newest = world.truth.snapshotsOf(lost).at(-1);
       const via = this.#usable()[0];
       if (newest === undefined || via === undefined) continue;
       try {

@@ -172,12 +172,12 @@ export class DaemonFaults {
   async #isAllOut(machine: DaemonMachine): Promise<boolean> {
     if (this.#world.script.beyond) return true;
     if (!machine.isUsable) return false;
-    const { spool } = await machine.daemon.control(
-      (handlers, context) => handlers.status({}, context),
+    const [{ spool }, { snapshots }] = await machine.daemon.control(
+      (handlers, context) =>
+        Promise.all([handlers.status({}, context), handlers.snapshots({ tags: [], paths: [] }, context)]),
       ASK_MS,
     );
-    const mine = this.#world.truth.snapshots.filter((snapshot) => snapshot.machine === machine);
-    return spool.segments === 0 && mine.every(({ state }) => state === "safe" || state === "full");
+    return spool.segments === 0 && snapshots.every(({ state }) => state === "safe" || state === "full");
   }
 
   /**

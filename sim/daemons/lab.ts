@@ -26,8 +26,9 @@ export function probeLab(): LabAbilities | { readonly whyNot: string } {
   if (process.getuid?.() !== 0) return { whyNot: "only root may make network namespaces" };
   for (const program of ["ip", "tc", "nsenter", "mount"])
     if (spawnSync(program, ["--help"]).error !== undefined) return { whyNot: `there is no ${program}` };
-  const lab = new Lab();
+  let lab: Lab | undefined;
   try {
+    lab = new Lab();
     const host = lab.addHost();
     lab.shape(host, { bitsPerSecond: 10_000_000, delayMs: 0 });
     const mounted = spawnSync("mount", ["-t", "tmpfs", "none", lab.scratch("mount")]);
@@ -48,7 +49,7 @@ export function probeLab(): LabAbilities | { readonly whyNot: string } {
   } catch (error) {
     return { whyNot: error instanceof Error ? error.message.trim() : String(error) };
   } finally {
-    lab.dispose();
+    lab?.dispose();
   }
 }
 

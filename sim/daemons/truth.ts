@@ -90,6 +90,11 @@ export class Truth {
     return found;
   }
 
+  /** Of the owner whose node it is, wherever they were made; the newest last. */
+  snapshotsOf({ ownerId }: DaemonMachine): TrueSnapshot[] {
+    return this.snapshots.filter(({ machine }) => machine.ownerId === ownerId);
+  }
+
   acknowledged(snapshot: TrueSnapshot): void {
     this.snapshots.push(snapshot);
     for (const [key, { id, k, copies }] of snapshot.look)

@@ -57,7 +57,7 @@ export class DaemonWorkload {
   }
 
   #restore(machine: DaemonMachine, back: number): void {
-    const mine = this.#world.truth.snapshots.filter((snapshot) => snapshot.machine === machine);
+    const mine = this.#world.truth.snapshotsOf(machine);
     const snapshot = mine.at(-1 - back) ?? mine[0];
     if (snapshot !== undefined)
       this.#world.begin(machine, "restore", () => this.restoreThis(machine, snapshot));
@@ -86,7 +86,7 @@ export class DaemonWorkload {
   }
 
   async #verify(machine: DaemonMachine, readData: boolean): Promise<void> {
-    const mine = this.#world.truth.snapshots.filter((snapshot) => snapshot.machine === machine);
+    const mine = this.#world.truth.snapshotsOf(machine);
     const newest = mine.at(-1);
     if (newest === undefined) return;
     const args = ["verify", newest.id, ...(readData ? ["--read-data"] : [])];

@@ -47,6 +47,7 @@ export class DaemonWorld {
   readonly lines: string[] = [];
   readonly #onViolation: (violation: Violation) => void;
   #originMs = performance.now();
+  #machinesMade = 0;
 
   constructor(script: Script, lab: Lab, onViolation: (violation: Violation) => void) {
     this.script = script;
@@ -83,7 +84,11 @@ export class DaemonWorld {
   /** Founds the swarm, and waits until everybody sees everybody. */
   async setUp(): Promise<void> {
     const { nodes } = this.script;
-    const first = await this.addMachine(must(nodes[0], "first node"), { how: "init" });
+    const all = nodes.map((plan) => this.#newMachine(plan));
+    this.machines.push(...all);
+    const first = must(all[0], "first node");
+    await first.make({ how: "init" });
+    await first.daemon.start();
     const tokens = new Map<string, string>();
     for (const site of new Set(nodes.slice(1).map((node) => node.site))) {
       const args = ["invite", "--site", site, "--uses", String(nodes.length)];
@@ -92,9 +97,8 @@ export class DaemonWorld {
     }
     // More at once than a small machine has processors only makes each slower.
     const gate = new Semaphore(3);
-    const rest = nodes.slice(1).map((plan) => this.#newMachine(plan));
     await Promise.all(
-      rest.map((machine) =>
+      all.slice(1).map((machine) =>
         gate.run(async () => {
           await machine.make({ how: "join", token: must(tokens.get(machine.site), "token") });
           await machine.daemon.start();
@@ -105,27 +109,22 @@ export class DaemonWorld {
     if (unmet !== undefined) throw new Error(`the swarm does not come together: ${unmet}`);
   }
 
+  /** One more; it is a machine of the swarm once it has a home. */
   async addMachine(plan: ScriptNode, as: MakeHome): Promise<DaemonMachine> {
     const machine = this.#newMachine(plan);
-    try {
-      await machine.make(as);
-      await machine.daemon.start();
-    } catch (error) {
-      machine.isDead = true;
-      throw error;
-    }
+    await machine.make(as);
+    this.machines.push(machine);
+    await machine.daemon.start();
     return machine;
   }
 
   #newMachine(plan: ScriptNode): DaemonMachine {
     const { lab, script } = this;
-    const machine = new DaemonMachine({
-      ...{ lab, script, plan, index: this.machines.length },
+    return new DaemonMachine({
+      ...{ lab, script, plan, index: this.#machinesMade++ },
       onLine: (of, line) => this.#hear(of, line),
       onCollapse: (of, how) => this.violate("nothing-broken", how, of),
     });
-    this.machines.push(machine);
-    return machine;
   }
 
   /** From now on times are counted. */

@@ -60,9 +60,10 @@ function simulate(argv: readonly string[]): Promise<ExitStatus> {
     // It may have processes and networks of its own to take down: who is told to end passes it on, and waits.
     const stopForwarding = forwardSignals(child);
     child.on("error", reject);
-    child.on("close", (status) => {
+    child.on("close", (status, signal) => {
       stopForwarding();
-      resolve(status === 0 || status === 1 || status === 3 ? status : EXIT.usage);
+      if (signal !== null || (status ?? 0) > 128) resolve(EXIT.interrupted);
+      else resolve(status === 0 || status === 1 || status === 3 ? status : EXIT.usage);
     });
   });
 }
