@@ -42,7 +42,8 @@ step what must hold. The same seed gives the same run on every machine with the 
   --layer daemons      real daemons in network namespaces of this machine instead, in real time: nine of them, some
                        minutes a seed; Linux, as root. Of the options above --seed, --count, --nodes, --sites, --beyond,
                        --faults, --keep-going, --trace and --json. The same plans, but for what one cannot do to a
-                       program from outside: such a plan is refused, with --as-far-as-possible its rest is run
+                       program from outside: such a plan is refused, with --as-far-as-possible its rest is run.
+                       --bug NAME puts a bug of "cairn sim bugs" into the daemons: can the rules fail?
 
 Exit status: 0 all rules held, 1 one was broken (seed, plan and the line that replays it are printed),
 2 the simulator itself failed, 3 a required label never came up.
@@ -66,6 +67,8 @@ export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
     }
     const options = optionsOf(rest);
     if (options.layer === "daemons") return await runDaemonLayer({ options, numberOf });
+    if (options.bug !== undefined)
+      throw new Error('--bug is for --layer daemons; here there is "cairn sim bugs"');
     if (options.layer !== undefined)
       throw new Error(
         `there is no layer "${options.layer}"; there is "daemons", and the simulator without it`,
@@ -140,6 +143,7 @@ function optionsOf(argv: readonly string[]) {
       record: { type: "string" },
       json: { type: "boolean" },
       layer: { type: "string" },
+      bug: { type: "string" },
       "as-far-as-possible": { type: "boolean" },
     },
   });

@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { SECOND_MS } from "../../src/base/units.ts";
 import { SIM_EXIT, type SimExit, type SimOptions } from "../command.ts";
 import { readPlan, writePlan } from "../full/plan.ts";
+import { HOOK, mutationsNamed } from "../mutations/run.ts";
 import { type DaemonWishes, daemonPlanOf } from "./generate.ts";
 import { type Lab, probeLab, sweepStale } from "./lab.ts";
+import type { Environment } from "./program.ts";
 import { type DaemonRun, runDaemons } from "./run.ts";
 import { DAEMON_FAULT_KINDS, refusalOf, type Script, scriptOf } from "./script.ts";
 
@@ -35,6 +37,7 @@ export async function runDaemonLayer({ options, numberOf }: DaemonsInit): Promis
     throw new Error(`this machine cannot run daemons in networks of their own: ${abilities.whyNot}`);
   const first = options.seed ?? String(randomInt(1, 2 ** 40));
   const count = options.scenario === undefined ? (numberOf(options.count) ?? 1) : 1;
+  const environment = options.bug === undefined ? {} : withBug(options.bug);
   const runs: DaemonRun[] = [];
   for (let at = 0; at < count; at++) {
     const seed = seedAt(first, at, count);
@@ -45,7 +48,7 @@ export async function runDaemonLayer({ options, numberOf }: DaemonsInit): Promis
     const script = scriptOf(plan, abilities);
     sayWhatDiffers(script, options["as-far-as-possible"] === true);
     say(`seed ${plan.seed}: ${plan.faults.map(({ kind }) => kind).join(" ") || "no faults"}`);
-    const run = await cleanedUp((onLab) => runDaemons({ plan, script, onLab, say }));
+    const run = await cleanedUp((onLab) => runDaemons({ plan, script, environment, onLab, say }));
     runs.push(run);
     if (options.trace !== undefined) writeFileSync(options.trace, `${run.lines.join("\n")}\n`);
     say(lineOf(run));
@@ -74,6 +77,13 @@ function refuseOptions(options: SimOptions): void {
   for (const name of meaningless)
     if (options[name] !== undefined)
       throw new Error(`--${name} is for simulated swarms: real time runs once, and never twice the same`);
+}
+
+/** The daemons load their source through a hook that puts this bug of the table into it. */
+function withBug(name: string): Environment {
+  const [mutation] = mutationsNamed(name);
+  if (mutation === undefined || name === "all") throw new Error("--bug takes the name of one bug");
+  return { NODE_OPTIONS: `--import=${HOOK}`, CAIRN_SIM_BUG: mutation.name };
 }
 
 function kindOf(text: string) {

@@ -6,7 +6,7 @@ import { must } from "../../src/base/assert.ts";
 import type { CommandContext, ControlHandlers } from "../../src/control/api.ts";
 import { controlClient } from "../../src/control/index.ts";
 import type { Host, Lab } from "./lab.ts";
-import { CommandFailed, documentOf, finished, type Ran, spawnCairn } from "./program.ts";
+import { CommandFailed, documentOf, type Environment, finished, type Ran, spawnCairn } from "./program.ts";
 
 export interface LogLine {
   readonly event: string;
@@ -19,6 +19,8 @@ export interface DaemonInit {
   readonly host: Host;
   readonly home: string;
   readonly name: string;
+  /** Of all that runs on this machine, besides what every program has. */
+  readonly environment: Environment;
   /** Heard of each line of its log. */
   readonly onLine: (line: LogLine) => void;
   /** It ended, and nobody had told it to. */
@@ -38,7 +40,7 @@ export class Daemon {
   readonly host: Host;
   readonly #init: DaemonInit;
   readonly #inside: readonly string[];
-  readonly #compileCache: string;
+  readonly #environment: Environment;
   #child: ChildProcess | undefined;
   #exited: Promise<number | undefined> = Promise.resolve(undefined);
   #isToEnd = false;
@@ -50,7 +52,8 @@ export class Daemon {
     this.name = init.name;
     this.host = init.host;
     this.#inside = init.lab.inside(init.host);
-    this.#compileCache = init.lab.scratch("compile-cache");
+    // A run starts the program a hundred times.
+    this.#environment = { NODE_COMPILE_CACHE: init.lab.scratch("compile-cache"), ...init.environment };
   }
 
   get isRunning(): boolean {
@@ -68,7 +71,7 @@ export class Daemon {
 
   /** Resolves when it is ready. Throws with what it said when it ends before. */
   async start(): Promise<void> {
-    const child = spawnCairn(this.#inside, ["--home", this.home, "daemon"], this.#compileCache);
+    const child = spawnCairn(this.#inside, ["--home", this.home, "daemon"], this.#environment);
     const ready = Promise.withResolvers<void>();
     const exited = Promise.withResolvers<number | undefined>();
     this.#child = child;
@@ -126,7 +129,7 @@ export class Daemon {
   }
 
   run(args: readonly string[], withinMs: number): Promise<Ran> {
-    return finished(spawnCairn(this.#inside, ["--home", this.home, ...args], this.#compileCache), withinMs);
+    return finished(spawnCairn(this.#inside, ["--home", this.home, ...args], this.#environment), withinMs);
   }
 
   /** The result of a command, by its schema; throws `CommandFailed` where there is none, or another status. */

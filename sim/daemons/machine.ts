@@ -6,6 +6,7 @@ import { must } from "../../src/base/assert.ts";
 import { MIB } from "../../src/base/units.ts";
 import { Daemon, type LogLine } from "./daemon.ts";
 import type { Lab } from "./lab.ts";
+import type { Environment } from "./program.ts";
 import type { Script, ScriptNode } from "./script.ts";
 import { SHORT_CLOCKS } from "./short-clocks.ts";
 
@@ -19,6 +20,7 @@ export interface MachineInit {
   readonly lab: Lab;
   readonly script: Script;
   readonly plan: ScriptNode;
+  readonly environment: Environment;
   /** Of everything that ever was in the swarm. */
   readonly index: number;
   readonly onLine: (machine: DaemonMachine, line: LogLine) => void;
@@ -55,7 +57,7 @@ export class DaemonMachine {
   isDiskFull = false;
 
   constructor(init: MachineInit) {
-    const { lab, script, plan, index } = init;
+    const { lab, script, plan, index, environment } = init;
     this.index = index;
     this.name = `n${index}`;
     this.site = plan.site;
@@ -68,6 +70,7 @@ export class DaemonMachine {
       host,
       home: join(lab.scratch("homes"), this.name),
       name: this.name,
+      environment,
       onLine: (line) => init.onLine(this, line),
       onCollapse: (how) => init.onCollapse(this, how),
     });

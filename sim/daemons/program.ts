@@ -15,11 +15,13 @@ export interface Ran {
   readonly isLate: boolean;
 }
 
+export type Environment = Readonly<Record<string, string>>;
+
 /** Starts `cairn` on a machine of the lab, as its operator would. */
 export function spawnCairn(
   inside: readonly string[],
   args: readonly string[],
-  compileCache: string,
+  environment: Environment,
 ): ChildProcess {
   const [program, ...argv] = [...inside, LAUNCHER, ...args];
   return spawn(must(program, "program"), argv, {
@@ -28,8 +30,7 @@ export function spawnCairn(
       PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin",
       HOME: "/nonexistent",
       LANG: "C.UTF-8",
-      // A run starts it a hundred times.
-      NODE_COMPILE_CACHE: compileCache,
+      ...environment,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -2,6 +2,7 @@ import type { Plan } from "../full/plan.ts";
 import { DaemonCalm } from "./calm.ts";
 import { DaemonFaults } from "./faults.ts";
 import { Lab } from "./lab.ts";
+import type { Environment } from "./program.ts";
 import type { Script } from "./script.ts";
 import { DaemonWorkload } from "./workload.ts";
 import { DaemonWorld, type Violation } from "./world.ts";
@@ -18,24 +19,35 @@ export interface DaemonRun {
 export interface DaemonRunInit {
   readonly plan: Plan;
   readonly script: Script;
+  /** Of all daemons. */
+  readonly environment: Environment;
   /** Told of the lab as soon as there is one, so that it can be taken down however this ends. */
   readonly onLab: (lab: Lab) => void;
   readonly say: (text: string) => void;
 }
 
 /** One swarm of real daemons: founded, put through the storm of its script, and looked at in the calm after it. */
-export async function runDaemons({ plan, script, onLab, say }: DaemonRunInit): Promise<DaemonRun> {
+export async function runDaemons({
+  plan,
+  script,
+  environment,
+  onLab,
+  say,
+}: DaemonRunInit): Promise<DaemonRun> {
   const startedMs = performance.now();
   const lab = new Lab();
   onLab(lab);
-  const world = new DaemonWorld(script, lab, ({ oracle, message, node }) =>
-    say(`VIOLATED ${oracle}: ${message} (${node ?? "world"})`),
-  );
+  const world = new DaemonWorld({
+    ...{ script, lab, environment },
+    onViolation: ({ oracle, message, node }) => say(`VIOLATED ${oracle}: ${message} (${node ?? "world"})`),
+  });
   try {
     say(`${script.nodes.length} daemons at ${new Set(script.nodes.map(({ site }) => site)).size} sites`);
     await world.setUp();
-    say(`storm: ${script.steps.length} steps, ${script.faults.length} faults`);
     const workload = new DaemonWorkload(world);
+    say(`${script.first.length} owners save before the storm`);
+    await workload.saveFirst(script.first);
+    say(`storm: ${script.steps.length} steps, ${script.faults.length} faults`);
     await storm(world, workload);
     say("calm");
     await new DaemonCalm(world, workload).run();

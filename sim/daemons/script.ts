@@ -48,6 +48,8 @@ export interface LinkAbilities {
   readonly delay: boolean;
 }
 
+export type SnapshotStep = Extract<Step, { do: "snapshot" }>;
+
 export interface ScriptNode {
   readonly site: string;
   readonly capacityBytes: number;
@@ -60,6 +62,8 @@ export interface Script {
   readonly delayMs: number;
   readonly stormMs: number;
   readonly beyond: boolean;
+  /** The first snapshot of each owner: made before the storm, so that there is something to lose when it begins. */
+  readonly first: readonly SnapshotStep[];
   /** In order of time, as all times real milliseconds from the storm's beginning. */
   readonly steps: readonly Step[];
   readonly faults: readonly DaemonFault[];
@@ -89,6 +93,10 @@ export function scriptOf(plan: Plan, { delay }: LinkAbilities): Script {
     if (isDoable(fault)) faults.push(inRealTime(fault, scale));
     else refused.push(`${fault.kind} at ${fault.atMs} ms: ${whyNot(fault.kind)}`);
   }
+  const steps = plan.workload
+    .map((step) => ({ ...step, atMs: step.atMs * scale }))
+    .sort((a, b) => a.atMs - b.atMs);
+  const first = firstOf(steps);
   return {
     seed: plan.seed,
     nodes: world.nodes.map(({ site, capacityBytes, bytesPerSecond }) => ({
@@ -99,9 +107,8 @@ export function scriptOf(plan: Plan, { delay }: LinkAbilities): Script {
     delayMs: delay ? world.latencyMs : 0,
     stormMs: world.stormMs * scale,
     beyond: world.beyond,
-    steps: plan.workload
-      .map((step) => ({ ...step, atMs: step.atMs * scale }))
-      .sort((a, b) => a.atMs - b.atMs),
+    first,
+    steps: steps.filter((step) => !first.some((one) => one === step)),
     faults: faults.sort((a, b) => a.atMs - b.atMs),
     refused,
     notes: notesOf(plan, scale, delay),
@@ -114,6 +121,12 @@ export function isDoable(fault: FaultPlan): fault is DaemonFault {
 
 function whyNot(kind: Exclude<FaultKind, DaemonFaultKind>): string {
   return WHY_NOT[kind];
+}
+
+function firstOf(steps: readonly Step[]): SnapshotStep[] {
+  const first = new Map<number, SnapshotStep>();
+  for (const step of steps) if (step.do === "snapshot" && !first.has(step.node)) first.set(step.node, step);
+  return [...first.values()];
 }
 
 function inRealTime(fault: DaemonFault, scale: number): DaemonFault {
@@ -134,6 +147,7 @@ function* refusedOfWorld({ world }: Plan): Generator<string> {
 function notesOf({ world, faults }: Plan, scale: number, delay: boolean): string[] {
   const kinds = new Set(faults.map(({ kind }) => kind));
   return [
+    "every owner saves once before the storm",
     ...(scale < 1 ? [`times are ${(1 / scale).toFixed(0)} times as short as in the plan`] : []),
     ...(delay || world.latencyMs === 0
       ? []

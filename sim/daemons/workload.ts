@@ -1,10 +1,12 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { messageOf } from "../../src/base/fault.ts";
 import { restoreResult, snapshotResult, verifyResult } from "../../src/control/results.ts";
 import type { Step } from "../full/plan.ts";
 import type { DaemonMachine } from "./machine.ts";
 import { checkSaid } from "./oracles.ts";
 import { CommandFailed } from "./program.ts";
+import type { SnapshotStep } from "./script.ts";
 import { changeFiles, contentsOf, differenceOf } from "./tree.ts";
 import type { TrueSnapshot } from "./truth.ts";
 import type { DaemonWorld, Task } from "./world.ts";
@@ -19,6 +21,21 @@ export class DaemonWorkload {
 
   constructor(world: DaemonWorld) {
     this.#world = world;
+  }
+
+  /** In peace a snapshot has to be made, and to be as good as the swarm's shape allows. */
+  async saveFirst(steps: readonly SnapshotStep[]): Promise<void> {
+    const world = this.#world;
+    for (const step of steps) {
+      const machine = world.machines[step.node];
+      const task = machine === undefined ? undefined : this.snapshot(machine, step);
+      if (machine === undefined || task === undefined) continue;
+      await world.eventually(COMMAND_MS, async () => task.state !== "under way");
+      if (task.state === "failed")
+        world.violate("can-save", `a snapshot before the storm: ${messageOf(task.error)}`, machine);
+      if (task.state === "under way")
+        world.violate("nothing-hangs", "a snapshot before the storm hangs", machine);
+    }
   }
 
   do(step: Step): void {

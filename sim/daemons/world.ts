@@ -7,6 +7,7 @@ import { SeededRng } from "../rng.ts";
 import type { LogLine } from "./daemon.ts";
 import type { Lab } from "./lab.ts";
 import { DaemonMachine, type MakeHome } from "./machine.ts";
+import type { Environment } from "./program.ts";
 import type { Script, ScriptNode } from "./script.ts";
 import { Truth } from "./truth.ts";
 
@@ -34,6 +35,13 @@ const LEVEL_WARN = 40;
 /** The words of a program that has met with what cannot be. */
 const BROKEN_EVENTS = ["uncaught-exception", "unhandled-rejection", "unhandled-rejections-too-many"];
 
+export interface DaemonWorldInit {
+  readonly script: Script;
+  readonly lab: Lab;
+  readonly environment: Environment;
+  readonly onViolation: (violation: Violation) => void;
+}
+
 /** A swarm of real daemons, what is done to it, and what was found wrong with it. */
 export class DaemonWorld {
   readonly script: Script;
@@ -45,14 +53,16 @@ export class DaemonWorld {
   readonly tasks: Task[] = [];
   readonly labels = new Map<string, number>();
   readonly lines: string[] = [];
+  readonly #environment: Environment;
   readonly #onViolation: (violation: Violation) => void;
   #originMs = performance.now();
   #machinesMade = 0;
 
-  constructor(script: Script, lab: Lab, onViolation: (violation: Violation) => void) {
+  constructor({ script, lab, environment, onViolation }: DaemonWorldInit) {
     this.script = script;
     this.lab = lab;
     this.rng = new SeededRng(script.seed);
+    this.#environment = environment;
     this.#onViolation = onViolation;
   }
 
@@ -120,8 +130,9 @@ export class DaemonWorld {
 
   #newMachine(plan: ScriptNode): DaemonMachine {
     const { lab, script } = this;
+    const environment = this.#environment;
     return new DaemonMachine({
-      ...{ lab, script, plan, index: this.#machinesMade++ },
+      ...{ lab, script, plan, environment, index: this.#machinesMade++ },
       onLine: (of, line) => this.#hear(of, line),
       onCollapse: (of, how) => this.violate("nothing-broken", how, of),
     });

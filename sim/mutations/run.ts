@@ -5,7 +5,7 @@ import { z } from "zod";
 import { SeededRng } from "../rng.ts";
 import { CANARY, MUTATIONS, type Mutation } from "./table.ts";
 
-const HOOK = fileURLToPath(new URL("./hook.ts", import.meta.url));
+export const HOOK = fileURLToPath(new URL("./hook.ts", import.meta.url));
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 const PLANS = fileURLToPath(new URL("../../test/sim/regressions", import.meta.url));
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;

@@ -18,8 +18,11 @@ it("every kind of fault is either done or refused with a reason", () => {
 it("nothing of a plan is lost: what is not in the script is among the refusals", () => {
   for (const seed of seeds) {
     const plan = planOf(seed);
-    const { faults, steps, refused } = scriptOf(plan, HERE);
-    expect(steps).toHaveLength(plan.workload.length);
+    const { faults, first, steps, refused } = scriptOf(plan, HERE);
+    expect(first.length + steps.length).toBe(plan.workload.length);
+    const owners = new Set(plan.workload.flatMap((step) => (step.do === "snapshot" ? [step.node] : [])));
+    expect(new Set(first.map(({ node }) => node))).toEqual(owners);
+    expect(first).toHaveLength(owners.size);
     const ofFaults = refused.filter((text) => / at \d+ ms: /.test(text));
     expect(faults.length + ofFaults.length).toBe(plan.faults.length);
     for (const { kind } of plan.faults) {
