@@ -1,3 +1,4 @@
+import { formatBytes, formatDuration } from "../base/units.ts";
 import { findMember, type Node } from "../node/index.ts";
 import type { CommandContext } from "./api.ts";
 import { iso } from "./node-json.ts";
@@ -46,9 +47,9 @@ export async function collectionAlerts(node: Node): Promise<Alert[]> {
   const nameOf = (owner: string): string =>
     node.roster.members().find((member) => member.owner === owner)?.name ?? owner;
   const braked = node.collection.collector.status().braked.map(
-    ({ owner }): Alert => ({
+    ({ owner, waitingBytes, roomInMs }): Alert => ({
       code: "deletion-braked",
-      text: `${nameOf(owner)} wants to delete more than a fifth of what it stores within 30 days: this node keeps the rest. If it is meant, an administrator says so with "cairn admin release ${nameOf(owner)}"; if not, its key may be stolen.`,
+      text: `${nameOf(owner)} wants to delete more than a fifth of what it stored 30 days ago: this node keeps ${formatBytes(waitingBytes)} of it ${roomInMs === undefined ? "until somebody says that it is meant" : `for about ${formatDuration(roomInMs)} more, and lets it go then by itself`}. If it is meant, and sooner, an administrator says so with "cairn admin release ${nameOf(owner)}"; if it is not, its key may be stolen: recover its machine.`,
     }),
   );
   const forks = (await node.collection.liveSets.forks(FORKS_MAX)).map(

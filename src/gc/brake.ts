@@ -46,7 +46,22 @@ export class Brake {
   }
 
   async standing(owner: OwnerId, today: number): Promise<BrakeStanding> {
+    return this.#standing(await this.#days(owner), today);
+  }
+
+  /**
+   * How long of this home's running time until so many bytes may go with nobody saying so, if nothing else goes meanwhile; `undefined`
+   * where the window's whole slide makes no room for them.
+   */
+  async roomInMs(owner: OwnerId, today: number, bytes: number): Promise<number | undefined> {
     const days = await this.#days(owner);
+    for (let ahead = 1; ahead <= STEPS; ahead++)
+      if (this.mayRemove(this.#standing(days, today + ahead), bytes))
+        return ahead * (this.#rules.brakeWindowMs / STEPS);
+    return undefined;
+  }
+
+  #standing(days: readonly [number, Day][], today: number): BrakeStanding {
     const before = days.filter(([day]) => day <= today - STEPS);
     const base = before.at(-1) ?? days[0];
     const within = days.filter(([day]) => day > today - STEPS);

@@ -41,6 +41,8 @@ export interface BrakedOwner {
   readonly waitingBytes: number;
   readonly removedBytes: number;
   readonly baseBytes: number;
+  /** How long of this node's running time until all that waits may go by itself; absent where it needs to be released. */
+  readonly roomInMs?: number;
 }
 
 export interface CollectorStatus {
@@ -286,8 +288,10 @@ export class Collector {
     const braked: BrakedOwner[] = [];
     for (const [owner, waitingBytes] of round.braked) {
       const standing = await this.#brake.standing(owner, this.#today);
-      braked.push({ owner, waitingBytes, ...standing });
-      this.#c.log.warn("deletion-braked", { owner, waitingBytes, ...standing });
+      const roomInMs = await this.#brake.roomInMs(owner, this.#today, waitingBytes);
+      const waits = { owner, waitingBytes, ...standing, ...(roomInMs === undefined ? {} : { roomInMs }) };
+      braked.push(waits);
+      this.#c.log.warn("deletion-braked", waits);
     }
     this.#status = { waiting: round.waiting, trash: round.trash, braked };
   }

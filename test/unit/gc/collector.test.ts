@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { must } from "../../../src/base/assert.ts";
 import { incarnationOf } from "../../../src/base/ids.ts";
 import { DAY_MS, HOUR_MS } from "../../../src/base/units.ts";
 import { liveSpans, PaperHolder, shardOf, signLive } from "../../support/collecting.ts";
@@ -144,6 +145,23 @@ describe("the brake", () => {
     holder.released = true;
     await holder.round();
     expect(holder.collector.status()).toMatchObject({ trash: { shards: 30 }, braked: [] });
+  });
+
+  it("says for how long what it keeps waits, and lets it go then: a first month needs nobody's word", async () => {
+    await holder.pass(DAY_MS);
+    holder.hold(Array.from({ length: 400 }, (_, at) => 1000 + at));
+    await holder.take(omitting(ALL.slice(0, 30), 1));
+    await holder.pass(4 * DAY_MS);
+    const [braked] = holder.collector.status().braked;
+    const { roomInMs = 0, waitingBytes } = must(braked, "braked");
+    expect(waitingBytes).toBe(1000);
+    // On the 32nd day the window begins with the second one, on which 500 were held.
+    expect(roomInMs).toBeGreaterThan(25 * DAY_MS);
+    expect(roomInMs).toBeLessThan(28 * DAY_MS);
+    await holder.pass(roomInMs - 2 * DAY_MS);
+    expect(holder.collector.status().braked).toHaveLength(1);
+    await holder.pass(3 * DAY_MS);
+    expect(holder.collector.status().braked).toEqual([]);
   });
 
   it("sums what goes little by little, over restarts: ten times 19 % is no way round", async () => {
