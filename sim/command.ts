@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/base/fault.ts";
+import { runCoarseTier } from "./coarse/command.ts";
 import { runDaemonLayer } from "./daemons/command.ts";
-import { fleetCommand } from "./fleet/command.ts";
+import { durabilityTier, fleetCommand } from "./fleet/command.ts";
 import { durationOf, numberOf, runFull } from "./full/command.ts";
 import { foldRecords } from "./full/ledger.ts";
 import { mutationsFrom, mutationsNamed, tryMutation } from "./mutations/run.ts";
@@ -11,7 +12,8 @@ import { mutationsFrom, mutationsNamed, tryMutation } from "./mutations/run.ts";
 export const SIM_EXIT = { held: 0, violated: 1, failed: 2, labelMissing: 3 } as const;
 export type SimExit = (typeof SIM_EXIT)[keyof typeof SIM_EXIT];
 
-const HELP = `Usage: cairn sim run [SCENARIO.json] [options]
+const HELP = `Usage: cairn sim run [SCENARIO.json|.ts] [options]
+       cairn sim run --tier coarse|durability [options]
        cairn sim fleet FLEET.json [--years N] [--profile K+M] [--seed SEED] [--svg FILE] [--json]
        cairn sim bugs [NAME] [--seed SEED] [--time 90s] [--from WORD]
                             are the rules able to fail? each bug of a table must break its rule; with --time as
@@ -21,7 +23,7 @@ const HELP = `Usage: cairn sim run [SCENARIO.json] [options]
 Runs whole swarms of the real program in virtual time, through faults drawn from a seed, and checks after each
 step what must hold. The same seed gives the same run on every machine with the same version.
 
-  SCENARIO.json        a plan: one that somebody wrote, or that a violation was shrunk to
+  SCENARIO             a plan in JSON, that a violation was shrunk to, or a scenario in TypeScript that makes one
   --seed SEED          the first seed; a number, or any word [drawn]
   --count N            so many seeds, one after the other [1]
   --time 180s          seeds until so much processor time is used; with --count, whichever ends first
@@ -39,6 +41,9 @@ step what must hold. The same seed gives the same run on every machine with the 
   --trace FILE         the last lines that the nodes logged, of the last run
   --record FILE        add a line for each run to this file, for "cairn sim ledger"
   --json               one JSON document on standard output
+  --tier coarse        the same program in one large swarm, with --nodes [1000], --sites [one for 25 nodes], --hours [24],
+                       --seed, --json; --clocks field for beats every five minutes instead of each hour
+  --tier durability    years of a fleet, as "cairn sim fleet": with --nodes [1000] and --sites [20], or of SCENARIO
   --layer daemons      real daemons in network namespaces of this machine instead, in real time: nine of them, some
                        minutes a seed; Linux, as root. Of the options above --seed, --count, --nodes, --sites, --beyond,
                        --faults, --keep-going, --trace and --json. The same plans, but for what one cannot do to a
@@ -73,10 +78,23 @@ export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
       throw new Error(
         `there is no layer "${options.layer}"; there is "daemons", and the simulator without it`,
       );
-    return await runFull(options);
+    return await runTier(options);
   } catch (error) {
     process.stderr.write(`cairn sim: ${messageOf(error)}\n`);
     return SIM_EXIT.failed;
+  }
+}
+
+async function runTier(options: SimOptions): Promise<SimExit> {
+  switch (options.tier ?? "full") {
+    case "full":
+      return await runFull(options);
+    case "coarse":
+      return await runCoarseTier(options);
+    case "durability":
+      return (await durabilityTier({ ...options, numberOf })) ? SIM_EXIT.held : SIM_EXIT.violated;
+    default:
+      throw new Error(`there is no tier "${options.tier}"; there are full, coarse and durability`);
   }
 }
 
@@ -142,6 +160,9 @@ function optionsOf(argv: readonly string[]) {
       trace: { type: "string" },
       record: { type: "string" },
       json: { type: "boolean" },
+      tier: { type: "string" },
+      hours: { type: "string" },
+      clocks: { type: "string" },
       layer: { type: "string" },
       bug: { type: "string" },
       "as-far-as-possible": { type: "boolean" },

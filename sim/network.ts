@@ -39,8 +39,11 @@ export interface SimNetworks {
   intercept(hook: ((delivery: SimDelivery) => Promise<void>) | undefined): void;
   /** The same for every answer, on its way back: `delivery` is of the request. */
   interceptAnswers(hook: ((delivery: SimDelivery, answer: NetMessage) => Promise<void>) | undefined): void;
-  /** Roles have changed: opens and closes connections accordingly, and tells the listeners. */
-  refresh(): void;
+  /**
+   * Roles have changed: opens and closes connections accordingly, and tells the listeners. Where only what lies between one
+   * node and the others can have changed, or between two, their names save looking at all pairs.
+   */
+  refresh(only?: PeerId, other?: PeerId): void;
   /** Bytes of bodies delivered, requests and answers, since the start. */
   bodyBytes(): number;
 }
@@ -76,6 +79,10 @@ interface State {
   readonly listeners: Set<(peer: PeerId, connected: boolean) => void>;
   readonly refusedListeners: Set<(peer: PeerId) => void>;
   readonly connected: Set<PeerId>;
+  /** The same as a list, until it changes: it is asked for much more often. */
+  connectedList: PeerId[] | undefined;
+  /** Who is up and does not list this node, though this node lists it. */
+  readonly turnedAwayBy: Set<State>;
   readonly known: Map<PeerId, string[]>;
   readonly announced: Set<OwnerId>;
   readonly served: Map<string, number>;
@@ -96,12 +103,15 @@ const ALLOWED: Readonly<Record<PeerRole, readonly Protocol[]>> = {
   stranger: [],
 };
 
-export function createSimNetworks(init: { readonly clock: Clock }): SimNetworks {
+/** A clock that may have cheaper timers than sleeps that are broken off. */
+type NetworkClock = Clock & { readonly after?: (ms: number, task: () => void) => () => void };
+
+export function createSimNetworks(init: { readonly clock: NetworkClock }): SimNetworks {
   return new SimSwarm(init.clock);
 }
 
 class SimSwarm implements SimNetworks {
-  readonly #clock: Clock;
+  readonly #clock: NetworkClock;
   readonly #nodes = new Map<PeerId, State>();
   readonly #cuts = new Set<string>();
   /** Of each pair, how to break off what is under way between them. */
@@ -111,7 +121,7 @@ class SimSwarm implements SimNetworks {
   #interceptAnswer: ((delivery: SimDelivery, answer: NetMessage) => Promise<void>) | undefined;
   #bodyBytes = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: NetworkClock) {
     this.#clock = clock;
   }
 
@@ -124,6 +134,8 @@ class SimSwarm implements SimNetworks {
       listeners: new Set(),
       refusedListeners: new Set(),
       connected: new Set(),
+      connectedList: undefined,
+      turnedAwayBy: new Set(),
       known: new Map(),
       announced: new Set(),
       served: new Map(),
@@ -132,7 +144,7 @@ class SimSwarm implements SimNetworks {
       isHung: false,
     };
     this.#nodes.set(init.self, state);
-    this.refresh();
+    this.refresh(init.self);
     return {
       network: this.#networkOf(state),
       directory: this.#directoryOf(state),
@@ -143,12 +155,12 @@ class SimSwarm implements SimNetworks {
   cut(a: PeerId, b: PeerId): void {
     this.#cuts.add(linkKey(a, b));
     this.#breakLink(a, b);
-    this.refresh();
+    this.refresh(a, b);
   }
 
   heal(a: PeerId, b: PeerId): void {
     this.#cuts.delete(linkKey(a, b));
-    this.refresh();
+    this.refresh(a, b);
   }
 
   crash(peer: PeerId): void {
@@ -160,14 +172,14 @@ class SimSwarm implements SimNetworks {
     state.refusedListeners.clear();
     state.announced.clear();
     state.served.clear();
-    this.refresh();
+    this.refresh(peer);
   }
 
   restart(peer: PeerId): void {
     const state = this.#state(peer);
     state.isUp = true;
     state.isHung = false;
-    this.refresh();
+    this.refresh(peer);
   }
 
   hang(peer: PeerId, isHung: boolean): void {
@@ -190,31 +202,52 @@ class SimSwarm implements SimNetworks {
     return this.#bodyBytes;
   }
 
-  refresh(): void {
+  refresh(only?: PeerId, other?: PeerId): void {
     const changes: (() => void)[] = [];
+    const [one, two] = [only, other].map((peer) => (peer === undefined ? undefined : this.#nodes.get(peer)));
     for (const state of this.#nodes.values()) {
-      for (const other of this.#nodes.values()) {
-        const peer = other.init.self;
-        const isConnected = this.#areConnected(state, other);
-        if (isConnected === state.connected.has(peer)) continue;
-        if (isConnected) state.connected.add(peer);
-        else state.connected.delete(peer);
-        for (const listener of state.listeners) changes.push(() => listener(peer, isConnected));
-      }
-      changes.push(() => this.#knockOnDoors(state));
+      for (const seen of this.#seenAnew(state, one, two)) this.#look(state, seen, changes);
+      if (state.turnedAwayBy.size > 0) changes.push(() => this.#knockOnDoors(state));
     }
     // Listeners look at other nodes too: all sets are right before the first is called.
     for (const tell of changes) tell();
   }
 
+  #seenAnew(state: State, one: State | undefined, two: State | undefined): Iterable<State> {
+    if (one === undefined) return this.#nodes.values();
+    if (two === undefined) return state === one ? this.#nodes.values() : [one];
+    if (state === one) return [two];
+    return state === two ? [one] : [];
+  }
+
+  /** Whether the first has the second, as things are now; what has changed is told later. */
+  #look(state: State, other: State, changes: (() => void)[]): void {
+    const peer = other.init.self;
+    if (this.#turnsAway(other, state)) state.turnedAwayBy.add(other);
+    else state.turnedAwayBy.delete(other);
+    const isConnected = this.#areConnected(state, other);
+    if (isConnected === state.connected.has(peer)) return;
+    if (isConnected) state.connected.add(peer);
+    else state.connected.delete(peer);
+    state.connectedList = undefined;
+    for (const listener of state.listeners) changes.push(() => listener(peer, isConnected));
+  }
+
+  #turnsAway(other: State, state: State): boolean {
+    const [self, peer] = [state.init.self, other.init.self];
+    return (
+      other !== state &&
+      this.#reaches(state, other) &&
+      state.init.roleOf(peer) === "member" &&
+      other.init.roleOf(self) === "stranger"
+    );
+  }
+
   /** A node dials the members that it misses; one that does not list it turns it away. */
   #knockOnDoors(state: State): void {
-    for (const other of this.#nodes.values()) {
-      const [self, peer] = [state.init.self, other.init.self];
-      if (other === state || !this.#reaches(state, other)) continue;
-      if (state.init.roleOf(peer) === "member" && other.init.roleOf(self) === "stranger")
-        for (const listener of state.refusedListeners) listener(peer);
-    }
+    for (const other of this.#nodes.values())
+      if (state.turnedAwayBy.has(other) && this.#turnsAway(other, state))
+        for (const listener of state.refusedListeners) listener(other.init.self);
   }
 
   #areConnected(a: State, b: State): boolean {
@@ -238,7 +271,7 @@ class SimSwarm implements SimNetworks {
       handle: (protocol, handler, answerBytesMax) => {
         state.handlers.set(protocol, { handler, answerBytesMax });
       },
-      connected: () => [...state.connected],
+      connected: () => (state.connectedList ??= [...state.connected]),
       onConnection: (listener) => {
         state.listeners.add(listener);
         return () => state.listeners.delete(listener);
@@ -249,7 +282,7 @@ class SimSwarm implements SimNetworks {
       },
       disconnect: async (peer) => {
         this.#breakLink(state.init.self, peer);
-        this.refresh();
+        this.refresh(state.init.self, peer);
       },
     };
   }
@@ -270,29 +303,36 @@ class SimSwarm implements SimNetworks {
     const role = to.init.roleOf(from.init.self);
     if (role === "stranger") throw unreachable(peer, "it does not admit this node");
     return new Promise((resolve, reject) => {
-      const ended = new AbortController();
+      let isEnded = false;
       const places = [from.underWay, to.underWay, this.#linkOf(from.init.self, peer)];
       const onAbort = (): void => end(() => reject(options.signal?.reason));
       const breakOff = (): void => end(() => reject(unreachable(peer, "the connection broke")));
       const end = (settle: () => void): void => {
-        if (ended.signal.aborted) return;
-        ended.abort(ENDED);
+        if (isEnded) return;
+        isEnded = true;
+        endTimer();
         for (const place of places) place.delete(breakOff);
         options.signal?.removeEventListener("abort", onAbort);
         settle();
       };
       for (const place of places) place.add(breakOff);
       options.signal?.addEventListener("abort", onAbort, { once: true });
+      const afterMs = options.idleTimeoutMs;
+      const endTimer = this.#after(afterMs, () =>
+        end(() => reject(new Fault({ code: "PEER_TIMEOUT", peer, afterMs }))),
+      );
       this.#deliver({ from, to, role, protocol, message: sent }).then(
         (answer) => end(() => resolve(answer)),
         (error: unknown) => end(() => reject(error)),
       );
-      const afterMs = options.idleTimeoutMs;
-      this.#clock.sleep(afterMs, ended.signal).then(
-        () => end(() => reject(new Fault({ code: "PEER_TIMEOUT", peer, afterMs }))),
-        () => {},
-      );
     });
+  }
+
+  #after(ms: number, task: () => void): () => void {
+    if (this.#clock.after !== undefined) return this.#clock.after(ms, task);
+    const ended = new AbortController();
+    this.#clock.sleep(ms, ended.signal).then(task, () => {});
+    return () => ended.abort(ENDED);
   }
 
   async #deliver(request: {

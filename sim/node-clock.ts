@@ -45,6 +45,12 @@ export class NodeClock implements Clock {
     return (this.#scheduler.nowMs - this.#startedMs) * this.#error.rate;
   }
 
+  /** Calls the task after so long, unless what it returns is called before: a sleep for what is ended nearly always. */
+  after(ms: number, task: () => void): () => void {
+    const timer = this.#scheduler.after(Math.max(ms <= 0 ? 0 : LEAST_MS, ms / this.#error.rate), task);
+    return () => this.#scheduler.cancel(timer);
+  }
+
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);

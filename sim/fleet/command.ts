@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { formatBytes, formatDuration } from "../../src/base/units.ts";
 import { chartOf } from "./chart.ts";
-import { readFleet } from "./fleet.ts";
+import { type Fleet, readFleet } from "./fleet.ts";
 import { type FleetReport, runFleet } from "./run.ts";
 
 /** `cairn sim fleet FILE`: what an operator's own swarm makes of so many years. True where nothing was lost. */
@@ -26,6 +26,45 @@ export async function fleetCommand(argv: readonly string[]): Promise<boolean> {
     ...(values.profile === undefined ? {} : { profile: values.profile }),
   };
   const fleet = readFleet(JSON.stringify(Object.assign({}, read, changes)));
+  return await letYearsGoBy(fleet, values);
+}
+
+/** `cairn sim run --tier durability`: a fleet from a file, or one of so many nodes with everything as most have it. */
+export async function durabilityTier(options: {
+  readonly scenario?: string | undefined;
+  readonly seed?: string | undefined;
+  readonly nodes?: string | undefined;
+  readonly sites?: string | undefined;
+  readonly json?: boolean | undefined;
+  readonly numberOf: (text: string | undefined) => number | undefined;
+}): Promise<boolean> {
+  const { scenario, seed = "1", json = false, numberOf } = options;
+  const text =
+    scenario === undefined
+      ? JSON.stringify(usualFleet(numberOf(options.nodes) ?? NODES, numberOf(options.sites) ?? SITES))
+      : readFileSync(scenario, "utf8");
+  return await letYearsGoBy(readFleet(text), { seed, json });
+}
+
+const NODES = 1000;
+const SITES = 20;
+
+function usualFleet(nodes: number, sites: number): unknown {
+  const upTo = (site: number): number => Math.floor((site * nodes) / sites);
+  const each = { capacity: "2TB", data: "300GB", uplink: "10Mbit/s" };
+  return {
+    sites: Array.from({ length: sites }, (_, site) => ({
+      name: `site-${site + 1}`,
+      nodes: upTo(site + 1) - upTo(site),
+      ...each,
+    })),
+  };
+}
+
+async function letYearsGoBy(
+  fleet: Fleet,
+  values: { readonly seed: string; readonly json: boolean; readonly svg?: string | undefined },
+): Promise<boolean> {
   const cpu = process.cpuUsage();
   const report = await runFleet(fleet, values.seed);
   const { user, system } = process.cpuUsage(cpu);

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readReedSolomonWasm } from "../../src/adapters/workers/reed-solomon-wasm.ts";
@@ -8,10 +8,11 @@ import { must } from "../../src/base/assert.ts";
 import { DAY_MS, MINUTE_MS, parseDuration, SECOND_MS } from "../../src/base/units.ts";
 import { createWasmCodec } from "../../src/erasure/index.ts";
 import { SIM_EXIT, type SimExit, type SimOptions } from "../command.ts";
+import { planIn } from "../scenario/load.ts";
 import { type CampaignTotals, cpuMs, type Failure, plansOf, runCampaign } from "./campaign.ts";
 import type { Wishes } from "./generate.ts";
 import { recordRun } from "./ledger.ts";
-import { FAULT_KINDS, type FaultKind, type Plan, readPlan, writePlan } from "./plan.ts";
+import { FAULT_KINDS, type FaultKind, type Plan, writePlan } from "./plan.ts";
 import type { RunResult } from "./run.ts";
 
 const SHRINK_MS = MINUTE_MS;
@@ -29,8 +30,8 @@ export async function runFull(options: SimOptions): Promise<SimExit> {
     kinds: options.faults?.split(",").map(kindOf),
   };
   const seed = options.seed ?? String(randomInt(1, 2 ** 40));
-  const plans =
-    options.scenario === undefined ? plansOf(seed, amountOf(options), wishes) : [planIn(options.scenario)];
+  const { plan: given, expected } = await givenPlan(options.scenario, seed);
+  const plans = given === undefined ? plansOf(seed, amountOf(options), wishes) : [given];
   const timeMs = options.time === undefined ? Number.POSITIVE_INFINITY : durationOf(options.time);
   const startedMs = cpuMs();
   // Of what is loaded now, whatever becomes of the files meanwhile.
@@ -51,7 +52,7 @@ export async function runFull(options: SimOptions): Promise<SimExit> {
     },
   });
   if (options.trace !== undefined) writeFileSync(options.trace, `${must(last, "run").lines.join("\n")}\n`);
-  const missing = (options.require ?? []).filter((label) => !totals.labels.has(label));
+  const missing = [...(options.require ?? []), ...expected].filter((label) => !totals.labels.has(label));
   const report = failure === undefined ? undefined : reportOf(failure, wishes, commit);
   if (options.json === true)
     process.stdout.write(`${JSON.stringify(jsonOf(totals, failure, report, missing))}\n`);
@@ -85,8 +86,11 @@ function kindOf(text: string): FaultKind {
   return kind;
 }
 
-function planIn(file: string): Plan {
-  return readPlan(readFileSync(file, "utf8"));
+async function givenPlan(
+  scenario: string | undefined,
+  seed: string,
+): Promise<{ plan: Plan | undefined; expected: readonly string[] }> {
+  return scenario === undefined ? { plan: undefined, expected: [] } : await planIn(scenario, seed);
 }
 
 function lineOf({ plan, events, virtualMs, hash, violations }: RunResult, spentMs: number): string {

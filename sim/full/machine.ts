@@ -5,7 +5,13 @@ import type { Log } from "../../src/base/log.ts";
 import { GIB, HOUR_MS, KIB } from "../../src/base/units.ts";
 import { type Signer, signerFromSeed } from "../../src/crypto/sign.ts";
 import type { ErasureCodec } from "../../src/erasure/index.ts";
-import { FORMAT_VERSIONS, guestSigner, parseToken, Roster } from "../../src/membership/index.ts";
+import {
+  FORMAT_VERSIONS,
+  guestSigner,
+  parseToken,
+  Roster,
+  type RosterEntry,
+} from "../../src/membership/index.ts";
 import {
   type Founded,
   foundSwarm,
@@ -75,13 +81,24 @@ export interface MachineInit {
   readonly syncEveryMs: number;
   readonly auditEveryMs?: number | undefined;
   readonly spoolMaxBytes?: number | undefined;
+  readonly wishes?: MachineWishes | undefined;
+}
+
+/** What other tiers have otherwise than the full one, on all machines. */
+export interface MachineWishes {
+  /** How the entries of a roster on disk are read: where thousands of machines have the same. */
+  readonly decodeEntry?: (bytes: Uint8Array) => RosterEntry;
+  /** Clocks and bounds of policy. */
+  readonly upkeep?: UpkeepSettings;
+  /** Ticks are exchanged over each link no more rarely. */
+  readonly tickExchangeMs?: number;
 }
 
 /** Beside what it keeps for others, a machine has room for its own. */
 const DISK_BYTES = 64 * GIB;
 const PROGRAM = "sim";
 /** As in the field, but for copies too many: so that some are swept within the hours of a run. */
-const UPKEEP: UpkeepSettings = {
+export const UPKEEP: UpkeepSettings = {
   ...UPKEEP_SETTINGS,
   sweep: { everyMs: HOUR_MS / 4, rules: { ...SURPLUS_RULES, settledMs: HOUR_MS }, copiesADay: 8192 },
 };
@@ -181,11 +198,13 @@ export class SimMachine {
     return this.#clock.sleeping;
   }
 
-  async found(): Promise<void> {
+  async found(): Promise<Founded> {
     const { site, name, host } = this;
     const { capacityBytes } = this.init.plan;
     const components = { meta: this.metaDisk.open(), clock: this.#clock, rng: this.rng.fork("founding") };
-    this.#founded = await foundSwarm(components, this.identity, { site, name, host, capacityBytes });
+    const founded = await foundSwarm(components, this.identity, { site, name, host, capacityBytes });
+    this.#founded = founded;
+    return founded;
   }
 
   async join(through: SimMachine, quotaBytes: number | undefined): Promise<void> {
@@ -211,7 +230,7 @@ export class SimMachine {
     return this.init.networks.add({ self: peerIdOf(signer.publicKey), roleOf });
   }
 
-  /** The home of a recovered owner: what `start` begins from. */
+  /** A home that was made elsewhere, of a recovered owner or of one of many members at once: what `start` begins from. */
   adopt(identity: Identity, slot: Uint8Array): void {
     this.identity = identity;
     this.#founded = { slot };
@@ -220,16 +239,20 @@ export class SimMachine {
   /** Starts the program on what the disks have. */
   async start(): Promise<void> {
     const { scheduler, networks, codec, scrubPeriodMs, syncEveryMs, spoolMaxBytes } = this.init;
-    const { auditEveryMs = UPKEEP.auditEveryMs } = this.init;
+    const { decodeEntry, upkeep = UPKEEP, tickExchangeMs } = this.init.wishes ?? {};
+    const { auditEveryMs = upkeep.auditEveryMs } = this.init;
     const process = new SimProcess();
     this.#process = process;
     this.#clock = new NodeClock(scheduler, this.clockError);
     const clock = process.port(this.#clock);
     const meta = process.port(this.metaDisk.open());
-    const roster = must(
-      await Roster.open({ store: prefixed(meta, NAMESPACE.membership), clock }),
-      "roster of a home",
-    );
+    const store = prefixed(meta, NAMESPACE.membership);
+    const opening = Roster.open({
+      store,
+      clock,
+      ...(decodeEntry === undefined ? {} : { decode: decodeEntry }),
+    });
+    const roster = must(await opening, "roster of a home");
     this.#roster = roster;
     const end = this.#plugIn();
     roster.onChange(() => networks.refresh());
@@ -260,7 +283,8 @@ export class SimMachine {
         privileged: false,
         scrub: { periodMs: scrubPeriodMs },
         sync: { intervalMs: syncEveryMs },
-        upkeep: { ...UPKEEP, auditEveryMs },
+        upkeep: { ...upkeep, auditEveryMs },
+        ...(tickExchangeMs === undefined ? {} : { tickExchangeMs }),
         ...(administratorSeed === undefined ? {} : { administrator: signerFromSeed(administratorSeed) }),
         ...(spoolMaxBytes === undefined ? {} : { spoolMaxBytes }),
       },
@@ -268,7 +292,7 @@ export class SimMachine {
     this.#node = node;
     this.onSinceMs = scheduler.nowMs;
     await node.start();
-    networks.refresh();
+    networks.refresh(this.peer);
   }
 
   /** Ends the program in good order. */

@@ -5,7 +5,12 @@ import { z } from "zod";
  * shrunk one and one written by hand are the same thing.
  */
 
-const node = z.int().min(0).max(255);
+/** Of the full tier there are a few dozen at most, of the coarse one thousands. */
+const NODES_MAX = 5000;
+const node = z
+  .int()
+  .min(0)
+  .max(NODES_MAX - 1);
 const nodes = z.array(node).min(1);
 const ms = z.number().min(0);
 const share = z.number().min(0).max(1);
@@ -27,7 +32,7 @@ export type NodePlan = z.output<typeof nodePlan>;
 
 const worldPlan = z
   .object({
-    nodes: z.array(nodePlan).min(1).max(64),
+    nodes: z.array(nodePlan).min(1).max(NODES_MAX),
     /** Of one way between two sites, at least. */
     latencyMs: ms,
     /** The faults and the workload take so long; the calm that everything must come right in follows. */

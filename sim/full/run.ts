@@ -8,7 +8,7 @@ import { Faults } from "./faults.ts";
 import { checkState } from "./oracles/state.ts";
 import type { Plan } from "./plan.ts";
 import { Workload } from "./workload.ts";
-import { type Violation, World } from "./world.ts";
+import { type Violation, World, type WorldInit } from "./world.ts";
 
 export interface RunInit {
   readonly plan: Plan;
@@ -37,9 +37,17 @@ const CALM_MS = 2 * DAY_MS;
  * One world from its plan: a storm of faults in which nothing wrong may happen, then a calm in which everything must
  * come right.
  */
-export async function runPlan({ plan, codec, prefer }: RunInit): Promise<RunResult> {
+export function runPlan(init: RunInit): Promise<RunResult> {
+  return runWorld(init, live);
+}
+
+/** The world of a plan as `live` lets it go by; what is thrown there is a broken rule, too. */
+export async function runWorld(
+  { plan, codec, prefer, wishes }: RunInit & Pick<WorldInit, "wishes">,
+  live: (world: World) => Promise<void>,
+): Promise<RunResult> {
   const scheduler = await Scheduler.create(prefer === undefined ? {} : { prefer });
-  const world = new World({ plan, scheduler, codec });
+  const world = new World({ plan, scheduler, codec, wishes });
   const guard = raiseGuard(() => scheduler.isRunning);
   const onRejection = (error: unknown): void => world.broken(error);
   process.on("unhandledRejection", onRejection);

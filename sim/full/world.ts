@@ -10,7 +10,7 @@ import { SeededRng } from "../rng.ts";
 import type { Scheduler } from "../scheduler.ts";
 import { cheatOn } from "./cheats.ts";
 import { Links } from "./links.ts";
-import { type Answered, isBroken, type LogFields, SimMachine } from "./machine.ts";
+import { type Answered, isBroken, type LogFields, type MachineWishes, SimMachine } from "./machine.ts";
 import { RepairNotes } from "./oracles/repairs.ts";
 import { checkVersions } from "./oracles/state.ts";
 import { Versions } from "./oracles/versions.ts";
@@ -38,6 +38,7 @@ export interface WorldInit {
   readonly plan: Plan;
   readonly scheduler: Scheduler;
   readonly codec: ErasureCodec;
+  readonly wishes?: MachineWishes | undefined;
 }
 
 /** The last lines of the nodes' logs that a report shows. */
@@ -53,6 +54,8 @@ export class World {
   readonly networks: SimNetworks;
   readonly links: Links;
   readonly rng: SeededRng;
+  /** Of oracles that look at some of all: what they draw changes nothing else. */
+  readonly checks: SeededRng;
   readonly truth: Truth;
   readonly machines: SimMachine[] = [];
   readonly violations: Violation[] = [];
@@ -62,17 +65,22 @@ export class World {
   readonly repairs = new RepairNotes();
   readonly versions = new Versions();
   readonly lines: string[] = [];
+  /** Is told of every request that was answered. */
+  onExchange: ((answered: Answered) => void) | undefined;
   readonly #codec: ErasureCodec;
+  readonly #wishes: MachineWishes | undefined;
   readonly #nodeRngs: SeededRng;
   /** Machines that were ever made, those of recoveries that failed too: each is another one. */
   #made = 0;
 
-  constructor({ plan, scheduler, codec }: WorldInit) {
+  constructor({ plan, scheduler, codec, wishes }: WorldInit) {
     this.plan = plan;
     this.scheduler = scheduler;
     this.#codec = codec;
+    this.#wishes = wishes;
     this.truth = new Truth(() => scheduler.nowMs);
     this.rng = new SeededRng(plan.seed);
+    this.checks = this.rng.fork("checks");
     this.#nodeRngs = this.rng.fork("nodes");
     // Its timers are of nobody's process: a clock that goes right.
     this.networks = createSimNetworks({ clock: new NodeClock(scheduler) });
@@ -108,6 +116,7 @@ export class World {
       scheduler: this.scheduler,
       networks: this.networks,
       codec: this.#codec,
+      wishes: this.#wishes,
       rng: this.#nodeRngs.fork(`${index}`),
       events: {
         onLog: (machine, level, event, fields) => this.#logged(machine, level, event, fields),
@@ -280,6 +289,7 @@ export class World {
 
   #answered(answered: Answered): NetMessage {
     const { machine, protocol } = answered;
+    this.onExchange?.(answered);
     if (protocol === "data") {
       const wrong = this.truth.received(answered);
       if (wrong !== undefined) this.violate(wrong.oracle, wrong.message, machine);

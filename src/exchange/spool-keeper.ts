@@ -41,6 +41,8 @@ export interface SpoolInit {
 const TRIED_MS = DAY_MS;
 const RETRY_MIN_MS = 5 * SECOND_MS;
 const RETRY_MAX_MS = 5 * MINUTE_MS;
+/** Why the timer of a pause that something else ended does; nobody sees it. */
+const WOKEN = new Fault({ code: "INTERRUPTED" });
 
 /**
  * The owner's own disk as the last resort: sealed segments that could not be fully placed at once wait here, over
@@ -98,7 +100,9 @@ export class SpoolKeeper {
       const name = spoolName(this.#c.catalog.segmentId(ref));
       await this.#c.spool.put(name, sealed);
       await this.#mark(ref, true);
+      const isFirst = this.#waiting.size === 0;
       this.#waiting.set(name, { ref, bytes: sealed.length });
+      if (isFirst) this.wake();
     });
     this.#c.log.info("segment-spooled", { segment: ref.number, bytes: sealed.length });
   }
@@ -138,6 +142,11 @@ export class SpoolKeeper {
   async #run(signal: AbortSignal): Promise<void> {
     let waitMs = RETRY_MIN_MS;
     while (!signal.aborted) {
+      if (this.#waiting.size === 0) {
+        // The first that comes ends it, and is tried a while later as any other.
+        await this.#pause(RETRY_MAX_MS, signal);
+        continue;
+      }
       await this.#pause(waitMs * (0.75 + 0.5 * this.#c.rng.float()), signal);
       if (signal.aborted) return;
       try {
@@ -158,7 +167,7 @@ export class SpoolKeeper {
     });
     const slept = this.#c.clock.sleep(ms, timer.signal).catch(() => {});
     if (!signal.aborted) await Promise.race([woken, slept]);
-    timer.abort();
+    timer.abort(WOKEN);
     this.#wake = undefined;
   }
 

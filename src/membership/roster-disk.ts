@@ -36,12 +36,18 @@ export async function writeEntries(
   await store.write(ops, { sync: true });
 }
 
-/** `undefined` when there is no roster. Signatures were verified before the entries were written. */
-export async function readBook(store: MetaStore): Promise<RosterBook | undefined> {
+/**
+ * `undefined` when there is no roster. Signatures were verified before the entries were written.
+ * @param decode where many rosters with the same entries are read in one process, one that decodes each of them once
+ */
+export async function readBook(
+  store: MetaStore,
+  decode: (bytes: Uint8Array) => RosterEntry = decodeEntry,
+): Promise<RosterBook | undefined> {
   const stored: KnownEntry[] = [];
   for await (const [key, value] of store.scan({ from: PREFIX, to: PREFIX_END })) {
     const { seenMs, entry: bytes } = storedEntryCodec.decode(value);
-    const entry = decodeEntry(bytes);
+    const entry = decode(bytes);
     if (toHex(storeKey(entry)) !== toHex(key)) {
       throw new Fault({
         code: "FORMAT_INVALID",

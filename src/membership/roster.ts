@@ -29,6 +29,8 @@ export interface RosterComponents {
   /** Keys below `roster/` are the roster's. */
   readonly store: MetaStore;
   readonly clock: Pick<Clock, "wallMs">;
+  /** Reads what is stored. @default decodeEntry */
+  readonly decode?: (bytes: Uint8Array) => RosterEntry;
 }
 
 export interface RosterChange {
@@ -135,7 +137,7 @@ export class Roster {
 
   /** `undefined` when the store has none. Throws `FORMAT_INVALID` when what it has was damaged. */
   static async open(components: RosterComponents): Promise<Roster | undefined> {
-    const book = await readBook(components.store);
+    const book = await readBook(components.store, components.decode);
     if (book === undefined) return undefined;
     const { store } = components;
     const besides = { displaced: await Displaced.open(store), rivals: await Rivals.open(store) };

@@ -78,6 +78,8 @@ export interface NodeInit {
   readonly scrub?: ScrubInit;
   /** Clocks and bounds of policy. @default UPKEEP_SETTINGS */
   readonly upkeep?: UpkeepSettings;
+  /** Ticks are exchanged over each link no more rarely. @default 30 s */
+  readonly tickExchangeMs?: number;
   /** What local time is ahead of UTC: a schedule has days and nights. @default UTC */
   readonly localOffsetMs?: () => number;
   /** How much a long snapshot does between checkpoints. @default 30 min or 10 GiB */
@@ -243,7 +245,11 @@ export class Node {
     this.startedMs = ports.clock.wallMs();
     const { beatEveryMs } = init.upkeep ?? UPKEEP_SETTINGS;
     this.#ticks = parts.ticks;
-    this.#gossip = new TickGossip({ ...ports, book: parts.ticks }, { beatEveryMs });
+    const exchangeMaxMs = init.tickExchangeMs;
+    this.#gossip = new TickGossip(
+      { ...ports, book: parts.ticks },
+      { beatEveryMs, ...(exchangeMaxMs === undefined ? {} : { exchangeMaxMs }) },
+    );
     this.#sync = new SyncService(
       {
         ...ports,

@@ -9,7 +9,7 @@ import { UNMET_MAX } from "../wire/membership.ts";
 
 export interface UnmetComponents {
   readonly network: Pick<Network, "self" | "connected" | "onConnection">;
-  readonly roster: Pick<Roster, "members">;
+  readonly roster: Pick<Roster, "members" | "onChange">;
   /** Newest that was heard of a member, by its own signature. */
   readonly presence: Pick<PresenceView, "hearings">;
   readonly clock: Pick<Clock, "monotonicMs" | "wallMs">;
@@ -40,6 +40,8 @@ export class UnmetPeers {
   readonly #c: UnmetComponents;
   readonly #missed = new Map<PeerId, Missed>();
   readonly #unsubscribe: (() => void)[];
+  /** Who is missed was looked at since connections or the roster last changed: in a large swarm that is looking at everybody. */
+  #isCurrent = false;
 
   /** `before` is what this node said last before it was started. */
   constructor(components: UnmetComponents, before: readonly PeerId[]) {
@@ -49,7 +51,15 @@ export class UnmetPeers {
       const sinceMs = nowMs - UNMET_AFTER_MS + AGAIN_AFTER_MS;
       this.#missed.set(peer, { sinceMs, triedMs: Number.NEGATIVE_INFINITY, isOutOfReach: false });
     }
-    this.#unsubscribe = [components.network.onConnection((peer) => void this.#missed.delete(peer))];
+    this.#unsubscribe = [
+      components.network.onConnection((peer) => {
+        this.#missed.delete(peer);
+        this.#isCurrent = false;
+      }),
+      components.roster.onChange(() => {
+        this.#isCurrent = false;
+      }),
+    ];
   }
 
   stop(): void {
@@ -67,8 +77,18 @@ export class UnmetPeers {
 
   /** To be called every few seconds; tries at most one member. */
   async review(): Promise<void> {
-    const { network, roster, clock } = this.#c;
-    const nowMs = clock.monotonicMs();
+    const nowMs = this.#c.clock.monotonicMs();
+    if (!this.#isCurrent) this.#lookForMissed(nowMs);
+    const due = [...this.#missed]
+      .filter(([peer, { sinceMs }]) => nowMs - sinceMs >= UNMET_AFTER_MS && this.#isHeard(peer))
+      .filter(([, { triedMs }]) => nowMs - triedMs >= TRY_EVERY_MS)
+      .sort(([, a], [, b]) => a.triedMs - b.triedMs || a.sinceMs - b.sinceMs)[0];
+    if (due !== undefined) await this.#try(...due);
+  }
+
+  #lookForMissed(nowMs: number): void {
+    const { network, roster } = this.#c;
+    this.#isCurrent = true;
     const connected = new Set(network.connected());
     const members = new Set(roster.members().map(({ peer }) => peer));
     for (const peer of this.#missed.keys()) if (!members.has(peer)) this.#missed.delete(peer);
@@ -78,11 +98,6 @@ export class UnmetPeers {
         this.#missed.set(peer, { sinceMs: nowMs, triedMs: Number.NEGATIVE_INFINITY, isOutOfReach: false });
       }
     }
-    const due = [...this.#missed]
-      .filter(([peer, { sinceMs }]) => nowMs - sinceMs >= UNMET_AFTER_MS && this.#isHeard(peer))
-      .filter(([, { triedMs }]) => nowMs - triedMs >= TRY_EVERY_MS)
-      .sort(([, a], [, b]) => a.triedMs - b.triedMs || a.sinceMs - b.sinceMs)[0];
-    if (due !== undefined) await this.#try(...due);
   }
 
   async #try(peer: PeerId, missed: Missed): Promise<void> {
@@ -90,6 +105,7 @@ export class UnmetPeers {
     try {
       await this.#c.reach(peer);
       this.#missed.delete(peer);
+      this.#isCurrent = false;
     } catch (error) {
       if (!isFault(error)) throw error;
       // Any answer at all, a refusal too, came over a connection.

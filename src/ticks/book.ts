@@ -1,5 +1,6 @@
+import { must } from "../base/assert.ts";
 import { compareBytes } from "../base/bytes.ts";
-import { type PeerId, peerIdOf, publicKeyOfPeer } from "../base/ids.ts";
+import { type PeerId, peerIdOf } from "../base/ids.ts";
 import type { Signed } from "../crypto/signed.ts";
 import type { RecordStore, Roster } from "../membership/index.ts";
 import { nodeStatusCodec } from "../wire/membership.ts";
@@ -17,13 +18,20 @@ export interface Tick {
 
 /** What is known of one chain: `value` at `index` is what was told last. */
 interface Chain {
+  /** The node's key. */
+  readonly signer: Uint8Array;
   readonly epoch: number;
   readonly fromMs: number;
   readonly everyMs: number;
   readonly count: number;
   index: number;
   value: Uint8Array;
+  /** The newest as it travels: every link asks for the same. */
+  packed: Uint8Array | undefined;
 }
+
+/** The list of changes is thinned out when it is longer than all chains together by this. */
+const CHANGES_SLACK = 1024;
 
 /** A message with more forged values than this is not read to its end: each costs the hashes of a whole chain. */
 const FORGED_MAX = 8;
@@ -42,6 +50,9 @@ export class TickBook {
   readonly #chains = new Map<PeerId, Chain>();
   readonly #byPrefix = new Map<string, PeerId[]>();
   readonly #listeners = new Set<(tick: Tick) => void>();
+  /** Whose newest tick changed, the latest last; the position of the first counts what was before it. */
+  #changes: PeerId[] = [];
+  #changesFrom = 0;
   readonly #unsubscribe: (() => void)[];
 
   constructor({ records, roster }: { readonly records: RecordStore; readonly roster: Roster }) {
@@ -79,16 +90,28 @@ export class TickBook {
     return { held, forged };
   }
 
-  /** Positions of all members' newest ticks, as numbers that rise. */
-  *newest(): Iterable<readonly [PeerId, number]> {
-    for (const [peer, { epoch, index }] of this.#chains) yield [peer, beatOfStatus(epoch) + index];
+  /**
+   * The newest beat of every node that has another one since `position`, as numbers that rise, each with the position to ask from
+   * next; some more than once, and perhaps some that have not. 0 asks for all.
+   */
+  *changedSince(position: number): Iterable<readonly [peer: PeerId, beat: number, next: number]> {
+    for (let at = Math.max(0, position - this.#changesFrom); at < this.#changes.length; at++) {
+      const peer = must(this.#changes[at], "change");
+      const chain = this.#chains.get(peer);
+      if (chain !== undefined)
+        yield [peer, beatOfStatus(chain.epoch) + chain.index, this.#changesFrom + at + 1];
+    }
   }
 
   /** The newest tick as it travels; `undefined` while there is only the status. */
   packed(peer: PeerId): Uint8Array | undefined {
     const chain = this.#chains.get(peer);
     if (chain === undefined || chain.index === 0) return undefined;
-    return packTick(peer, { chain: chain.epoch % 0x10000, index: chain.index, value: chain.value });
+    return (chain.packed ??= packTick(peer, {
+      chain: chain.epoch % 0x10000,
+      index: chain.index,
+      value: chain.value,
+    }));
   }
 
   /** Called for every tick that was not known. Returns how to stop. */
@@ -104,7 +127,7 @@ export class TickBook {
       // Of a status that has not come yet, or is over.
       if (chain === undefined || chain.epoch % 0x10000 !== low) continue;
       const isNew = index > chain.index;
-      if (isNew && (index > chain.count || !leadsTo(publicKeyOfPeer(peer), chain, index, value))) {
+      if (isNew && (index > chain.count || !leadsTo(chain, index, value))) {
         outcome = "forged";
         continue;
       }
@@ -117,6 +140,8 @@ export class TickBook {
   #take(peer: PeerId, chain: Chain, index: number, value: Uint8Array): void {
     chain.index = index;
     chain.value = value;
+    chain.packed = undefined;
+    this.#changed(peer);
     const tick = {
       peer,
       beat: beatOfStatus(chain.epoch) + index,
@@ -139,7 +164,18 @@ export class TickBook {
       this.#byPrefix.set(prefix, [...(this.#byPrefix.get(prefix) ?? []), peer]);
     }
     const { anchor, everyMs, count } = ticks;
-    this.#chains.set(peer, { epoch, fromMs: timeMs, everyMs, count, index: 0, value: anchor });
+    const start = { index: 0, value: anchor, packed: undefined };
+    this.#chains.set(peer, { signer, epoch, fromMs: timeMs, everyMs, count, ...start });
+    this.#changed(peer);
+  }
+
+  /** Of each node only the latest change counts; left out ones in front move the others towards the end, never back. */
+  #changed(peer: PeerId): void {
+    this.#changes.push(peer);
+    if (this.#changes.length <= 2 * this.#chains.size + CHANGES_SLACK) return;
+    const end = this.#changesFrom + this.#changes.length;
+    this.#changes = [...new Set(this.#changes.toReversed())].reverse();
+    this.#changesFrom = end - this.#changes.length;
   }
 
   #forgetStrangers(): void {
@@ -156,8 +192,8 @@ export class TickBook {
   }
 }
 
-function leadsTo(signer: Uint8Array, chain: Chain, index: number, value: Uint8Array): boolean {
+function leadsTo(chain: Chain, index: number, value: Uint8Array): boolean {
   let before = value;
-  for (let at = index; at > chain.index; at--) before = tickBefore(signer, before);
+  for (let at = index; at > chain.index; at--) before = tickBefore(chain.signer, before);
   return compareBytes(before, chain.value) === 0;
 }

@@ -28,8 +28,17 @@ const IDLE_TIMEOUT_MS = 30 * SECOND_MS;
 /** Members that began exchanges of whom is remembered what they have; a further one's place is the longest unused. */
 const SERVED_MAX = 32;
 
-/** Newest beat of each node that the other end of a link has for certain. */
-type Marks = Map<PeerId, number>;
+/** What the other end of a link has for certain. */
+interface Marks {
+  /** Newest beat of each node. */
+  readonly beats: Map<PeerId, number>;
+  /** Of the book's changes: all before it were looked at. */
+  seenTo: number;
+}
+
+function noMarks(): Marks {
+  return { beats: new Map(), seenTo: 0 };
+}
 
 /**
  * Passes ticks on: every half minute over each link in both directions, each tick once. What was lost with an exchange
@@ -48,10 +57,17 @@ export class TickGossip {
   #unsubscribe: (() => void) | undefined;
   #loop: Promise<void> | undefined;
 
-  constructor(components: TickGossipComponents, init: { readonly beatEveryMs: number }) {
+  constructor(
+    components: TickGossipComponents,
+    init: {
+      readonly beatEveryMs: number;
+      /** An exchange is due after so long at the latest, however rare the beats. @default 30 s */
+      readonly exchangeMaxMs?: number;
+    },
+  ) {
     this.#c = components;
     this.#log = calmLog(components.log, () => components.clock.monotonicMs());
-    this.#everyMs = Math.min(EXCHANGE_MAX_MS, init.beatEveryMs / EXCHANGES_PER_BEAT);
+    this.#everyMs = Math.min(init.exchangeMaxMs ?? EXCHANGE_MAX_MS, init.beatEveryMs / EXCHANGES_PER_BEAT);
   }
 
   start(): void {
@@ -73,7 +89,7 @@ export class TickGossip {
   /** What a member offers is taken, and what it has not got is given back. */
   answer(from: PeerId, fresh: boolean, packed: Uint8Array): Uint8Array {
     const known = fresh ? undefined : this.#served.get(from);
-    const marks: Marks = known ?? new Map();
+    const marks = known ?? noMarks();
     this.#served.delete(from);
     this.#served.set(from, marks);
     const [unused] = this.#served.keys();
@@ -106,13 +122,13 @@ export class TickGossip {
     const others = network.connected().filter((peer) => !this.#links.has(peer));
     const [oldest] = this.#links.keys();
     if (isTimeForAnother && oldest !== undefined && others.length > 0) this.#links.delete(oldest);
-    for (const peer of sampleOf(rng, others, LINKS - this.#links.size)) this.#links.set(peer, new Map());
+    for (const peer of sampleOf(rng, others, LINKS - this.#links.size)) this.#links.set(peer, noMarks());
   }
 
   async #exchange(peer: PeerId): Promise<void> {
     const marks = this.#links.get(peer);
     if (marks === undefined) return;
-    const fresh = marks.size === 0;
+    const fresh = marks.beats.size === 0;
     const request = { v: 1, kind: "ticks", fresh, ticks: this.#newsFor(marks) } as const;
     try {
       const answer = await this.#c.network.request(
@@ -134,18 +150,21 @@ export class TickGossip {
   #take(from: PeerId, marks: Marks, packed: Uint8Array): void {
     const { held, forged } = this.#c.book.offer(packed);
     if (forged > 0) this.#log.warn("ticks-forged", { from, count: forged });
-    for (const [peer, beat] of held) if ((marks.get(peer) ?? -1) < beat) marks.set(peer, beat);
+    const { beats } = marks;
+    for (const [peer, beat] of held) if ((beats.get(peer) ?? -1) < beat) beats.set(peer, beat);
   }
 
   /** What the other end has not got, as far as is known; it has it afterwards. */
   #newsFor(marks: Marks): Uint8Array {
+    const { book } = this.#c;
     const news: Uint8Array[] = [];
-    for (const [peer, beat] of this.#c.book.newest()) {
-      if ((marks.get(peer) ?? -1) >= beat) continue;
-      const packed = this.#c.book.packed(peer);
-      if (packed === undefined) continue;
+    for (const [peer, beat, next] of book.changedSince(marks.seenTo)) {
       if (news.length >= TICKS_SENT_MAX) break;
-      marks.set(peer, beat);
+      marks.seenTo = next;
+      if ((marks.beats.get(peer) ?? -1) >= beat) continue;
+      const packed = book.packed(peer);
+      if (packed === undefined) continue;
+      marks.beats.set(peer, beat);
       news.push(packed);
     }
     return concatBytes(...news);

@@ -19,6 +19,8 @@ export interface UpkeepSettings {
   readonly schedule: Schedule;
   /** How often a node says that it is up. */
   readonly beatEveryMs: number;
+  /** Who is up is judged anew after so long at the latest. @default a minute */
+  readonly checkMaxMs?: number;
   /** How often segments are assessed when nothing has changed. */
   readonly assessEveryMs: number;
   /** How often each holder is audited. */
@@ -248,9 +250,9 @@ function unusable(reason: string): Fault {
   return new Fault({ code: "USAGE", reason: `settings.json, upkeep: ${reason}.` });
 }
 
-/** Between two looks at who is up: often enough that no threshold is late by more than a thirtieth, at most a minute. */
-export function checkEveryMs({ liveness }: UpkeepSettings): number {
-  return Math.max(100, Math.min(MINUTE_MS, liveness.unreachableAfterMs / 30));
+/** Between two looks at who is up: often enough that no threshold is late by more than a thirtieth, and at most a minute in the field. */
+export function checkEveryMs({ liveness, checkMaxMs = MINUTE_MS }: UpkeepSettings): number {
+  return Math.max(100, Math.min(checkMaxMs, liveness.unreachableAfterMs / 30));
 }
 
 /** How long a node that has just begun to listen waits before it says of itself that it is cut off. */
