@@ -21,9 +21,10 @@ export class GarbageCollection {
   readonly #everyBytes: number;
   #bytes = 0;
 
-  constructor(everyBytes: number) {
+  /** @param what `all`: also what has lived for a while, for what hangs on objects that outlive a few collections of the young */
+  constructor(everyBytes: number, what: "young" | "all" = "young") {
     this.#everyBytes = everyBytes;
-    this.#collect = garbageCollector();
+    this.#collect = garbageCollector(what);
   }
 
   handled(bytes: number): void {
@@ -34,10 +35,10 @@ export class GarbageCollection {
   }
 }
 
-/** Collects the garbage of this thread's JavaScript heap, at once. */
-export function garbageCollector(): () => void {
+/** Collects the garbage of this thread's JavaScript heap, at once; of its young generation unless told. */
+export function garbageCollector(what: "young" | "all" = "young"): () => void {
   const collect = gc();
-  return () => collect();
+  return () => collect({ type: what === "all" ? "major" : "minor" });
 }
 
 /**
@@ -49,7 +50,12 @@ export function thoroughGarbageCollector(): () => void {
   return () => collect({ type: "major", flavor: "last-resort" });
 }
 
-function gc(): (options?: { readonly type: "major"; readonly flavor: "last-resort" }) => void {
+interface CollectOptions {
+  readonly type: "major" | "minor";
+  readonly flavor?: "last-resort";
+}
+
+function gc(): (options: CollectOptions) => void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("gc");
   return typeof collect === "function" ? (options) => void collect(options) : () => {};
