@@ -8,11 +8,13 @@ export async function usageHandler(node: Node, context: CommandContext): Promise
   const { repository, roster } = node;
   const usage = await usageOf(repository, context.signal);
   const { uniqueBytes } = await repository.totals();
+  const leavingBytes = await repository.leaving.bytes();
   const { stored, shared, unneeded, unread } = usage;
   return {
     logicalBytes: usage.snapshots.reduce((sum, { entry }) => sum + entry.bytes, 0),
     uniqueBytes,
     ...{ stored, shared, unneeded, unread },
+    ...(leavingBytes === 0 ? {} : { leaving: { quotaBytes: leavingBytes } }),
     snapshots: usage.snapshots.map(({ entry, own }) => ({
       snapshotId: toHex(entry.id),
       time: iso(entry.timeMs),

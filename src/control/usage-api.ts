@@ -15,6 +15,8 @@ export const usageResult = z.object({
   shared: storedPart,
   /** Needed by no snapshot. */
   unneeded: storedPart,
+  /** Given up, and not deleted by holders yet: it takes the quota as before until then. */
+  leaving: z.object({ quotaBytes: count }).optional(),
   snapshots: z.array(
     z.object({
       snapshotId: z.string(),

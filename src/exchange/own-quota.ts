@@ -1,5 +1,6 @@
 import { Fault } from "../base/fault.ts";
-import type { Catalog, SegmentRecord } from "../catalog/index.ts";
+import type { OwnerId } from "../base/ids.ts";
+import type { SegmentRecord } from "../catalog/index.ts";
 
 /** What a segment takes of its owner's quota: all of its shards, whether they are placed yet or not. */
 export function quotaBytesOf({ shardBytes, slots }: Pick<SegmentRecord, "shardBytes" | "slots">): number {
@@ -11,23 +12,15 @@ export function quotaBytesOf({ shardBytes, slots }: Pick<SegmentRecord, "shardBy
  * of its segments. Of a recovered repository, a segment counts from when it was first read: its size is not known before.
  */
 export class OwnQuota {
-  readonly #catalog: Catalog;
+  readonly #owner: OwnerId;
   readonly #quotaBytes: number | undefined;
   #usedBytes: number;
 
-  private constructor(catalog: Catalog, quotaBytes: number | undefined, usedBytes: number) {
-    this.#catalog = catalog;
+  /** @param quotaBytes of the certificate; without one nothing is counted */
+  constructor(owner: OwnerId, quotaBytes: number | undefined, usedBytes: number) {
+    this.#owner = owner;
     this.#quotaBytes = quotaBytes;
     this.#usedBytes = usedBytes;
-  }
-
-  /** @param quotaBytes of the certificate; without one nothing is counted */
-  static async open(catalog: Catalog, quotaBytes: number | undefined): Promise<OwnQuota> {
-    let usedBytes = 0;
-    if (quotaBytes !== undefined) {
-      for await (const [, record] of catalog.segments.all()) usedBytes += quotaBytesOf(record);
-    }
-    return new OwnQuota(catalog, quotaBytes, usedBytes);
   }
 
   /** Throws `QUOTA_EXCEEDED`, and takes nothing then. */
@@ -36,7 +29,7 @@ export class OwnQuota {
     if (this.#usedBytes + bytes > this.#quotaBytes) {
       throw new Fault({
         code: "QUOTA_EXCEEDED",
-        owner: this.#catalog.owner,
+        owner: this.#owner,
         quotaBytes: this.#quotaBytes,
       });
     }

@@ -17,6 +17,7 @@ import type { LifeSpans } from "../gc/index.ts";
 import { lockMsOf, type OwnerLocks } from "../locks/index.ts";
 import type { Clock, MetaOp } from "../ports/index.ts";
 import { LIVES_MAX } from "../wire/live-set.ts";
+import type { Leaving } from "./leaving.ts";
 import type { OwnLiveSet } from "./own-live-set.ts";
 import { type Reachable, type ReachableComponents, reachableSegments } from "./reachable.ts";
 import type { Relist } from "./repository.ts";
@@ -30,6 +31,7 @@ const BATCH = 4096;
 export interface PruneComponents extends ReachableComponents {
   readonly catalog: Catalog;
   readonly live: OwnLiveSet;
+  readonly leaving: Pick<Leaving, "noteOps">;
   readonly trail: Pick<Trail, "isHere">;
   readonly locks: Pick<OwnerLocks, "standingOf">;
   readonly census: () => Pick<ProtectionCensus, "mayReuse">;
@@ -230,10 +232,12 @@ class Prune {
     const ops: MetaOp[] = [];
     const givenUp = new SegmentSet();
     givenUp.addAll(dead.refs);
-    for (const ref of SegmentSet.fromRanges(before?.givenUp ?? [])) {
+    const earlier = [...SegmentSet.fromRanges(before?.givenUp ?? [])];
+    for (const ref of earlier) {
       if (isOld) ops.push(catalog.segments.removeOp(ref));
       else givenUp.add(ref);
     }
+    if (isOld && before !== undefined) ops.push(...this.#c.leaving.noteOps(earlier, before.timeMs));
     for (const ref of dead.refs)
       ops.push(catalog.segments.giveUpOp(ref, must(catalog.segments.get(ref), "segment record")));
     ops.push(...live.signOps(lives, givenUp.toRanges(), dead.bytes));

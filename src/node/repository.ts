@@ -23,12 +23,10 @@ import {
   type Fence,
   HeadKeeper,
   OwnerMaps,
-  OwnQuota,
   type PeerClient,
   Placer,
   ProtectionCensus,
   type ProtectionReport,
-  quotaBytesOf,
   SegmentReader,
   type SpoolComponents,
   SpoolKeeper,
@@ -62,6 +60,7 @@ import { marksOfNew } from "./anomalies.ts";
 import { CaptureBook } from "./captures.ts";
 import { chooseSnapshot, type SnapshotChoice } from "./choose-snapshot.ts";
 import { Completion } from "./completion.ts";
+import { Leaving } from "./leaving.ts";
 import { marksOf, withMarks } from "./marks.ts";
 import { NeededSegments } from "./needed-segments.ts";
 import { LateHolders } from "./note-holders.ts";
@@ -182,6 +181,8 @@ export class Repository {
   readonly #completion: Completion;
   /** What this owner still wants, as it was last said. */
   readonly live: OwnLiveSet;
+  /** What it does not want any more and still takes its quota. */
+  readonly leaving: Leaving;
   #completing: Promise<void> | undefined;
   readonly #captures: CaptureBook;
 
@@ -232,6 +233,7 @@ export class Repository {
       { swarm: init.swarm },
     );
     this.live = new OwnLiveSet({ ...c, heads: this.heads }, { swarm: init.swarm, signer: init.keys.signer });
+    this.leaving = new Leaving({ ...c, live: this.live }, init.upkeep ?? UPKEEP_SETTINGS);
     this.#completion = new Completion({ ...c, maps, chunks: this.chunks, keys: init.keys, alone });
   }
 
@@ -392,7 +394,7 @@ export class Repository {
     return this.#snapshots.run(async () => {
       this.#c.fence.check();
       signal.throwIfAborted();
-      const quota = await OwnQuota.open(this.catalog, this.#c.view.ownQuotaBytes());
+      const quota = await this.leaving.quota(this.#c.view.ownQuotaBytes());
       // However little is new, a snapshot stores something: it is refused before anything is read.
       quota.take(1);
       await this.#compare(signal);
@@ -488,8 +490,17 @@ export class Repository {
 
   /** Gives up what nothing on the list needs; holders delete it in time. */
   async prune(options: { readonly dryRun: boolean; readonly signal: AbortSignal }): Promise<PruneOutcome> {
-    const { catalog, trees, live, trail, locks } = this;
-    const components = { ...this.#c, catalog, trees, live, trail, locks, census: () => this.census() };
+    const { catalog, trees, live, trail, locks, leaving } = this;
+    const components = {
+      ...this.#c,
+      catalog,
+      trees,
+      live,
+      trail,
+      locks,
+      leaving,
+      census: () => this.census(),
+    };
     const outcome = await this.change(options.signal, (relist, signal) =>
       prune(components, relist, { dryRun: options.dryRun, signal }),
     );
@@ -571,10 +582,9 @@ export class Repository {
     if (this.#totals?.asOf === asOf) return this.#totals;
     let segments = 0;
     let storedBytes = 0;
-    let quotaUsedBytes = 0;
+    const quotaUsedBytes = await this.leaving.quotaUsedBytes();
     for await (const [, record] of this.catalog.segments.all()) {
       segments++;
-      quotaUsedBytes += quotaBytesOf(record);
       storedBytes += record.shardBytes * record.slots.filter((slot) => slot !== null).length;
     }
     let uniqueBytes = 0;

@@ -5,6 +5,7 @@ import { SimMetaDisk } from "../../sim/meta-store.ts";
 import { SeededRng } from "../../sim/rng.ts";
 import { utf8 } from "../../src/base/bytes.ts";
 import { CaptureBook } from "../../src/node/captures.ts";
+import { leavingRecord } from "../../src/node/leaving.ts";
 import { TidyRecords } from "../../src/schedule/index.ts";
 import { collect } from "../support/stores.ts";
 import { goldenJson } from "./golden-file.ts";
@@ -39,4 +40,9 @@ it("what snapshots of some paths usually capture is written as it was, and read 
   expect(rows).toEqual(goldenJson("v1/schedule/captures.json", rows));
   expect(new CaptureBook(store).of(shop)).toEqual([first, second]);
   expect(new CaptureBook(store).of({ ...shop, paths: [utf8("/etc")] })).toEqual([]);
+});
+
+it("what was given up and is still held is the pinned bytes", () => {
+  const encoded = { leaving: hex(leavingRecord.encode({ v: 1, entries: [{ timeMs: AT_MS, bytes: 2 ** 40 }] })) };
+  expect(encoded).toEqual(goldenJson("v1/schedule/leaving.json", encoded));
 });

@@ -79,13 +79,19 @@ it("what is forgotten and pruned goes from all disks, what remains restores, her
   const before = await shardBytes(swarm, owner);
   const usage = await usageOf(repository, signal());
   expect(usage.unneeded.storedBytes).toBeGreaterThan(120_000);
+  const { quotaUsedBytes } = await repository.totals();
   const outcome = await swarm.clock.during(repository.prune({ dryRun: false, signal: signal() }));
+  // What holders have not deleted takes the quota as before.
+  expect(await repository.leaving.bytes()).toBeGreaterThanOrEqual(outcome.freedBytes);
+  expect((await repository.totals()).quotaUsedBytes).toBeGreaterThan(quotaUsedBytes);
   // List and index are written anew, too, and what only earlier ones of them lay in is not needed by what manifests name it.
   expect(outcome.freedBytes).toBeGreaterThanOrEqual(usage.unneeded.storedBytes);
   expect(outcome.freedBytes).toBeLessThan(before);
   const listed = (await shardBytes(swarm, owner)) - before;
   await swarm.clock.advance(HOUR_MS);
   expect(repository.live.standing()).toMatchObject({ missing: 0 });
+  expect(await repository.leaving.bytes()).toBe(0);
+  expect(await repository.leaving.quotaUsedBytes()).toBeLessThan(quotaUsedBytes);
   expect(await shardBytes(swarm, owner)).toBe(before + listed - outcome.freedBytes);
   for (const [index, turn] of [1, 3, 4, 5].entries()) await restores(swarm, owner, root, turn, index);
   for (const entry of await repository.snapshots())

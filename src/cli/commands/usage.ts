@@ -32,6 +32,11 @@ function usageText(result: UsageResult): string {
     `  shared      ${part(shared)}, needed by more than one snapshot`,
     `  own         ${formatBytes(own)}, needed by one`,
     `  not needed  ${part(unneeded)}: of snapshots that broke off, or of indexes that were written anew`,
+    ...(result.leaving === undefined
+      ? []
+      : [
+          `given up      ${formatBytes(result.leaving.quotaBytes)} of the quota until holders have deleted it`,
+        ]),
   ];
   const peers = result.peers.map(({ peerId, name, site, shards, storedBytes }) => [
     name ?? shortId(peerId),
