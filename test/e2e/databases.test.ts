@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_pr
 import { chmodSync, chownSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { must } from "../../src/base/assert.ts";
 import { restoreResult, snapshotResult, snapshotsResult } from "../../src/control/results.ts";
 import { errorOf, LAUNCHER, resultOf } from "../support/cli.ts";
 import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
@@ -12,6 +13,13 @@ import { reap } from "../support/reaper.ts";
 const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
 const run = (program: string, ...args: string[]): string =>
   execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+for (const [program, recipe] of [
+  ["sqlite3", "SQLite"],
+  ["initdb", "PostgreSQL"],
+  ["mariadbd", "MariaDB"],
+] as const)
+  if (!has(program)) console.warn(`The recipe for ${recipe} is NOT tested: there is no ${program} here.`);
 
 let swarm: DaemonSwarm;
 let owner: TestNode;
@@ -127,4 +135,80 @@ describe.skipIf(!has("initdb") || process.getuid?.() !== 0)("PostgreSQL", () => 
     expect(away.stderr).toContain("pg_dump: error:");
     expect(await count()).toBe(before);
   });
+});
+
+describe.skipIf(!has("mariadbd") || process.getuid?.() !== 0)("MariaDB", () => {
+  const AS_NOBODY = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+  const TRANSFER = "UPDATE one SET euros = euros - 1; UPDATE two SET euros = euros + 1";
+  let server: ChildProcess | undefined;
+  afterEach(() => void server?.kill("SIGKILL"));
+
+  it("is saved by mariadb-dump at one moment while it is written to, and comes back; a server that is away is no snapshot", async () => {
+    const home = swarm.scratch("mariadb");
+    chmodSync(swarm.directory, 0o755);
+    chownSync(home, 65_534, 65_534);
+    const data = join(home, "data");
+    const socket = join(home, "socket");
+    run(
+      "setpriv",
+      ...AS_NOBODY,
+      "mariadb-install-db",
+      "--no-defaults",
+      `--datadir=${data}`,
+      "--auth-root-authentication-method=normal",
+      "--skip-test-db",
+    );
+    const options = ["--no-defaults", `--datadir=${data}`, `--socket=${socket}`, "--skip-networking"];
+    server = spawn("setpriv", [...AS_NOBODY, "mariadbd", ...options], { stdio: "ignore" });
+    reap(server);
+    const sql = (base: string, text: string): string =>
+      run("mariadb", "--no-defaults", `--socket=${socket}`, "-u", "root", "-N", "-B", base, "-e", text);
+    const answers = (): boolean => {
+      try {
+        return existsSync(socket) && sql("mysql", "SELECT 1") === "1\n";
+      } catch {
+        return false;
+      }
+    };
+    await eventually("MariaDB", answers, { withinMs: 120_000 });
+    sql("mysql", "CREATE DATABASE shop; CREATE DATABASE back");
+    sql(
+      "shop",
+      "CREATE TABLE one(euros INT) ENGINE=InnoDB; CREATE TABLE two(euros INT) ENGINE=InnoDB;" +
+        "INSERT INTO one VALUES (1000000); INSERT INTO two VALUES (0);" +
+        "CREATE TABLE sales ENGINE=InnoDB AS SELECT seq AS n, UNHEX(MD5(seq)) AS what FROM seq_1_to_50000;" +
+        "CREATE PROCEDURE hello() SELECT 'hello'",
+    );
+    // Money goes from one table to the other all the time: only what is of one moment adds up.
+    const client = `mariadb --no-defaults --socket='${socket}' -u root shop`;
+    const writing = spawn("sh", ["-c", `yes 'BEGIN; ${TRANSFER}; COMMIT;' | ${client}`], { detached: true });
+    reap(writing);
+    await eventually("some transfers", () => Number(sql("shop", "SELECT euros FROM two")) > 50);
+
+    const name = ["--stdin-filename", "shop.sql"];
+    const how = ["--single-transaction", "--routines", "--events", "--hex-blob", "--skip-dump-date"];
+    const dump = (at: string) => [
+      "--",
+      ...["mariadb-dump", "--no-defaults", `--socket=${at}`, "-u", "root", ...how, "shop"],
+    ];
+    const made = await owner.cli("snapshot", "--stdin-from-command", ...name, "--json", ...dump(socket));
+    process.kill(-must(writing.pid, "a process"), "SIGKILL");
+    expect(made.status).toBe(0);
+    expect(resultOf(made, snapshotResult)).toMatchObject({ files: 1 });
+
+    const restore = `cairn --home '${owner.home}' cat latest:/shop.sql --path /shop.sql | mariadb --no-defaults --socket='${socket}' -u root back`;
+    execFileSync("bash", ["-c", `set -o pipefail; cairn() { '${LAUNCHER}' "$@"; }; ${restore}`]);
+    expect(sql("back", "SELECT (SELECT euros FROM one) + (SELECT euros FROM two)")).toBe("1000000\n");
+    expect(Number(sql("back", "SELECT euros FROM two"))).toBeGreaterThan(50);
+    const sum = "SELECT COUNT(*), MD5(GROUP_CONCAT(HEX(what) ORDER BY n)) FROM sales";
+    const whole = "SET group_concat_max_len = 1 << 24;";
+    expect(sql("back", `${whole} ${sum}`)).toBe(sql("shop", `${whole} ${sum}`));
+    expect(sql("back", "CALL hello()")).toBe("hello\n");
+
+    const before = await count();
+    const away = await owner.cli("snapshot", "--stdin-from-command", ...name, "--json", ...dump("/nowhere"));
+    expect(errorOf(away)).toMatchObject({ status: 1, code: "COMMAND_FAILED" });
+    expect(away.stderr).toContain("mariadb-dump: Got error: 2002");
+    expect(await count()).toBe(before);
+  }, 300_000);
 });
