@@ -24,8 +24,13 @@ export interface ReadableHead {
 export type FaultDetail =
   // what was asked for
   | { code: "USAGE"; reason: string }
-  /** `at`: none that is so old; `oldestMs` of those there are. */
-  | { code: "SNAPSHOT_UNKNOWN"; asked: string; at?: { readonly askedMs: number; readonly oldestMs?: number } }
+  /** `at`: none that is so old; `oldestMs` of those there are. `of`: none of that source; `hosts` of those there are. */
+  | {
+      code: "SNAPSHOT_UNKNOWN";
+      asked: string;
+      at?: { readonly askedMs: number; readonly oldestMs?: number };
+      of?: { readonly source: string; readonly hosts: readonly string[] };
+    }
   | { code: "SNAPSHOT_AMBIGUOUS"; asked: string; matches: readonly string[] }
   | { code: "PATH_NOT_IN_SNAPSHOT"; snapshot: string; path: string }
   | { code: "PEER_UNKNOWN"; asked: string }
@@ -142,6 +147,7 @@ export function describeFault(detail: FaultDetail): string {
       return detail.reason;
     case "SNAPSHOT_UNKNOWN":
       if (detail.at !== undefined) return describeNoneAt(detail.at);
+      if (detail.of !== undefined) return describeNoneOf(detail.of);
       return `There is no snapshot "${detail.asked}"; "cairn snapshots" lists those there are.`;
     case "SNAPSHOT_AMBIGUOUS":
       return `"${detail.asked}" is the beginning of ${detail.matches.length} snapshot ids; give more of it.`;
@@ -256,6 +262,11 @@ export function describeFault(detail: FaultDetail): string {
     case "HEAD_UNREADABLE":
       return describeUnreadable(detail);
   }
+}
+
+function describeNoneOf({ source, hosts }: { source: string; hosts: readonly string[] }): string {
+  const known = hosts.length === 0 ? "there are none at all" : `there are some of ${hosts.join(", ")}`;
+  return `There is no such snapshot of ${source}; ${known}. "cairn snapshots" lists machines and paths.`;
 }
 
 function describeNoneAt({

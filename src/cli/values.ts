@@ -2,7 +2,7 @@ import { z } from "zod";
 import { Fault } from "../base/fault.ts";
 import { type BytePath, bytePath, bytePathOf, normalizePath } from "../base/paths.ts";
 import { parseDuration, parseSize } from "../base/units.ts";
-import type { Profile, SnapshotSelector } from "../control/api.ts";
+import type { Profile, SnapshotSelector, SnapshotSource } from "../control/api.ts";
 import { parseMoment, type TypedMoment } from "./local-time.ts";
 import { argumentBytes } from "./raw-arguments.ts";
 import type { World } from "./world.ts";
@@ -67,8 +67,18 @@ export const tagList = repeated.transform((tags) => {
   return tags;
 });
 
+/** `HOST` or `HOST:PATH`, as `cairn snapshots` shows them. */
+export const sourceValue = z.string().transform((typed): SnapshotSource => {
+  const colon = typed.indexOf(":");
+  const host = colon < 0 ? typed : typed.slice(0, colon);
+  const path = colon < 0 ? "" : typed.slice(colon + 1);
+  if (host === "" || host.length > 255 || !(path === "" || path.startsWith("/")))
+    throw usage(`"${typed}" is not a machine and a path on it, such as till-3:/srv/shop.`);
+  return path === "" ? { host } : { host, path: pathInSnapshot(path) };
+});
+
 /** Of commands that list snapshots. */
-export const selecting = { tag: tagList, path: repeated };
+export const selecting = { tag: tagList, path: repeated, source: sourceValue.optional() };
 
 /** Of commands that take `latest`. */
 export const narrowing = { ...selecting, at: z.string().transform(parseMoment).optional() };
@@ -76,29 +86,39 @@ type Narrowing = {
   readonly tag: readonly string[];
   readonly path: readonly string[];
   readonly at?: TypedMoment | undefined;
+  readonly source?: SnapshotSource | undefined;
 };
 
-/** `SNAPSHOT[:PATH]`, with the options that narrow `latest`; with `--at` it may be left out. */
+/**
+ * `SNAPSHOT[:PATH]`, with the options that narrow `latest`; with `--at` or `--source` it may be left out. The path of
+ * `--source` is then the path that is meant.
+ */
 export function parseTarget(
   argument: string | undefined,
   narrow: Narrowing,
   world: World,
 ): { selector: SnapshotSelector; path: BytePath | undefined } {
-  const { at } = narrow;
-  const text = argument ?? (at === undefined ? "" : "latest");
-  if (text === "") throw usage('Which snapshot? Give "latest", an id or the beginning of one, or --at TIME.');
+  const { at, source } = narrow;
+  const text = argument ?? (at === undefined && source === undefined ? "" : "latest");
+  if (text === "")
+    throw usage(
+      'Which snapshot? Give "latest", an id or the beginning of one, --at TIME or --source HOST:PATH.',
+    );
   const colon = text.indexOf(":");
   const snapshot = colon < 0 ? text : text.slice(0, colon);
   if (snapshot !== "latest" && !/^[0-9a-f]{1,64}$/.test(snapshot))
     throw usage(`"${snapshot}" is not a snapshot: give "latest", an id or the beginning of one.`);
   if (at !== undefined && snapshot !== "latest")
     throw usage(`--at finds a snapshot by its time: give it with "latest", not with the id "${snapshot}".`);
+  if (source !== undefined && snapshot !== "latest")
+    throw usage(`--source finds a snapshot: give it with "latest", not with the id "${snapshot}".`);
   const selector = {
     snapshot,
+    ...(source === undefined ? {} : { source }),
     ...(at === undefined ? {} : { atMs: at.ms }),
     tags: [...narrow.tag],
     paths: narrow.path.map((path) => localPath(path, world)),
   };
   const inside = colon < 0 ? "" : text.slice(colon + 1);
-  return { selector, path: inside === "" ? undefined : pathInSnapshot(inside) };
+  return { selector, path: inside === "" ? source?.path : pathInSnapshot(inside) };
 }

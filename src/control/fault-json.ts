@@ -78,6 +78,7 @@ const details = [
   fault("SNAPSHOT_UNKNOWN", {
     asked: text,
     at: z.exactOptional(z.object({ askedMs: number, oldestMs: z.exactOptional(number) })),
+    of: z.exactOptional(z.object({ source: text, hosts: z.array(text) })),
   }),
   fault("SNAPSHOT_AMBIGUOUS", { asked: text, matches: z.array(text) }),
   fault("PATH_NOT_IN_SNAPSHOT", { snapshot: text, path: text }),

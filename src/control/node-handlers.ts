@@ -92,7 +92,7 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     snapshotStdin: (request, context, body) => snapshotStdinHandler(node, request, context, body),
     async snapshots(request) {
       const census = repository.census();
-      const entries = narrowSnapshots(await repository.snapshots(), request.tags, request.paths);
+      const entries = narrowSnapshots(await repository.snapshots(), request);
       const snapshots: results.SnapshotInfo[] = [];
       for (const entry of entries) {
         snapshots.push(
@@ -322,12 +322,12 @@ async function* lsHandler(
 
 async function searched(
   repository: Node["repository"],
-  { snapshots, tags, paths, atMs }: requests.FindRequest,
+  { snapshots, tags, paths, atMs, source }: requests.FindRequest,
 ): Promise<SnapshotEntry[]> {
   const all = await repository.snapshots();
   const asked = snapshots.length === 0 && atMs !== undefined ? ["latest"] : snapshots;
-  if (asked.length === 0) return narrowSnapshots(all, tags, paths).reverse();
-  return asked.map((snapshot) => chooseSnapshot(all, { snapshot, tags, paths, atMs }));
+  if (asked.length === 0) return narrowSnapshots(all, { tags, paths, source }).reverse();
+  return asked.map((snapshot) => chooseSnapshot(all, { snapshot, tags, paths, atMs, source }));
 }
 
 async function* findHandler(

@@ -11,6 +11,12 @@ const tags = z.array(z.string().min(1).max(255)).max(900);
 const timeMs = z.int().min(0).max(8.64e15);
 
 /** Which snapshot: an id, a unique beginning of one, or `latest`, which `tags`, `paths` and `atMs` narrow. */
+/** Snapshots of one machine; with `path`, those that have it or what it is in. */
+export const snapshotSource = z
+  .object({ host: z.string().min(1).max(255), path: pathCodec.optional() })
+  .strict();
+export type SnapshotSource = z.infer<typeof snapshotSource>;
+
 export const snapshotSelector = z
   .object({
     snapshot: z.string().min(1).max(64),
@@ -20,6 +26,7 @@ export const snapshotSelector = z
     paths: list(pathCodec),
     /** The newest of this time or before. */
     atMs: timeMs.optional(),
+    source: snapshotSource.optional(),
   })
   .strict();
 export type SnapshotSelector = z.infer<typeof snapshotSelector>;
@@ -69,7 +76,9 @@ export const snapshotStdinRequest = z
   .strict();
 export type SnapshotStdinRequest = z.infer<typeof snapshotStdinRequest>;
 
-export const snapshotsRequest = z.object({ tags, paths: list(pathCodec) }).strict();
+export const snapshotsRequest = z
+  .object({ tags, paths: list(pathCodec), source: snapshotSource.optional() })
+  .strict();
 export type SnapshotsRequest = z.infer<typeof snapshotsRequest>;
 
 export const lsRequest = z
@@ -94,6 +103,7 @@ export const findRequest = z
     tags,
     paths: list(pathCodec),
     atMs: timeMs.optional(),
+    source: snapshotSource.optional(),
   })
   .strict();
 export type FindRequest = z.infer<typeof findRequest>;

@@ -59,6 +59,19 @@ it("finds a snapshot by its time and its tags, in the time zone of whoever asks"
   expect(cat).toMatchObject({ status: 0, stdout: "first" });
   expect(cat.stderr).toContain("(Asia/Tokyo)");
 
+  // The same by machine and path; below a path that was saved, too.
+  const { host } = must((await listed())[0], "a snapshot");
+  const target = swarm.newTarget();
+  const source = ["--source", `${host}:${folder}`];
+  await owner.ask(restoreResult, "restore", ...source, "--at", `${typed}Z`, "--target", target);
+  expect(readFileSync(join(target, "note"), "utf8")).toBe("first");
+  expect((await owner.cli("ls", ...source)).stdout).toContain("note");
+  expect(await listed("--source", host)).toHaveLength(2);
+  expect(await listed("--source", `${host}:/nowhere`)).toHaveLength(0);
+  const elsewhere = await owner.cli("restore", "--source", `no-${host}:${folder}`, "--target", target);
+  expect(elsewhere.status).toBe(1);
+  expect(elsewhere.stderr).toContain(`there are some of ${host}.`);
+
   const none = await owner.cli("ls", "--at", "2020-01-01", "--json");
   expect(errorOf(none)).toMatchObject({ status: 1, code: "SNAPSHOT_UNKNOWN" });
   expect(none.stderr).toContain("the oldest is of");

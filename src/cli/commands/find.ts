@@ -6,7 +6,7 @@ import { bytesArgument, localPath, narrowing, repeated, usage } from "../values.
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
 import { entryLine } from "./ls.ts";
-import { AT_OPTION, noteMoment } from "./narrow-latest.ts";
+import { AT_OPTION, noteMoment, SOURCE_OPTION } from "./narrow-latest.ts";
 
 const options = z.object({
   ...narrowing,
@@ -25,12 +25,15 @@ export const findCommand: AddCommand = (program, bind) => {
     .option("-s, --snapshot <id>", "only in this snapshot; may be repeated", collect)
     .option("--tag <tag>", "only in snapshots with this tag; may be repeated", collect)
     .option("--path <path>", "only in snapshots of this path; may be repeated", collect)
+    .option(...SOURCE_OPTION)
     .option(...AT_OPTION);
   bind(command, options, [0, 1, 2, 5, 6, 10, 11, 130], async (session, given, args) => {
     const patterns = args.map(bytesArgument);
     compileGlobs(patterns, { coversBelow: false });
     if (given.at !== undefined && given.snapshot.length > 0)
       throw usage("Give either --at or --snapshot, not both.");
+    if (given.source !== undefined && given.snapshot.length > 0)
+      throw usage("Give either --source or --snapshot, not both.");
     noteMoment(session, given.at);
     const request = {
       patterns,
@@ -39,6 +42,7 @@ export const findCommand: AddCommand = (program, bind) => {
       tags: given.tag,
       paths: given.path.map((path) => localPath(path, session.world)),
       ...(given.at === undefined ? {} : { atMs: given.at.ms }),
+      ...(given.source === undefined ? {} : { source: given.source }),
     };
     const found = session.daemon.find(request, session.context);
     for (;;) {

@@ -30,7 +30,7 @@ export const lsCommand: AddCommand = (program, bind) => {
     for (;;) {
       const next = await entries.next();
       if (next.done === true) {
-        noteFound(session, given.at, next.value);
+        noteFound(session, given, next.value);
         if (session.json) await session.out.json({ type: "summary", ...next.value });
         return EXIT.done;
       }

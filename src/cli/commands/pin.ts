@@ -25,7 +25,8 @@ function pinning(
   narrowLatest(command);
   bind(command, z.object(narrowing), [0, 1, 2, 5, 6, 10], async (session, given, args) => {
     const { selector, path } = parseTarget(args[0], given, session.world);
-    if (path !== undefined) throw usage("A snapshot is pinned as a whole: leave the path out.");
+    if (path !== undefined && path !== given.source?.path)
+      throw usage("A snapshot is pinned as a whole: leave the path out.");
     noteMoment(session, given.at);
     const result = await session.daemon.pin({ ...selector, pinned }, session.context);
     await session.result(result, () => {

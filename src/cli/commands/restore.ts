@@ -59,7 +59,7 @@ export const restoreCommand: AddCommand = (program, bind) => {
     };
     const result = await session.daemon.restore(request, session.context);
     await session.result({ type: "summary", ...result }, () => restoreText(result, displayPath(target)));
-    noteFound(session, given.at, result);
+    noteFound(session, given, result);
     if (!session.json) for (const text of remarks(result)) session.note(text);
     return exitStatusOfRestore(result);
   });

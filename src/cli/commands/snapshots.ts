@@ -6,6 +6,7 @@ import { shortId, shortTime, table } from "../text.ts";
 import { localPath, selecting } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 import { collect } from "./collect.ts";
+import { SOURCE_OPTION } from "./narrow-latest.ts";
 
 const HEADER = ["ID", "TIME (UTC)", "HOST", "STATE", "FILES", "SIZE", "SITES", "NODES"];
 const HEADER_END = ["TAGS", "PATHS"];
@@ -22,9 +23,11 @@ export const snapshotsCommand: AddCommand = (program, bind) => {
     .command("snapshots")
     .description("the snapshots there are, oldest first; SITES and NODES: how many of each may be lost")
     .option("--tag <tag>", "only those with this tag; may be repeated", collect)
-    .option("--path <path>", "only those of this path; may be repeated", collect);
-  bind(command, z.object(selecting), [0, 1, 2, 5, 6, 10], async (session, { tag, path }) => {
-    const request = { tags: tag, paths: path.map((each) => localPath(each, session.world)) };
+    .option("--path <path>", "only those of this path; may be repeated", collect)
+    .option(...SOURCE_OPTION);
+  bind(command, z.object(selecting), [0, 1, 2, 5, 6, 10], async (session, { tag, path, source }) => {
+    const paths = path.map((each) => localPath(each, session.world));
+    const request = { tags: tag, paths, ...(source === undefined ? {} : { source }) };
     const { snapshots } = await session.daemon.snapshots(request, session.context);
     await session.result(snapshots, () => {
       if (snapshots.length === 0) return "no snapshots\n";

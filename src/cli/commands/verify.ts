@@ -17,10 +17,11 @@ export const verifyCommand: AddCommand = (program, bind) => {
     .option("--read-data", "fetch and check every byte instead of samples");
   narrowLatest(command);
   bind(command, options, [0, 1, 2, 4, 5, 6, 10, 11, 130], async (session, given, args) => {
-    const names = args[0] !== undefined || given.at !== undefined;
+    const names = args[0] !== undefined || given.at !== undefined || given.source !== undefined;
     const asked = names ? parseTarget(args[0], given, session.world) : undefined;
     noteMoment(session, given.at);
-    if (asked?.path !== undefined) throw usage("A snapshot is verified as a whole: leave the path out.");
+    if (asked?.path !== undefined && asked.path !== given.source?.path)
+      throw usage("A snapshot is verified as a whole: leave the path out.");
     const request = {
       readData: given.readData,
       ...(asked === undefined ? {} : { selector: asked.selector }),

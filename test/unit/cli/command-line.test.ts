@@ -97,6 +97,10 @@ describe("everywhere", () => {
     [["restore", "--target", "/t"]],
     [["restore", "--at", "teatime", "--target", "/t"]],
     [["restore", "4f2a", "--at", "2026-11-03 14:00", "--target", "/t"]],
+    [["restore", "--source", "till-3:srv", "--target", "/t"]],
+    [["restore", "--source", ":/srv", "--target", "/t"]],
+    [["restore", "4f2a", "--source", "till-3", "--target", "/t"]],
+    [["find", "x", "--source", "till-3", "--snapshot", "4f"]],
     [["find", "x", "--at", "2026-11-03 14:00", "--snapshot", "4f"]],
     [["invite"]],
     [["invite", "--site", "a", "--expires", "soon"]],
@@ -494,6 +498,27 @@ describe("restore and verify", () => {
     expect(ran.stderr).toMatch(/Snapshot 4f2a9c000000 of 2026-11-2[01] \d\d:04:05 \(/);
     await runCairn(["restore", "latest:/srv", "--at", "2026-11-22 03:00Z", "--target", "/t"], { handlers });
     expect(request).toMatchObject({ snapshot: "latest", path: "/srv", atMs: Date.UTC(2026, 10, 22, 3) });
+  });
+
+  it("--source asks for the newest of a machine and a path, whose contents go into the target", async () => {
+    let request: RestoreRequest | undefined;
+    const handlers: RunOptions["handlers"] = {
+      restore: async (given) => {
+        request = given;
+        return restoreResult();
+      },
+    };
+    const source = { host: "till-3", path: "/srv/shop" };
+    const asked = ["restore", "--target", "/t", "--source", "till-3:/srv/shop/"];
+    const ran = await runCairn(asked, { handlers });
+    expect(request).toMatchObject({ snapshot: "latest", source, path: "/srv/shop" });
+    expect(ran.stderr).toContain("Snapshot 4f2a9c000000 of ");
+    await runCairn([...asked, "--at", "2026-11-22 03:00Z"], { handlers });
+    expect(request).toMatchObject({ source, atMs: Date.UTC(2026, 10, 22, 3) });
+    await runCairn(["restore", "latest:/srv/shop/bread", "--target", "/t", "--source", "till-3"], {
+      handlers,
+    });
+    expect(request).toMatchObject({ source: { host: "till-3" }, path: "/srv/shop/bread" });
   });
 
   it("hand on what was asked for", async () => {

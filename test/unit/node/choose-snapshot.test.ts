@@ -4,10 +4,16 @@ import { bytePathOf, pathBytes } from "../../../src/base/paths.ts";
 import type { SnapshotEntry } from "../../../src/catalog/index.ts";
 import { chooseSnapshot } from "../../../src/node/choose-snapshot.ts";
 
-function entry(sequence: number, timeMs: number, tags: string[] = [], path = "/srv"): SnapshotEntry {
+function entry(
+  sequence: number,
+  timeMs: number,
+  tags: string[] = [],
+  path = "/srv",
+  host = "h",
+): SnapshotEntry {
   const id = new Uint8Array(32).fill(sequence);
   return {
-    ...{ id, sequence, timeMs, host: "h", paths: [pathBytes(bytePathOf(path))], tags },
+    ...{ id, sequence, timeMs, host, paths: [pathBytes(bytePathOf(path))], tags },
     ...{ files: 1, directories: 1, bytes: 1, partial: false },
     manifest: {
       ...{ id, incarnation: 0, class: 0, segment: 0, frame: 0, offset: 0 },
@@ -54,5 +60,28 @@ describe("the snapshot that is meant", () => {
       ...{ code: "SNAPSHOT_UNKNOWN", asked: "latest" },
       at: { askedMs: 9999 },
     });
+  });
+
+  it("of a machine and a path: what has it or what it is in; which machines there are is said where there is none", () => {
+    const entries = [
+      entry(1, 1000, [], "/srv", "till-3"),
+      entry(2, 2000, [], "/srv/shop", "till-3"),
+      entry(3, 3000, [], "/srv", "office"),
+      entry(4, 4000, [], "/srv/shop-old", "till-3"),
+    ];
+    const of = (host: string, path?: string, atMs?: number): number =>
+      chooseSnapshot(entries, {
+        snapshot: "latest",
+        source: { host, ...(path === undefined ? {} : { path: bytePathOf(path) }) },
+        atMs,
+      }).sequence;
+    expect(of("till-3")).toBe(4);
+    expect(of("Till-3", "/srv/shop")).toBe(2);
+    expect(of("till-3", "/srv/shop/bread")).toBe(2);
+    expect(of("till-3", "/srv/shop/bread", 1500)).toBe(1);
+    expect(of("till-3", "/srv")).toBe(1);
+    expect(() => of("till-4", "/srv")).toThrow(/of till-4:\/srv; there are some of office, till-3\./);
+    expect(() => of("office", "/etc")).toThrow(/of office:\/etc/);
+    expect(() => of("till-3", "/srv", 500)).toThrow(/of 1970-01-01/);
   });
 });
