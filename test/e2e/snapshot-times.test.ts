@@ -1,11 +1,11 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { must } from "../../src/base/assert.ts";
 import { restoreResult, snapshotResult, snapshotsResult } from "../../src/control/results.ts";
 import { errorOf, resultOf } from "../support/cli.ts";
-import { DaemonSwarm, type TestNode } from "../support/daemons.ts";
+import { DaemonSwarm, eventually, type TestNode } from "../support/daemons.ts";
 
 let swarm: DaemonSwarm;
 let owner: TestNode;
@@ -95,8 +95,9 @@ it("saves what a command writes, and nothing of one that fails or is interrupted
     code: "COMMAND_FAILED",
     detail: { reason: "it exited with status 4", stderr: "deadlock" },
   });
-  const running = owner.startCli("snapshot", "--json", ...command(`${dump}; sleep 1000`));
-  await sleep(1500);
+  const begun = join(swarm.scratch("command"), "begun");
+  const running = owner.startCli("snapshot", "--json", ...command(`${dump}; touch ${begun}; sleep 1000`));
+  await eventually("the command runs", () => existsSync(begun), { withinMs: 120_000 });
   running.kill("SIGINT");
   expect((await running.done).status).toBe(130);
   expect(await listed()).toHaveLength(before);
