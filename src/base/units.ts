@@ -53,6 +53,22 @@ export function parseDuration(text: string): number | undefined {
   return parseQuantity(text, DURATION_UNITS);
 }
 
+const BIT_RATE_UNITS: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
+
+/** "10Mbit/s", "512kbit": bits per second, decimal as uplinks are sold. `undefined` if it is none of these. */
+export function parseBitRate(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]+?)(?:\/s|ps)?$/i.exec(text.trim());
+  const unit = BIT_RATE_UNITS[(match?.[2] ?? "").toLowerCase()];
+  const bits = unit === undefined ? 0 : Math.round(Number(match?.[1]) * unit);
+  return bits >= 1 && Number.isSafeInteger(bits) ? bits : undefined;
+}
+
+export function formatBitRate(bitsPerSecond: number): string {
+  const [unit, factor] =
+    bitsPerSecond < 1e6 ? ["kbit/s", 1e3] : bitsPerSecond < 1e9 ? ["Mbit/s", 1e6] : ["Gbit/s", 1e9];
+  return `${Number((bitsPerSecond / factor).toPrecision(3))} ${unit}`;
+}
+
 export function formatBytes(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
   let value = bytes;

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
-import { formatBytes } from "../base/units.ts";
+import { formatBitRate, formatBytes } from "../base/units.ts";
 import type { ShownPath, Survives } from "../control/api.ts";
+import type { UplinkStanding } from "../control/policy-api.ts";
 
 /** How many paths or problems a text output lists before it points to `--json`. */
 const SHOWN_MAX = 20;
@@ -111,4 +112,13 @@ export function escaped(text: string): string {
     "'": "&#39;",
   };
   return printable(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
+}
+
+/** What the policy lets this node send now. */
+export function uplinkText({ bitsPerSecond, until, waiting }: UplinkStanding): string {
+  const rate =
+    bitsPerSecond === undefined ? "as much as the line takes" : `at most ${formatBitRate(bitsPerSecond)}`;
+  const end = until === undefined ? "" : ` until ${until}`;
+  const queue = waiting === 0 ? "" : `; ${counted(waiting, "shard")} of snapshots waiting for it`;
+  return `uplink: ${rate}${end}${queue}`;
 }

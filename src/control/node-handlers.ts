@@ -86,9 +86,13 @@ export function nodeHandlers(node: Node, init: NodeHandlersInit): ControlHandler
     async policyShow() {
       const scheduler = requireScheduler(init.scheduler);
       await scheduler.reload();
-      return policyJson(scheduler.standing);
+      return policyJson(node, scheduler);
     },
-    policySet: async ({ text }) => policyJson(await requireScheduler(init.scheduler).replace(text)),
+    async policySet({ text }) {
+      const scheduler = requireScheduler(init.scheduler);
+      await scheduler.replace(text);
+      return policyJson(node, scheduler);
+    },
     snapshotStdin: (request, context, body) => snapshotStdinHandler(node, request, context, body),
     async snapshots(request) {
       const census = repository.census();

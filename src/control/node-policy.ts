@@ -6,7 +6,6 @@ import {
   type EffectiveSet,
   type Node,
   type NodeScheduler,
-  type PolicyStanding,
   type RecoveryPoint,
   recoveryPointsOf,
   type SetStanding,
@@ -27,10 +26,12 @@ export function requireScheduler(scheduler: NodeScheduler | undefined): NodeSche
   return scheduler;
 }
 
-export function policyJson(standing: PolicyStanding): api.PolicyResult {
+export function policyJson(node: Node, scheduler: NodeScheduler): api.PolicyResult {
+  const { standing } = scheduler;
   if (standing.state === "none") return { state: "none", issues: [], sets: [] };
   const issues = standing.state === "invalid" ? standing.issues.map((issue) => ({ ...issue })) : [];
-  return { state: standing.state, issues, sets: standing.sets.map(({ set }) => effectiveJson(set)) };
+  const sets = standing.sets.map(({ set }) => effectiveJson(set));
+  return { state: standing.state, issues, ...uplinkJson(node, scheduler), sets };
 }
 
 export async function snapshotSetHandler(
@@ -115,7 +116,15 @@ export async function scheduleStandingOf(
     });
   const tidied = tidyingOf(standing, tidier);
   alerts.push(...tidied.alerts);
-  return { schedule: { policy: standing.state, issues, sets, ...tidied.standing }, alerts };
+  const uplink = uplinkJson(node, scheduler);
+  return { schedule: { policy: standing.state, issues, ...uplink, sets, ...tidied.standing }, alerts };
+}
+
+function uplinkJson(node: Node, scheduler: NodeScheduler): { uplink?: api.UplinkStanding } {
+  const { uplink } = scheduler;
+  if (uplink === undefined) return {};
+  const { waiting } = node.repository.uplink;
+  return { uplink: { ...uplink.value, waiting, from: { ...uplink.from } } };
 }
 
 function setJson(

@@ -99,10 +99,24 @@ export const tidyStanding = z.object({
 });
 export type TidyStandingInfo = z.infer<typeof tidyStanding>;
 
+/** What the policy lets this node send now. */
+export const uplinkStanding = z.object({
+  /** Absent: as much as the line takes. */
+  bitsPerSecond: count.optional(),
+  /** `18:00`, in the policy's time zone: the end of the window that holds now. */
+  until: z.string().optional(),
+  /** Shards of snapshots that wait for it. */
+  waiting: count,
+  from: origin,
+});
+export type UplinkStanding = z.infer<typeof uplinkStanding>;
+
 /** Part of `status`. */
 export const scheduleStanding = z.object({
   policy: policyState,
   issues: z.array(policyIssue),
+  /** Absent: the policy says nothing of it. */
+  uplink: uplinkStanding.optional(),
   sets: z.array(setStanding),
   /** Absent where nothing is forgotten by itself. */
   tidying: tidyStanding.optional(),
@@ -151,6 +165,7 @@ export const policyResult = z.object({
   state: policyState,
   /** What is wrong with the file; what is in force is then the last valid one since the daemon's start. */
   issues: z.array(policyIssue),
+  uplink: uplinkStanding.optional(),
   /** In force on this node, in the order of the file. */
   sets: z.array(effectiveSet),
 });

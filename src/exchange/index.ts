@@ -30,4 +30,5 @@ export * from "./silent-peers.ts";
 export * from "./split.ts";
 export * from "./spool-keeper.ts";
 export * from "./strays.ts";
+export * from "./uplink-limit.ts";
 export * from "./who-has.ts";

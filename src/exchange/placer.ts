@@ -10,6 +10,7 @@ import type { Clock } from "../ports/index.ts";
 import { fieldFor, type SwarmView } from "./field.ts";
 import type { OwnerMaps } from "./owner-maps.ts";
 import type { PeerClient } from "./peer-client.ts";
+import type { UplinkLimit } from "./uplink-limit.ts";
 import { askedWhileBusy } from "./while-busy.ts";
 
 export interface PlacerComponents {
@@ -19,6 +20,7 @@ export interface PlacerComponents {
   readonly view: SwarmView;
   readonly clock: Clock;
   readonly log: Log;
+  readonly uplink?: Pick<UplinkLimit, "room">;
 }
 
 export interface PlaceJob {
@@ -158,6 +160,7 @@ export class Placer {
     const shard: ShardId = { ...this.#c.catalog.segmentId(job.ref), index };
     const descriptor = must(record.descriptor, "descriptor of a sealed segment");
     const put = () => this.#c.client.put(peer, shard, descriptor, job.shard(index), job.signal);
+    await this.#c.uplink?.room(record.shardBytes, job.signal);
     try {
       return { kind: "placed", slot: await askedWhileBusy(this.#c.clock, put, job.signal) };
     } catch (error) {

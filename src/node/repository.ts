@@ -32,6 +32,7 @@ import {
   SpoolKeeper,
   Strays,
   type SwarmView,
+  UplinkLimit,
 } from "../exchange/index.ts";
 import { lockTag, OwnerLocks } from "../locks/index.ts";
 import type { KnownLost } from "../losses/index.ts";
@@ -162,7 +163,7 @@ export class Repository {
   readonly spool: SpoolKeeper;
   readonly trees: TreeReader;
   readonly chunks: ChunkReader;
-  readonly #c: RepositoryComponents;
+  readonly #c: RepositoryComponents & { readonly uplink: UplinkLimit };
   readonly #init: RepositoryInit;
   readonly #placer: Placer;
   readonly #snapshots = new Semaphore(1);
@@ -176,6 +177,8 @@ export class Repository {
   readonly repair: OwnerRepair;
   readonly locks: OwnerLocks;
   readonly #needed: NeededSegments;
+  /** What it may send, as the policy has it. */
+  readonly uplink: UplinkLimit;
   /** Who did what with this repository. */
   readonly trail: Trail;
   readonly #completion: Completion;
@@ -187,7 +190,7 @@ export class Repository {
   readonly #captures: CaptureBook;
 
   private constructor(
-    c: RepositoryComponents,
+    c: RepositoryComponents & { readonly uplink: UplinkLimit },
     init: RepositoryInit,
     maps: OwnerMaps,
     placer: Placer,
@@ -196,6 +199,7 @@ export class Repository {
   ) {
     this.trail = trail;
     this.#captures = new CaptureBook(prefixed(c.meta, NAMESPACE.tidying));
+    this.uplink = c.uplink;
     this.#c = c;
     this.#init = init;
     this.#placer = placer;
@@ -275,7 +279,8 @@ export class Repository {
 
   static async open(c: RepositoryComponents, init: RepositoryInit): Promise<Repository> {
     const maps = await OwnerMaps.load(c.catalog);
-    const placer = new Placer({ ...c, maps });
+    const uplink = new UplinkLimit(c.clock);
+    const placer = new Placer({ ...c, maps, uplink });
     const spoolInit = init.spoolMaxBytes === undefined ? {} : { maxBytes: init.spoolMaxBytes };
     let repository: Repository | undefined;
     const onPlaced = (): void => {
@@ -286,7 +291,7 @@ export class Repository {
       new ProtectionCensus({ ...c, maps }).isEnough(ref, record);
     const spool = await SpoolKeeper.open({ ...c, placer, onPlaced, mayPlace, isEnough }, spoolInit);
     const trail = await Trail.open({ ...c, signer: init.signer }, init);
-    repository = new Repository(c, init, maps, placer, spool, trail);
+    repository = new Repository({ ...c, uplink }, init, maps, placer, spool, trail);
     return repository;
   }
 

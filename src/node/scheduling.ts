@@ -19,7 +19,7 @@ export async function schedulerOf(
   const { repository, roster } = node;
   const { clock, log, meta, network, tree } = node.ports;
   const { watcher, ...rest } = ports;
-  return new Scheduler<SnapshotProgress, SnapshotResult>({
+  const scheduler: NodeScheduler = new Scheduler<SnapshotProgress, SnapshotResult>({
     ...{ clock, log, ...rest },
     watches: new SetWatches({ clock, log, tree, watcher, leavesOut }),
     records: await RunRecords.open(prefixed(meta, NAMESPACE.schedule)),
@@ -44,6 +44,11 @@ export async function schedulerOf(
     }),
     mayRun: () => !node.isGuest && !node.isFenced && !repository.catalog.state.readOnly,
   });
+  repository.uplink.follow(() => {
+    const bits = scheduler.uplink?.value.bitsPerSecond;
+    return bits === undefined ? undefined : bits / 8;
+  });
+  return scheduler;
 }
 
 export interface RecoveryPoint {

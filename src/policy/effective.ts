@@ -2,8 +2,9 @@ import { type BytePath, bytePathOf } from "../base/paths.ts";
 
 import type { LineOf } from "./document.ts";
 import { rulesText } from "./retention.ts";
-import type { Forgets, Hooks, Keep, PolicyDocument, PolicyLevel, PolicySet } from "./schema.ts";
+import type { Forgets, Hooks, Keep, PolicyDocument, PolicyLevel, PolicySet, Uplink } from "./schema.ts";
 import type { Timing } from "./timing.ts";
+import type { UplinkRule } from "./uplink.ts";
 
 /** Where a value was said: `built-in`, `defaults`, `site leipzig`, `node till-3`, `set shop`; and on which line. */
 export interface Origin {
@@ -59,6 +60,35 @@ export function effectiveSets(policy: PolicyDocument, lineOf: LineOf, here: Wher
 /** Whether the daemon acts on the rules of a set: where there are none, everything is kept. */
 export function forgetsByItself({ keep, forgets }: Pick<EffectiveSet, "keep" | "forgets">): boolean {
   return forgets.value === "by-itself" && rulesText(keep.value) !== "";
+}
+
+/** What this node may send: what is said nearest to it, as a whole. `undefined`: nobody says anything. */
+export function effectiveUplink(
+  policy: PolicyDocument,
+  lineOf: LineOf,
+  here: Whereabouts,
+): Sourced<UplinkRule> | undefined {
+  const levels = [
+    { level: `node ${here.node}`, path: ["nodes", here.node], uplink: policy.nodes?.[here.node]?.uplink },
+    { level: `site ${here.site}`, path: ["sites", here.site], uplink: policy.sites?.[here.site]?.uplink },
+    { level: "defaults", path: ["defaults"], uplink: policy.defaults?.uplink },
+  ];
+  for (const { level, path, uplink } of levels) {
+    if (uplink === undefined) continue;
+    const line = lineOf([...path, "uplink"]);
+    return { value: ruleOf(uplink), from: line === undefined ? { level } : { level, line } };
+  }
+  return undefined;
+}
+
+function ruleOf({ "at-most": bitsPerSecond, "time-zone": timeZone, windows = [] }: Uplink): UplinkRule {
+  return {
+    bitsPerSecond,
+    timeZone,
+    windows: windows.map(({ from, to, days, "at-most": bits }) => {
+      return { fromMinute: from, toMinute: to, days, bitsPerSecond: bits };
+    }),
+  };
 }
 
 function isFor({ sites, nodes }: PolicySet, here: Whereabouts): boolean {

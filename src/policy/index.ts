@@ -17,6 +17,7 @@ export { type ParsedPolicy, POLICY_BYTES_MAX, type PolicyIssue, parsePolicy } fr
 export {
   type EffectiveSet,
   effectiveSets,
+  effectiveUplink,
   forgetsByItself,
   type Origin,
   type Sourced,
@@ -46,3 +47,4 @@ export {
   retryAfterMs,
   type Timing,
 } from "./timing.ts";
+export { type UplinkNow, type UplinkRule, type UplinkWindow, uplinkAt, type Weekday } from "./uplink.ts";

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { isFault } from "../base/fault.ts";
 import { compileGlobs } from "../base/glob.ts";
 import { bytePathOf, displayPath, normalizePath } from "../base/paths.ts";
-import { DAY_MS, HOUR_MS, MINUTE_MS, parseDuration, SECOND_MS } from "../base/units.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS, parseBitRate, parseDuration, SECOND_MS } from "../base/units.ts";
 import { checkCron } from "./timing.ts";
+import { minuteOf, WEEKDAYS } from "./uplink.ts";
 
 /** Of one file: each is looked at several times a minute. */
 export const SETS_MAX = 64;
@@ -110,6 +111,47 @@ export type Hooks = z.output<typeof hooks>;
 const FORGETS = ["by-itself", "when-told"] as const;
 export type Forgets = (typeof FORGETS)[number];
 
+/** Below it a shard of 2.7 MiB takes longer than a minute and a half, and what has to be repaired at once waits behind it. */
+const RATE_MIN_BITS = 256_000;
+const bitRate = z.string("a rate in words, such as 2Mbit/s").transform((text, context): number => {
+  const bits = parseBitRate(text);
+  if (bits !== undefined && bits >= RATE_MIN_BITS) return bits;
+  const why =
+    bits === undefined
+      ? `"${text}" is not a rate, such as 2Mbit/s`
+      : "at least 256kbit/s; when snapshots begin is said by their schedule";
+  context.addIssue({ code: "custom", message: why });
+  return z.NEVER;
+});
+const timeOfDay = z.string('a time of day in quotes, such as "18:00"').transform((text, context): number => {
+  const minute = minuteOf(text);
+  if (minute !== undefined) return minute;
+  context.addIssue({ code: "custom", message: `"${text}" is not a time of day, such as 18:00` });
+  return z.NEVER;
+});
+
+const WINDOWS_MAX = 32;
+const uplink = z
+  .object({
+    "at-most": bitRate.exactOptional(),
+    "time-zone": checked(checkZone, 64).exactOptional(),
+    windows: z
+      .array(
+        z
+          .object({
+            from: timeOfDay,
+            to: timeOfDay,
+            days: z.array(z.enum(WEEKDAYS)).min(1).max(7).exactOptional(),
+            "at-most": bitRate,
+          })
+          .strict(),
+      )
+      .max(WINDOWS_MAX)
+      .exactOptional(),
+  })
+  .strict();
+export type Uplink = z.output<typeof uplink>;
+
 /** What may be said on every level; the nearest one counts. */
 const level = {
   exclude: z.array(glob).max(1000).exactOptional(),
@@ -127,8 +169,9 @@ const level = {
   priority: z.int().min(-100).max(100).exactOptional(),
 };
 export const LEVEL_KEYS = Object.keys(level);
-const levelObject = z.object(level).strict();
-export type PolicyLevel = z.output<typeof levelObject>;
+export type PolicyLevel = z.output<z.ZodObject<typeof level>>;
+/** What is said of a node and not of a set. */
+const nodeLevel = z.object({ ...level, uplink: uplink.exactOptional() }).strict();
 
 const name = z
   .string()
@@ -156,9 +199,9 @@ export type PolicySet = z.output<typeof set>;
 export const policyDocument = z
   .object({
     version: z.literal(1, "this program reads version 1 of the policy file"),
-    defaults: levelObject.exactOptional(),
-    sites: named(levelObject, 1000).exactOptional(),
-    nodes: named(levelObject, 5000).exactOptional(),
+    defaults: nodeLevel.exactOptional(),
+    sites: named(nodeLevel, 1000).exactOptional(),
+    nodes: named(nodeLevel, 5000).exactOptional(),
     sets: named(set, SETS_MAX).exactOptional(),
   })
   .strict();

@@ -17,7 +17,7 @@ import {
   type SegmentOutcome,
   type SpooledShards,
 } from "./own-segment.ts";
-import { Pace } from "./pace.ts";
+import { Pace, type PaceComponents } from "./pace.ts";
 
 /** Who is up and who is believed, as this node sees it. */
 export interface SwarmHealth {
@@ -28,6 +28,7 @@ export interface SwarmHealth {
 }
 
 export interface OwnerRepairComponents extends Omit<OwnSegmentComponents, "onRefused" | "onLost"> {
+  readonly uplink?: PaceComponents["uplink"];
   readonly view: SwarmView;
   readonly client: Pick<PeerClient, "have">;
   readonly health: SwarmHealth;

@@ -7,6 +7,8 @@ export interface PaceComponents {
   readonly schedule: Schedule;
   /** What local time is ahead of UTC, now: the schedule has a day and a night. */
   readonly localOffsetMs: () => number;
+  /** What everything that this node sends shares. */
+  readonly uplink?: { leftMs(): number; sent(bytes: number): void } | undefined;
 }
 
 /** Keeps what repair sends within its share of the uplink: pays for a segment by waiting before the next. */
@@ -21,10 +23,12 @@ export class Pace {
 
   /** How long nothing more is to be sent; 0: now it may. */
   leftMs(): number {
-    return Math.max(0, this.#paidMs - this.#c.clock.monotonicMs());
+    const { clock, uplink } = this.#c;
+    return Math.max(0, this.#paidMs - clock.monotonicMs(), Math.ceil(uplink?.leftMs() ?? 0));
   }
 
   sent(bytes: number): void {
+    this.#c.uplink?.sent(bytes);
     const nowMs = this.#c.clock.monotonicMs();
     // Where nothing may be sent by day, a day is waited, and what was sent before the rule came is forgotten.
     const ms = Math.min(DAY_MS, this.forecastMs(bytes));

@@ -10,11 +10,16 @@ import {
   continuousDueMs,
   type EffectiveSet,
   effectiveSets,
+  effectiveUplink,
   nextDueMs,
   type PolicyIssue,
   parsePolicy,
   retryAfterMs,
+  type Sourced,
   setTag,
+  type UplinkNow,
+  type UplinkRule,
+  uplinkAt,
   type Whereabouts,
 } from "../policy/index.ts";
 import type { Clock, HookRunner, PolicyFile } from "../ports/index.ts";
@@ -75,6 +80,7 @@ export class Scheduler<P, T> {
   #text: string | undefined;
   #where: string | undefined;
   #sets: readonly EffectiveSet[] = [];
+  #uplink: Sourced<UplinkRule> | undefined;
   #issues: readonly PolicyIssue[] | undefined;
   #hasFile = false;
   #running: string | undefined;
@@ -106,6 +112,13 @@ export class Scheduler<P, T> {
     });
     if (this.#issues !== undefined) return { state: "invalid", issues: this.#issues, sets };
     return this.#hasFile ? { state: "valid", sets } : { state: "none" };
+  }
+
+  /** What the policy lets this node send now; `undefined`: it says nothing of it. */
+  get uplink(): Sourced<UplinkNow> | undefined {
+    if (this.#uplink === undefined) return undefined;
+    const { value, from } = this.#uplink;
+    return { value: uplinkAt(value, this.#c.clock.wallMs()), from };
   }
 
   /** Replaces the policy, once it was found to be valid; throws POLICY_INVALID with what is wrong. */
@@ -157,6 +170,7 @@ export class Scheduler<P, T> {
     this.#hasFile = text !== undefined;
     if (text === undefined) {
       this.#use([]);
+      this.#uplink = undefined;
       this.#issues = undefined;
       if (hadFile) log.info("policy-removed");
       return;
@@ -168,6 +182,7 @@ export class Scheduler<P, T> {
     }
     this.#rejected = undefined;
     this.#issues = undefined;
+    this.#uplink = effectiveUplink(parsed.policy, parsed.lineOf, place);
     this.#use(effectiveSets(parsed.policy, parsed.lineOf, place));
     log.info("policy-loaded", { sets: this.#sets.map(({ name }) => name) });
   }

@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
-import { DAY_MS, HOUR_MS, SECOND_MS } from "../base/units.ts";
+import { DAY_MS, HOUR_MS, parseBitRate, SECOND_MS } from "../base/units.ts";
 
 /** What repair may send: `--uplink 10Mbit/s --budget 20% --night 80%`. */
 export interface Schedule {
@@ -16,16 +16,11 @@ export interface Schedule {
 export const NIGHT_FROM_HOUR = 22;
 export const NIGHT_TO_HOUR = 6;
 
-const RATE_UNITS: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
-
 /** "10Mbit/s", "512kbit": bits per second, decimal as uplinks are sold. Throws `USAGE`. */
 export function parseUplink(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([a-z]+?)(?:\/s|ps)?$/i.exec(text.trim());
-  const unit = RATE_UNITS[(match?.[2] ?? "").toLowerCase()];
-  const bits = unit === undefined ? 0 : Math.round(Number(match?.[1]) * unit);
-  if (bits < 1 || !Number.isSafeInteger(bits)) {
+  const bits = parseBitRate(text);
+  if (bits === undefined)
     throw new Fault({ code: "USAGE", reason: `"${text}" is not an uplink: write 10Mbit/s or 512kbit/s.` });
-  }
   return bits;
 }
 

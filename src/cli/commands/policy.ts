@@ -8,7 +8,7 @@ import type { EffectiveSetInfo, PolicyResult } from "../../control/api.ts";
 import { effectiveSets, POLICY_BYTES_MAX, type PolicyIssue, parsePolicy } from "../../policy/index.ts";
 import { EXIT, type ExitStatus } from "../exit-codes.ts";
 import type { Bind, Session } from "../session.ts";
-import { counted, printable } from "../text.ts";
+import { counted, printable, uplinkText } from "../text.ts";
 import { localPath, usage } from "../values.ts";
 import type { AddCommand } from "./add-command.ts";
 
@@ -121,11 +121,12 @@ async function readAll(stream: Readable): Promise<string> {
   return Buffer.concat(parts).toString("utf8");
 }
 
-function policyText({ state, sets }: PolicyResult): string {
+function policyText({ state, sets, uplink }: PolicyResult): string {
   if (state === "none")
     return 'no policy: nothing is saved by itself; "cairn policy set FILE" changes that\n';
-  if (sets.length === 0) return "no set is for this node\n";
-  return sets.map(setText).join("\n");
+  const line = uplink === undefined ? "" : `${uplinkText(uplink)}  # ${originText(uplink.from)}\n\n`;
+  if (sets.length === 0) return `${line}no set is for this node\n`;
+  return line + sets.map(setText).join("\n");
 }
 
 function setText(set: EffectiveSetInfo): string {
@@ -151,8 +152,11 @@ function row(
   value: string,
   { from }: { from: { level: string; line?: number | undefined } },
 ): string {
-  const where = from.line === undefined ? from.level : `${from.level}, line ${from.line}`;
-  return `  ${name.padEnd(16)}${printable(value).padEnd(40)}  # ${where}\n`;
+  return `  ${name.padEnd(16)}${printable(value).padEnd(40)}  # ${originText(from)}\n`;
+}
+
+function originText({ level, line }: { level: string; line?: number | undefined }): string {
+  return line === undefined ? level : `${level}, line ${line}`;
 }
 
 function scheduleText({ schedule }: EffectiveSetInfo): string {

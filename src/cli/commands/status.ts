@@ -5,7 +5,7 @@ import type { ContinuousStanding } from "../../control/policy-api.ts";
 import type { PresenceInfo } from "../../control/presence-api.ts";
 import { pendingLine } from "../decision-text.ts";
 import { exitStatusOfStatus } from "../exit-codes.ts";
-import { counted, printable, shortId, shortTime, survivesText } from "../text.ts";
+import { counted, printable, shortId, shortTime, survivesText, uplinkText } from "../text.ts";
 import type { AddCommand } from "./add-command.ts";
 import { standingLines } from "./repair.ts";
 
@@ -152,6 +152,7 @@ function scheduleLines({ schedule }: StatusResult): string[] {
     const left = last === undefined || last.unreadable === 0 ? "" : `; ${last.unreadable} unreadable`;
     lines.push(`${set}: ${point}${continuousText(continuous)}, ${when}${failed}${left}`);
   }
+  if (schedule.uplink !== undefined) lines.push(uplinkText(schedule.uplink));
   return [...lines, ...tidyingLines(schedule)];
 }
 

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { VirtualClock } from "../../../sim/clock.ts";
 import { DAY_MS, HOUR_MS, SECOND_MS } from "../../../src/base/units.ts";
+import { UplinkLimit } from "../../../src/exchange/index.ts";
 import { Pace } from "../../../src/repair/index.ts";
 
 const schedule = {
@@ -43,4 +44,14 @@ it("never says a time where nothing may be sent at all, and waits a day at most"
   expect(pace.forecastMs(1)).toBe(Number.POSITIVE_INFINITY);
   pace.sent(1);
   expect(pace.leftMs()).toBe(DAY_MS);
+});
+
+it("pays into what everything that is sent shares, and waits for it", () => {
+  const clock = new VirtualClock(100 * DAY_MS + 23 * HOUR_MS);
+  const uplink = new UplinkLimit(clock);
+  uplink.follow(() => 100_000);
+  const pace = new Pace({ clock, schedule, localOffsetMs: () => 0, uplink });
+  pace.sent(1_000_000);
+  expect(pace.leftMs()).toBeCloseTo(10 * SECOND_MS, -1);
+  expect(uplink.leftMs()).toBeCloseTo(10 * SECOND_MS, -1);
 });
