@@ -212,7 +212,7 @@ export const pinRequest = z.object({ ...snapshotSelector.shape, pinned: z.boolea
 export type PinRequest = z.infer<typeof pinRequest>;
 
 /** Why somebody should look at a snapshot. */
-export const snapshotMark = z.object({ kind: z.enum(["anomaly", "clock", "locks"]), text: z.string() });
+export const snapshotMark = z.object({ kind: z.enum(["anomaly", "clock"]), text: z.string() });
 
 export const unmarkRequest = z.object({ ...snapshotSelector.shape }).strict();
 export type UnmarkRequest = z.infer<typeof unmarkRequest>;

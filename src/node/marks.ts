@@ -6,9 +6,8 @@ import type { SnapshotEntry } from "../catalog/index.ts";
  *
  * - `anomaly`: it looks as if its files had been encrypted or taken away: nothing before it is forgotten.
  * - `clock`: made by a clock that was wrong.
- * - `locks`: it would lock far more than usual, and is not locked before somebody says so.
  */
-export const MARK_KINDS = ["anomaly", "clock", "locks"] as const;
+export const MARK_KINDS = ["anomaly", "clock"] as const;
 export type MarkKind = (typeof MARK_KINDS)[number];
 
 export interface Mark {

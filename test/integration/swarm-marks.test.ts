@@ -78,7 +78,7 @@ it("files that were encrypted are marked, nothing before them is forgotten until
   await fresh.node.repository.unmark({ snapshot: toHex(entry.id) });
   expect((await rulesOf(fresh)).slice(0, 3)).toEqual(["not-kept", "not-kept", "not-kept"]);
   await swarm.stop();
-});
+}, 300_000);
 
 it("a snapshot by a wrong clock is marked, and the first by the right one is not", async () => {
   const swarm = await Swarm.create({ sites: NINE_AT_THREE });
@@ -103,4 +103,4 @@ it("a snapshot by a wrong clock is marked, and the first by the right one is not
   await setClock(3 * HOUR_MS);
   expect(await save("ahead")).toEqual(["clock"]);
   await swarm.stop();
-});
+}, 300_000);

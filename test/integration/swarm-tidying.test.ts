@@ -63,7 +63,7 @@ it("forgets and prunes with nobody asking, keeps the newest three that are safe 
   );
   await swarm.clock.during(tidier.stop());
   await swarm.stop();
-});
+}, 300_000);
 
 it.each([2 * HOUR_MS, -2 * HOUR_MS, 3650 * DAY_MS])(
   "a clock that was set by %i ms since the newest snapshot forgets nothing",
@@ -91,4 +91,5 @@ it.each([2 * HOUR_MS, -2 * HOUR_MS, 3650 * DAY_MS])(
     await swarm.clock.during(tidier.stop());
     await swarm.stop();
   },
+  300_000,
 );
