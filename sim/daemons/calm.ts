@@ -10,8 +10,8 @@ import type { TrueSnapshot } from "./truth.ts";
 import type { DaemonWorkload } from "./workload.ts";
 import type { DaemonWorld } from "./world.ts";
 
-/** What waits is done long before, on whatever machine. */
-const CONVERGE_MS = 300_000;
+/** What could not be placed in the storm is tried again after five minutes at the latest, and then takes what it takes. */
+const CONVERGE_MS = 600_000;
 const TASKS_MS = 600_000;
 const COMMAND_MS = 600_000;
 /** What a swarm may rightly say to somebody who saves. */

@@ -30,7 +30,7 @@ export interface Task {
 /** Of what the daemons logged as a warning or worse, and of what was done to them. */
 const LINES_MAX = 4_000;
 const COMMAND_MS = 180_000;
-const MEET_MS = 300_000;
+const MEET_MS = 600_000;
 const LEVEL_WARN = 40;
 /** The words of a program that has met with what cannot be. */
 const BROKEN_EVENTS = ["uncaught-exception", "unhandled-rejection", "unhandled-rejections-too-many"];
