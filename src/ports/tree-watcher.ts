@@ -38,7 +38,7 @@ export type WatchOpening =
   /** `reason`: for people; a sentence without a full stop. */
   | { readonly ok: false; readonly reason: string };
 
-/** Never throws for what the file system does. */
+/** Never throws for what the file system does. Once `signal` is aborted `open` ends soon, with whatever answer. */
 export interface TreeWatcher {
-  open(scope: WatchScope): Promise<WatchOpening>;
+  open(scope: WatchScope, signal: AbortSignal): Promise<WatchOpening>;
 }

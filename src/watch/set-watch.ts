@@ -136,7 +136,7 @@ export class SetWatch {
   /** Why it cannot be watched any more; after `signal` whatever. */
   async #watchTillRefused(signal: AbortSignal): Promise<string> {
     const { log, set, scope, watcher } = this.#c;
-    const opened = await watcher.open(scope);
+    const opened = await watcher.open(scope, signal);
     if (!opened.ok) return opened.reason;
     const { watch } = opened;
     this.#watch = watch;

@@ -27,12 +27,17 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function opening(paths = [root], options: { directoriesMax?: number } = {}) {
-  return await createTreeWatcher(createFileTree(), options).open({
+async function opening(
+  paths = [root],
+  options: { directoriesMax?: number } = {},
+  signal = new AbortController().signal,
+) {
+  const scope = {
     paths: paths.map(bytePathOf),
     oneFileSystem: false,
     leavesOut: leavesOut(["*.tmp", `${root}/cache`].map(bytePathOf)),
-  });
+  };
+  return await createTreeWatcher(createFileTree(), options).open(scope, signal);
 }
 
 /** Everything is seen from now on. */
@@ -146,6 +151,18 @@ describe("a watch of directories", () => {
     const watch = await watching();
     writeFileSync(join(home, "shards/one"), "");
     expect(seen(watch)).toBe(false);
+  });
+
+  it("ends in the middle of opening when it is told to, and does not come back to life", async () => {
+    for (let i = 0; i < 2000; i++) mkdirSync(join(root, "many", `${i % 50}`, `${i}`), { recursive: true });
+    const stop = new AbortController();
+    const open = opening([root], {}, stop.signal);
+    stop.abort();
+    expect(await open).toEqual({ ok: false, reason: "it was closed" });
+    const watch = await watching();
+    watch.close();
+    expect(await watch.renew()).toBe("it was closed");
+    expect(watch.directories).toBe(0);
   });
 
   it("is refused where there are more directories than it may watch, at first and later on", async () => {

@@ -11,7 +11,7 @@ export function createTreeWatcher(
 ): TreeWatcher {
   const open = new Set<WatchedTree>();
   return {
-    async open(scope) {
+    async open(scope, signal) {
       try {
         libc();
       } catch (error) {
@@ -26,7 +26,10 @@ export function createTreeWatcher(
       };
       const watch = new WatchedTree({ scope, tree, full, onClose: () => open.delete(watch) });
       open.add(watch);
+      const onAbort = (): void => watch.close();
+      signal.addEventListener("abort", onAbort, { once: true });
       const reason = await watch.renew();
+      signal.removeEventListener("abort", onAbort);
       if (reason === undefined) return { ok: true, watch };
       watch.close();
       return { ok: false, reason };

@@ -48,6 +48,7 @@ export interface WatchedTreeInit {
 
 /** The kernel's queue is emptied so often; it holds 16,384 events by default. */
 const READ_EVERY_MS = SECOND_MS;
+const CLOSED = "it was closed";
 /** More that wait to be taken in: beginning anew is cheaper. */
 const NEWCOMERS_MAX = 10_000;
 
@@ -65,6 +66,7 @@ export class WatchedTree implements TreeWatch {
   #newcomers: Newcomer[] = [];
   #taking: Promise<string | undefined> | undefined;
   #changed = false;
+  #isClosed = false;
   #lost: string | undefined = "nothing is watched yet";
 
   constructor(init: WatchedTreeInit) {
@@ -91,14 +93,16 @@ export class WatchedTree implements TreeWatch {
 
   async renew(): Promise<string | undefined> {
     await this.#taking;
+    if (this.#isClosed) return CLOSED;
     this.#read();
     if (this.#lost === undefined) return await this.#takeIn();
     return await this.#beginAnew();
   }
 
   close(): void {
+    this.#isClosed = true;
     clearInterval(this.#timer);
-    this.#forgetAll("it was closed");
+    this.#forgetAll(CLOSED);
     this.#init.onClose();
   }
 
@@ -179,7 +183,7 @@ export class WatchedTree implements TreeWatch {
     const refused = full() ?? (parent?.device === device ? undefined : sharedFileSystem(path));
     if (refused !== undefined) return refused;
     const watch = this.#queue?.add(path);
-    if (watch === undefined) return "it was closed";
+    if (watch === undefined) return CLOSED;
     if (watch < 0) return refusalOf(-watch, path);
     // A root within another one, or a directory that is mounted twice.
     if (this.#known.has(watch)) return undefined;

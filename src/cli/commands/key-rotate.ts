@@ -17,7 +17,13 @@ export function addRotate(group: Command, bind: Bind): void {
       .description(
         "replace the recovery key: new words, and the old ones let nobody in any more; takes the old ones",
       ),
-  ).option("--recovery-key-out <file>", "write the new words to a new file instead of showing them");
+  )
+    .option("--recovery-key-out <file>", "write the new words to a new file instead of showing them")
+    .addHelpText(
+      "after",
+      "\nWhoever has lost the words cannot replace them; a sealed file or shares of them do as well." +
+        '\nWithout any of these: docs/operating.md, "Words that are lost".',
+    );
   bind(command, options, [0, 1, 2, 5, 6, 10, 12], async (session, given) => {
     const { recoveryKeyOut } = given;
     if (session.json && recoveryKeyOut === undefined)
