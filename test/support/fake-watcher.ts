@@ -14,6 +14,8 @@ export class FakeWatcher implements TreeWatcher {
   refusal: string | undefined;
   /** Why something went unseen; a renewal mends it. */
   lost: string | undefined;
+  /** Directories are being taken in, whatever is renewed. */
+  isBusy = false;
   isOpen = false;
   renewals = 0;
   #changed = false;
@@ -29,7 +31,11 @@ export class FakeWatcher implements TreeWatcher {
       const changed = this.#changed;
       this.#changed = false;
       const { lost } = this;
-      return { changed, complete: lost === undefined, ...(lost === undefined ? {} : { lost }) };
+      return {
+        changed,
+        complete: lost === undefined && !this.isBusy,
+        ...(lost === undefined ? {} : { lost }),
+      };
     };
     const watch: TreeWatch = {
       directories: 7,

@@ -77,6 +77,18 @@ describe("a set that is watched", () => {
     await clock.until(watches.stop(), HOUR_MS);
   });
 
+  it("what begins while not everything is seen saves what was, and leaves the rest in doubt", async () => {
+    const watch = await watched();
+    await clock.advance(HOUR_MS);
+    watcher.isBusy = true;
+    expect(await saved(watch)).toBeDefined();
+    // Since that one began, and not since whenever.
+    expect(watch.sight.unsaved?.firstAgoMs).toBeLessThan(MINUTE_MS);
+    watcher.isBusy = false;
+    expect(await saved(watch)).toBeUndefined();
+    await clock.until(watches.stop(), HOUR_MS);
+  });
+
   it("is looked through again and again where it cannot be watched, and watched once it can", async () => {
     watcher.refusal = "there are too many directories";
     const watch = await watched();
