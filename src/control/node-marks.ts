@@ -23,7 +23,7 @@ export async function markAlerts(node: Node): Promise<Alert[]> {
     const marks = marksOf(entry);
     const holds = marks.some(({ kind }) => kind === "anomaly")
       ? "Nothing before it in its set is forgotten"
-      : "It is kept, and counts for no rule,";
+      : "Forget it by name if its time is wrong; it is kept, and counts for no rule,";
     return {
       code: "snapshot-marked",
       text: `Look at snapshot ${id} of ${iso(entry.timeMs)}: ${marks.map(({ text }) => text).join("; ")}. ${holds} until "cairn unmark ${id}".`,

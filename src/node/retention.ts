@@ -90,7 +90,8 @@ export async function planAsked(
   const ids = new Set([...chosen].map(({ id }) => toHex(id)));
   const clockAheadMs = await clockAheadOfPeersMs(repository.catalog);
   const census = repository.census();
-  const context = contextOf(node, entries, clockAheadMs);
+  const others = entries.filter((entry) => !chosen.has(entry));
+  const context = contextOf(node, others, clockAheadMs);
   const groups = Map.groupBy(entries, (entry) => groupOf(entry));
   const planned: RetentionOfSet[] = [];
   for (const [group, own] of groups) {
@@ -107,13 +108,16 @@ export async function planAsked(
   return { clockAheadMs, sets: planned, others: [] };
 }
 
+const isDated = (entry: SnapshotEntry): boolean => marksOf(entry).every(({ kind }) => kind !== "clock");
+
 /** What holds a snapshot, and perhaps those before it, until somebody has looked. */
-function markOf(entry: SnapshotEntry): { mark?: string; holdsEarlier?: boolean } {
+function markOf(entry: SnapshotEntry): Pick<RetentionCandidate, "mark" | "holdsEarlier" | "misdated"> {
   const marks = marksOf(entry);
   if (marks.length === 0) return {};
   return {
     mark: marks.map(({ text }) => text).join("; "),
     holdsEarlier: marks.some(({ kind }) => kind === "anomaly"),
+    misdated: !isDated(entry),
   };
 }
 
@@ -148,7 +152,10 @@ function contextOf(
   clockHold?: string,
 ): RetentionContext {
   const nowMs = node.ports.clock.wallMs();
-  const newestMs = entries.reduce((newest, { timeMs }) => Math.max(newest, timeMs), Number.NEGATIVE_INFINITY);
+  const newestMs = entries.reduce(
+    (newest, entry) => (isDated(entry) ? Math.max(newest, entry.timeMs) : newest),
+    Number.NEGATIVE_INFINITY,
+  );
   return {
     ...{ nowMs, newestMs },
     ...(clockAheadMs === undefined ? {} : { clockAheadMs }),

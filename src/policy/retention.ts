@@ -18,13 +18,15 @@ export interface RetentionCandidate {
   readonly mark?: string;
   /** Whether it may be the first that is not worth keeping: then nothing before it is forgotten. @default as `mark` is there */
   readonly holdsEarlier?: boolean;
+  /** Known to have its time from a wrong clock. @default false */
+  readonly misdated?: boolean;
 }
 
 export interface RetentionContext {
   readonly nowMs: number;
   /** What this machine's clock is ahead of its peers'; absent where nobody can tell. */
   readonly clockAheadMs?: number;
-  /** Of the owner's newest snapshot, of whatever set. */
+  /** The latest of the owner's snapshots, of whatever set, that no wrong clock made. */
   readonly newestMs?: number;
   /** Why the clock decides nothing just now, whatever else is known of it. */
   readonly clockHold?: string;
@@ -80,7 +82,8 @@ export function decideRetention(
   keep: Keep,
   context: RetentionContext,
 ): RetentionVerdict[] {
-  const hold = clockReason(snapshots, context);
+  const dated = snapshots.filter(isDated);
+  const hold = clockReason(dated, context);
   if (hold !== undefined) return snapshots.map(({ id }) => ({ id, keep: true, reasons: [hold] }));
   const rules = rulesText(keep);
   if (rules === "")
@@ -89,7 +92,7 @@ export function decideRetention(
       reasons: [{ rule: "no-rule", text: "its policy names no rule: everything is kept" }],
     }));
   const reasons = new Map(snapshots.map((one) => [one, ownReasons(one, keep, context)]));
-  const disordered = outOfOrder(snapshots);
+  const disordered = outOfOrder(dated);
   const marked = newestHold(snapshots);
   for (const one of snapshots) {
     const more = reasons.get(one);
@@ -116,7 +119,9 @@ export function decideAsked(
   asked: ReadonlySet<string>,
   context: RetentionContext,
 ): RetentionVerdict[] {
-  const hold = clockReason(snapshots, context);
+  // One with a time from a wrong clock must not keep itself on the list.
+  const others = snapshots.filter((one) => isDated(one) && !asked.has(one.id));
+  const hold = clockReason(others, context);
   const marked = newestHold(snapshots);
   const newest = newestOf(snapshots.filter(counts));
   return snapshots.flatMap((one): RetentionVerdict[] => {
@@ -142,6 +147,9 @@ const BEFORE_MARKED: RetentionReason = {
   rule: "before-marked",
   text: "a later snapshot is marked: nothing before it is forgotten until somebody has looked, and said so with cairn unmark",
 };
+
+/** Whether its time says anything: one that a wrong clock made is known for it, and decides nothing about the others. */
+const isDated = ({ misdated = false }: RetentionCandidate): boolean => !misdated;
 
 /** Of the newest that may be the first that is not worth keeping; -1 where there is none. */
 function newestHold(snapshots: readonly RetentionCandidate[]): number {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { DAY_MS, HOUR_MS } from "../../../src/base/units.ts";
 import { keptByBuckets } from "../../../src/policy/buckets.ts";
-import { decideRetention, type RetentionCandidate } from "../../../src/policy/retention.ts";
+import { decideAsked, decideRetention, type RetentionCandidate } from "../../../src/policy/retention.ts";
 import type { Keep } from "../../../src/policy/schema.ts";
 
 // The dates of restic's own tests of its `forget` rules, and what they expect of them: users come from there.
@@ -216,6 +216,24 @@ describe("what is kept beside the rules", () => {
     expect(rulesOf("d20", bad, { yearly: 1 })).toContain("newest-safe");
     expect(rulesOf("d22", bad, { yearly: 1 })).toContain("newest-safe");
     expect(forgotten(bad, { yearly: 1 })).toEqual(["d29", "d28", "d27", "d26", "d25", "d24", "d23"]);
+  });
+
+  it("nothing besides itself for one that a wrong clock made, and is known for it", () => {
+    const wrong = { mark: "a clock that was wrong", holdsEarlier: false, misdated: true };
+    const years = 3650;
+    const snapshots = daily(30, (age) => (age === 10 ? { ...wrong, timeMs: NOW_MS + years * DAY_MS } : {}));
+    expect(rulesOf("d10", snapshots, { daily: 1 })).toEqual(["marked"]);
+    expect(forgotten(snapshots, { daily: 1 })).toContain("d29");
+    expect(forgotten(snapshots, { daily: 1 })).toContain("d5");
+    const unknown = daily(30, (age) => (age === 10 ? { timeMs: NOW_MS + years * DAY_MS } : {}));
+    expect(forgotten(unknown, { daily: 1 })).toEqual([]);
+    const asked = decideAsked(unknown, new Set(["d10", "d29"]), { nowMs: NOW_MS });
+    expect(
+      asked
+        .filter(({ keep }) => !keep)
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(["d10", "d29"]);
   });
 
   it("everything before one that is marked", () => {
