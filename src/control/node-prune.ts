@@ -18,6 +18,7 @@ export async function pruneHandler(
     dryRun,
     segments: outcome.segments,
     freedBytes: outcome.freedBytes,
+    copied: outcome.copied,
     kept: { segments: outcome.keptSegments, storedBytes: outcome.keptBytes },
     ...(standing === undefined
       ? {}

@@ -11,6 +11,8 @@ export const pruneResult = z.object({
   segments: count,
   /** Their shards: what holders delete, 16 days later. */
   freedBytes: count,
+  /** What is still read of these was copied into new segments first, or would be. */
+  copied: z.object({ segments: count, aliveBytes: count }),
   kept: z.object({ segments: count, storedBytes: count }),
   /** The newest live set: who has it. Absent before the first. */
   liveSet: z.object({ epoch: count, time: z.string(), holders: count, missing: count }).optional(),

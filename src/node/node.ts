@@ -35,6 +35,7 @@ import { Administration } from "./administration.ts";
 import { Administrators } from "./administrators.ts";
 import { Audits } from "./audits.ts";
 import { Collection } from "./collection.ts";
+import { compactionRules } from "./compaction-budget.ts";
 import { DataDoor } from "./data-door.ts";
 import { DecisionWatch } from "./decision-watch.ts";
 import { FallenDecisions } from "./fallen-decisions.ts";
@@ -388,7 +389,8 @@ export class Node {
     const health = healthOf(presence, trust, lost);
     const parts = { ...ports, catalog, client, view, fence, proven, health, isBelieved, lost };
     const repair = ownerRepairInit(init.upkeep ?? UPKEEP_SETTINGS, init.localOffsetMs);
-    const repository = await Repository.open(parts, { ...init, swarm, repair });
+    const compaction = compactionRules(init.upkeep ?? UPKEEP_SETTINGS);
+    const repository = await Repository.open(parts, { ...init, swarm, repair, compaction });
     const { signer } = init;
     const shards = wantedShards(ports.shards, liveSets);
     const losses = new Losses({ ...parts, shards, kept, maps: repository.maps, roster, signer }, { swarm });

@@ -6,19 +6,18 @@ import {
   listingOf,
   Moves,
   SegmentRangeSet,
-  type SegmentRecord,
   type SegmentRef,
   SegmentSet,
-  type SnapshotEntry,
   type Trail,
 } from "../catalog/index.ts";
 import type { ProtectionCensus } from "../exchange/index.ts";
 import type { LifeSpans } from "../gc/index.ts";
-import { lockMsOf, type OwnerLocks } from "../locks/index.ts";
+import type { OwnerLocks } from "../locks/index.ts";
 import type { Clock, MetaOp } from "../ports/index.ts";
 import { LIVES_MAX } from "../wire/live-set.ts";
 import type { Leaving } from "./leaving.ts";
 import type { OwnLiveSet } from "./own-live-set.ts";
+import { acknowledgedBytes, isLockedNow, unsafeSegment } from "./prune-facts.ts";
 import { type Reachable, type ReachableComponents, reachableSegments } from "./reachable.ts";
 import type { Relist } from "./repository.ts";
 
@@ -86,8 +85,8 @@ class Prune {
     { dryRun, signal }: { dryRun: boolean; signal: AbortSignal },
   ): Promise<PruneOutcome> {
     const { catalog, log } = this.#c;
-    const reachable = await reachableSegments(this.#c, (entry) => this.#isLocked(entry), signal);
-    const unsafe = this.#unsafeOf(reachable);
+    const reachable = await reachableSegments(this.#c, (entry) => isLockedNow(entry, this.#c), signal);
+    const unsafe = unsafeSegment(reachable, catalog, this.#c.census());
     if (unsafe !== undefined)
       log.info("prune-held-back", { segment: unsafe.number, life: unsafe.incarnation });
     const dead = await this.#dead(this.#wanted(reachable, unsafe !== undefined), signal);
@@ -109,29 +108,6 @@ class Prune {
     await this.#sign(reachable, dead, now);
     log.info("segments-given-up", { segments: outcome.segments, bytes: outcome.freedBytes });
     return outcome;
-  }
-
-  /**
-   * A segment that something on the list is read from, and that is not where it should be. Which segments the manifests name beside
-   * those that are read now, older copies of its chunks among them, is not given up while there is one.
-   */
-  #unsafeOf({ places, moved }: Reachable): SegmentRef | undefined {
-    const { catalog, census } = this.#c;
-    const protection = census();
-    for (const ref of places) {
-      const record = catalog.segments.get(ref);
-      if (record === undefined || record.spooled || !protection.mayReuse(ref, record)) return ref;
-      // Of what was copied, the copy has to be with all of its holders before the first one goes.
-      if (moved.has(ref) && record.slots.includes(null)) return ref;
-    }
-    return undefined;
-  }
-
-  /** By what was asked for when it was made, and by what its holders have signed. */
-  #isLocked(entry: SnapshotEntry): boolean {
-    const { clock, locks } = this.#c;
-    const forMs = lockMsOf(entry);
-    return forMs > 0 && (entry.timeMs + forMs > clock.wallMs() || locks.standingOf(entry) !== undefined);
   }
 
   #wanted({ places, named, lockedNames }: Reachable, isHeldBack: boolean): SegmentRangeSet {
@@ -280,8 +256,4 @@ function rangesOf(refs: SegmentSet): SegmentRangeSet {
   const set = new SegmentRangeSet();
   set.addAll(refs.toRanges());
   return set;
-}
-
-function acknowledgedBytes({ slots, shardBytes }: SegmentRecord): number {
-  return shardBytes * slots.filter((slot) => slot !== null).length;
 }

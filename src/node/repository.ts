@@ -60,6 +60,9 @@ import { UPKEEP_SETTINGS, type UpkeepSettings } from "../upkeep/index.ts";
 import { marksOfNew } from "./anomalies.ts";
 import { CaptureBook } from "./captures.ts";
 import { chooseSnapshot, type SnapshotChoice } from "./choose-snapshot.ts";
+import { Compaction } from "./compaction.ts";
+import { CompactionBudget, type CompactionRules } from "./compaction-budget.ts";
+import { type CopiedOutcome, compact } from "./compaction-run.ts";
 import { Completion } from "./completion.ts";
 import { Leaving } from "./leaving.ts";
 import { marksOf, withMarks } from "./marks.ts";
@@ -100,6 +103,7 @@ export interface RepositoryInit {
   readonly repair: OwnerRepairInit;
   /** @default UPKEEP_SETTINGS */
   readonly upkeep?: UpkeepSettings;
+  readonly compaction: CompactionRules;
   /** The node's key. */
   readonly signer: Signer;
 }
@@ -493,8 +497,14 @@ export class Repository {
     });
   }
 
-  /** Gives up what nothing on the list needs; holders delete it in time. */
-  async prune(options: { readonly dryRun: boolean; readonly signal: AbortSignal }): Promise<PruneOutcome> {
+  /** Gives up what nothing on the list needs, after what is hardly needed was copied elsewhere; holders delete it in time. */
+  async prune(options: {
+    readonly dryRun: boolean;
+    readonly signal: AbortSignal;
+  }): Promise<PruneOutcome & { readonly copied: CopiedOutcome }> {
+    const turns = <T>(task: (signal: AbortSignal) => Promise<T>): Promise<T> =>
+      this.change(options.signal, (_, signal) => task(signal));
+    const copied = await compact(this.#compaction, turns, { ...options, log: this.#c.log });
     const { catalog, trees, live, trail, locks, leaving } = this;
     const components = {
       ...this.#c,
@@ -510,9 +520,56 @@ export class Repository {
       prune(components, relist, { dryRun: options.dryRun, signal }),
     );
     const { segments, freedBytes } = outcome;
-    if (!options.dryRun && segments > 0) await this.enter("prune", { segments, bytes: freedBytes });
+    if (!options.dryRun && segments + copied.segments > 0)
+      await this.enter("prune", { segments, bytes: freedBytes, copied: copied.segments });
     this.#wakePublisher?.();
-    return outcome;
+    return { ...outcome, copied };
+  }
+
+  get #compaction(): Compaction {
+    const { catalog, trees, chunks, locks } = this;
+    return new Compaction({
+      ...{ ...this.#c, catalog, trees, chunks, locks },
+      census: () => this.census(),
+      budget: new CompactionBudget(catalog.store, this.#init.compaction),
+      fullBytes: this.#init.sizes.segments.fullBytes,
+      overhead: async () => {
+        const { whole } = await this.#classes();
+        const { k, m } = this.maps.class(catalog.currentIncarnation, whole);
+        return (k + m) / k;
+      },
+      writer: async (onStored, signal) => {
+        const quota = await this.leaving.quota(this.#c.view.ownQuotaBytes());
+        const run = await this.#run(quota, signal);
+        return {
+          begin: (expectedBytes) => run.copier(onStored, expectedBytes),
+          get storedBytes() {
+            return run.storedBytes;
+          },
+        };
+      },
+    });
+  }
+
+  #classes(): Promise<ChosenClasses> {
+    const { catalog, maps } = this;
+    return chooseClasses({ ...this.#c, catalog, maps }, undefined);
+  }
+
+  /** For what is written besides snapshots. */
+  async #run(quota: { take(bytes: number): void }, signal: AbortSignal): Promise<SnapshotRun> {
+    const { maps, spool, heads, trail } = this;
+    return new SnapshotRun(
+      { ...this.#c, maps, placer: this.#placer, spool, heads, quota, trail },
+      {
+        ...this.#init,
+        classes: await this.#classes(),
+        tags: [],
+        wait: "safe",
+        signal,
+        onProgress: () => {},
+      },
+    );
   }
 
   async #relist(
@@ -520,15 +577,8 @@ export class Repository {
     without: SegmentSet | undefined,
     signal: AbortSignal,
   ): Promise<SegmentSet> {
-    const { catalog, maps } = this;
-    const classes = await chooseClasses({ ...this.#c, catalog, maps }, undefined);
     // What makes room must not be refused for want of it.
-    const quota = { take: () => {} };
-    const { spool, heads, trail } = this;
-    const run = new SnapshotRun(
-      { ...this.#c, maps, placer: this.#placer, spool, heads, quota, trail },
-      { ...this.#init, classes, tags: [], wait: "safe", signal, onProgress: () => {} },
-    );
+    const run = await this.#run({ take: () => {} }, signal);
     const listing = await run.relist(gone, without);
     await this.heads.publish(signal);
     this.spool.wake();

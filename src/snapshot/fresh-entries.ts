@@ -2,7 +2,7 @@ import { type Catalog, type ChunkPlace, type IndexEntry, SegmentSet } from "../c
 import type { ChunkStore } from "./chunk-store.ts";
 
 export interface FreshComponents {
-  readonly catalog: Pick<Catalog, "chunks">;
+  readonly catalog: Pick<Catalog, "chunks" | "segments">;
   readonly store: Pick<ChunkStore, "written" | "stored" | "mayReuse">;
 }
 
@@ -37,13 +37,14 @@ export class FreshEntries {
   }
 
   /**
-   * The whole index but for what no head lists and cannot be relied on. What is listed stays, however few of its shards are
-   * left: older snapshots need it for as long as it can be read at all.
+   * The whole index but for what no head lists and was never stored. Anything else stays, however few of its shards are
+   * left: older snapshots need it for as long as it can be read at all, what was stored anew or copied lately, too.
    */
   async *whole(): AsyncGenerator<IndexEntry> {
     const { chunks } = this.#c.catalog;
     for await (const entry of chunks.all()) {
-      if (chunks.isListed(entry.id) || this.#mayList(entry.place)) yield entry;
+      if (chunks.isListed(entry.id) || this.#mayList(entry.place) || this.#wasStored(entry.place))
+        yield entry;
     }
   }
 
@@ -58,6 +59,13 @@ export class FreshEntries {
       batch = [];
     }
     await chunks.clearUnlisted(batch);
+  }
+
+  #wasStored(place: ChunkPlace): boolean {
+    const { store, catalog } = this.#c;
+    if (store.written.has(place)) return false;
+    const record = catalog.segments.get(place);
+    return record !== undefined && (record.spooled || record.slots.some((slot) => slot !== null));
   }
 
   #mayList(place: ChunkPlace): boolean {

@@ -5,6 +5,7 @@
  * crash before that leaves segments nobody refers to, never a snapshot that lacks something. What a source will not
  * give is reported by path and left out; it does not stop the rest.
  */
+export type { Copier } from "./copier.ts";
 export { CaptureReport } from "./report.ts";
 export { leavesOut } from "./rules.ts";
 export {

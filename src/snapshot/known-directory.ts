@@ -4,9 +4,12 @@ import { bytePath } from "../base/paths.ts";
 import {
   type CachedDirectory,
   type Catalog,
+  type ContentPiece,
+  decodePieces,
   decodeTree,
+  type FileContent,
   type SegmentRef,
-  type SegmentSet,
+  SegmentSet,
   type TreeEntry,
 } from "../catalog/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
@@ -33,20 +36,25 @@ export class KnownDirectory {
   static load(catalog: Catalog, store: ChunkStore, path: BytePath): KnownDirectory | undefined {
     const cached = catalog.paths.get(path);
     if (cached === undefined) return undefined;
-    const segments = new Map<string, SegmentRef>();
-    for (const [incarnation, number] of cached.segments) {
-      if (!store.mayReuse({ incarnation, number })) return undefined;
-      segments.set(`${incarnation}/${number}`, { incarnation, number });
-    }
-    for (let at = 0; at < cached.chunks.length; at += 32) {
-      const found = store.find(cached.chunks.subarray(at, at + 32));
+    const refs = cached.segments.map(([incarnation, number]): SegmentRef => ({ incarnation, number }));
+    const isWhereItWas = refs.every((ref) => store.mayReuse(ref));
+    const ids = isWhereItWas ? idsIn(cached.chunks) : allChunksOf(catalog, cached);
+    if (ids === undefined) return undefined;
+    const segments = new SegmentSet();
+    if (isWhereItWas) segments.addAll(refs);
+    for (const id of ids) {
+      const found = store.find(id);
       if (found === undefined || found === "open") return undefined;
-      segments.set(`${found.incarnation}/${found.number}`, {
-        incarnation: found.incarnation,
-        number: found.number,
-      });
+      segments.add(found);
     }
-    return new KnownDirectory(catalog, cached, [...segments.values()]);
+    return new KnownDirectory(catalog, cached, [...segments]);
+  }
+
+  /** Whether what was written down says where all of it lies. */
+  get isWrittenDown(): boolean {
+    const written = new SegmentSet();
+    for (const [incarnation, number] of this.cached.segments) written.add({ incarnation, number });
+    return written.size === this.segments.length && this.segments.every((ref) => written.has(ref));
   }
 
   /** Nothing but the directories in it can have changed. */
@@ -70,6 +78,42 @@ export class KnownDirectory {
     }
     return entries;
   }
+}
+
+function idsIn(joined: Uint8Array): Uint8Array[] {
+  const ids: Uint8Array[] = [];
+  for (let at = 0; at < joined.length; at += 32) ids.push(joined.subarray(at, at + 32));
+  return ids;
+}
+
+/**
+ * Chunks of its pages and files, subdirectories not counted. Asked for where they do not all lie where they did: what was copied
+ * elsewhere need not be read from the disk again. `undefined` where a page is not at hand any more.
+ */
+function allChunksOf(catalog: Catalog, { tree }: CachedDirectory): Uint8Array[] | undefined {
+  const ids: Uint8Array[] = [...tree];
+  for (const id of tree) {
+    const page = catalog.metadata.get(id);
+    if (page === undefined) return undefined;
+    for (const { content } of decodeTree(page)) {
+      const pieces = content === undefined ? [] : piecesOf(catalog, content);
+      if (pieces === undefined) return undefined;
+      if (content?.kind === "pages") ids.push(...content.pages);
+      for (const piece of pieces) if (piece.kind === "chunk") ids.push(piece.id);
+    }
+  }
+  return ids;
+}
+
+function piecesOf(catalog: Catalog, content: FileContent): readonly ContentPiece[] | undefined {
+  if (content.kind === "pieces") return content.pieces;
+  const pieces: ContentPiece[] = [];
+  for (const id of content.pages) {
+    const page = catalog.metadata.get(id);
+    if (page === undefined) return undefined;
+    pieces.push(...decodePieces(page));
+  }
+  return pieces;
 }
 
 /** Collects which segments a directory leans on; chunks that this run is about to write are named by id instead. */

@@ -13,7 +13,7 @@ import {
   quotaBytesOf,
   type SpoolKeeper,
 } from "../exchange/index.ts";
-import type { Clock, Compute, Rng, SealedSegment } from "../ports/index.ts";
+import type { Clock, Compute, MetaOp, Rng, SealedSegment } from "../ports/index.ts";
 import { type ClosedSegment, SEGMENT_HEADER_BYTES, type SegmentSizes } from "../segments/index.ts";
 import { descriptorCodec } from "../wire/descriptor.ts";
 import { encodeSigned } from "../wire/signed.ts";
@@ -81,12 +81,10 @@ export class SegmentStorer {
       spooled: false,
       createdMs: this.#c.clock.wallMs(),
     };
-    const entries = closed.chunks.map((chunk, i): IndexEntry => {
-      const { rawBytes, compressed } = chunk;
-      return {
-        id: chunk.id,
-        place: { ...ref, ...must(closed.places[i], "place of a chunk"), rawBytes, compressed },
-      };
+    const entries = closed.chunks.flatMap((chunk, i): IndexEntry[] => {
+      const { id, rawBytes, compressed } = chunk;
+      if (closed.located?.has(id)) return [];
+      return [{ id, place: { ...ref, ...must(closed.places[i], "place of a chunk"), rawBytes, compressed } }];
     });
     await this.#c.catalog.segments.put(ref, record, { sync: false });
     return { ref, closed, entries };
@@ -104,15 +102,20 @@ export class SegmentStorer {
    * Resolves when the segment is placed as far as anybody takes it, and what is missing is in the spool; the room is given
    * back then. Its chunks' places are written last: some lie in older segments too, of which too little is left for new
    * snapshots to lean on, and whose places older snapshots need for as long as there is no better one.
+   * `also`: to be written with them.
    */
-  async store({ ref, closed, entries }: EnteredSegment, room: ShardRoom): Promise<void> {
+  async store(
+    { ref, closed, entries }: EnteredSegment,
+    room: ShardRoom,
+    also: () => readonly MetaOp[] = () => [],
+  ): Promise<void> {
     try {
       await this.#storeWithin(room, ref, closed);
     } finally {
       room.giveBackAll();
     }
     const { catalog } = this.#c;
-    await catalog.store.write(catalog.chunks.putOps(entries, false), { sync: false });
+    await catalog.store.write([...catalog.chunks.putOps(entries, false), ...also()], { sync: false });
   }
 
   async #storeWithin(room: ShardRoom, ref: SegmentRef, closed: ClosedSegment): Promise<void> {

@@ -17,6 +17,7 @@ import {
 import type { ChunkSizes, Clock, Compute, FileTree, Rng } from "../ports/index.ts";
 import type { SegmentSizes } from "../segments/index.ts";
 import { ChunkStore } from "./chunk-store.ts";
+import { Copier, type CopierComponents } from "./copier.ts";
 import type { DirectoryDraft, DirectoryRead, XattrSource } from "./draft.ts";
 import { Finisher, type SnapshotSubject } from "./finish.ts";
 import type { HeadPartsComponents, HeadPartsInit } from "./head-parts.ts";
@@ -142,6 +143,17 @@ export class SnapshotRun {
   /** A new head without these snapshots; see `relist`. */
   async relist(gone: readonly SnapshotEntry[], without?: SegmentSet): Promise<SegmentSet> {
     return relist(this.#headParts(), this.#headInit(), gone, without);
+  }
+
+  /** Chunks that lie somewhere are written once more; see `Copier`. */
+  copier(onStored: CopierComponents["onStored"], expectedBytes: number): Copier {
+    const { catalog, compute } = this.#c;
+    return new Copier({ catalog, compute, storer: this.#storer, onStored }, this.#headInit(), expectedBytes);
+  }
+
+  /** Shard bytes that were acknowledged so far. */
+  get storedBytes(): number {
+    return this.#bytesStored;
   }
 
   async #capture(

@@ -150,7 +150,7 @@ export class Walker {
     this.#c.needs.addAll(segments);
     this.#c.report.files += cached.files;
     this.#c.report.bytes += cached.bytes;
-    if (cached.chunks.length > 0) {
+    if (cached.chunks.length > 0 || !known.isWrittenDown) {
       const chunks = new Uint8Array(0);
       await this.#remember(path, { ...cached, chunks, segments: segments.map(pairOf) });
     }

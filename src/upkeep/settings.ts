@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Fault } from "../base/fault.ts";
-import { DAY_MS, HOUR_MS, MIB, MINUTE_MS, parseDuration, parseSize } from "../base/units.ts";
+import { DAY_MS, GIB, HOUR_MS, MIB, MINUTE_MS, parseDuration, parseSize } from "../base/units.ts";
 import { NIGHT_FROM_HOUR, NIGHT_TO_HOUR, parseShare, parseUplink, type Schedule } from "./budget.ts";
 import { GC_RULES, type GcRules } from "./deletion.ts";
 import { BACK_OFF, type BackOff } from "./election.ts";
@@ -33,7 +33,12 @@ export interface UpkeepSettings {
     readonly copiesADay: number;
   };
   /** How often, and by which rules, shards that their owners do not want any more are looked at. */
-  readonly collection: { readonly everyMs: number; readonly rules: GcRules };
+  readonly collection: {
+    readonly everyMs: number;
+    readonly rules: GcRules;
+    /** What an owner fetches and sends in a day to copy what is left of its own segments into new ones. */
+    readonly compactADayBytes: number;
+  };
   /** How often an owner forgets by its policy, at least so long after the last time, and gives back what that freed. */
   readonly tidying: {
     readonly forgetEveryMs: number;
@@ -62,7 +67,8 @@ export const UPKEEP_SETTINGS: UpkeepSettings = {
   // A terabyte of shards of 2.7 MiB in a month and a half. For each copy n shards are read by others: 8,192 a day are
   // 23 GB a day of each holder of a small swarm, a third of what it reads when it scrubs a terabyte in a fortnight.
   sweep: { everyMs: HOUR_MS, rules: SURPLUS_RULES, copiesADay: 8192 },
-  collection: { everyMs: 6 * HOUR_MS, rules: GC_RULES },
+  // A tenth of what the default share of the default uplink sends in a day.
+  collection: { everyMs: 6 * HOUR_MS, rules: GC_RULES, compactADayBytes: 2 * GIB },
   tidying: { forgetEveryMs: DAY_MS, forgetPauseMs: HOUR_MS, pruneEveryMs: DAY_MS, anomalyBytes: 16 * MIB },
 };
 
@@ -141,6 +147,12 @@ const schema = z
         trash: optional(1000),
         brakeWindow: optional(1000),
         brake: readable(parseShare).exactOptional(),
+        compactADay: z
+          .string()
+          .max(20)
+          .refine((text) => parseSize(text) !== undefined, "must be a size such as 2GiB")
+          .transform((text) => parseSize(text) ?? 0)
+          .exactOptional(),
       })
       .strict()
       .exactOptional(),
@@ -217,6 +229,7 @@ export function parseUpkeep(text: unknown): UpkeepSettings {
         brakeWindowMs: collection.brakeWindow ?? base.collection.rules.brakeWindowMs,
         brakeShare: collection.brake ?? base.collection.rules.brakeShare,
       },
+      compactADayBytes: collection.compactADay ?? base.collection.compactADayBytes,
     },
     tidying: {
       forgetEveryMs: tidying.forgetEvery ?? base.tidying.forgetEveryMs,

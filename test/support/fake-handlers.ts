@@ -369,6 +369,7 @@ export function fakeHandlers(changes: Partial<ControlHandlers> = {}): ControlHan
     forget: async () => ({ dryRun: true, sets: [], snapshots: [] }),
     prune: async ({ dryRun }) => ({
       ...{ dryRun, segments: 2, freedBytes: 300_000, kept: { segments: 9, storedBytes: 2_000_000 } },
+      copied: { segments: 3, aliveBytes: 40_000 },
       liveSet: { epoch: 1, time: TIME, holders: 5, missing: 1 },
     }),
     release: async () => ({

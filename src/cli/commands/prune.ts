@@ -20,7 +20,17 @@ export const pruneCommand: AddCommand = (program, bind) => {
   return command;
 };
 
-function pruneText({ dryRun, segments, freedBytes, kept, liveSet }: PruneResult): string {
+function pruneText(result: PruneResult): string {
+  const { segments, aliveBytes } = result.copied;
+  if (segments === 0) return givenUpText(result);
+  const what = `${formatBytes(aliveBytes)} that snapshots need of ${counted(segments, "segment")} with little else`;
+  const copied = result.dryRun
+    ? `${what} would be copied into new ones first, and those given back besides`
+    : `${what} copied into new ones`;
+  return `${copied}\n${givenUpText(result)}`;
+}
+
+function givenUpText({ dryRun, segments, freedBytes, kept, liveSet }: PruneResult): string {
   const stays = `${formatBytes(kept.storedBytes)} in ${counted(kept.segments, "segment")} stay`;
   const handed =
     liveSet === undefined || liveSet.missing === 0
