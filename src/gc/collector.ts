@@ -57,6 +57,11 @@ const RUNNING_KEY = Uint8Array.of(5);
 const SEEN_KEY = Uint8Array.of(6);
 const SETTLED_KEY = Uint8Array.of(7);
 const PAGE = 500;
+/**
+ * After a round so many times as long as it took are left to others: every live set that comes in asks for a round, each looks at all shards,
+ * and a holder of a million of many owners would do nothing else.
+ */
+const RESTS = 9;
 /** Away for longer, a daemon waits for what live sets it has missed. */
 const AWAY_MS = 6 * HOUR_MS;
 /** What was deleted is remembered as long as any lock could have lasted. */
@@ -88,6 +93,7 @@ export class Collector {
   #status: Omit<CollectorStatus, "deleted"> = { waiting: 0, trash: { shards: 0, bytes: 0 }, braked: [] };
   #loop: Promise<void> | undefined;
   #wake: (() => void) | undefined;
+  #isWoken = false;
   /** By which the brake counts: one day for a whole round. */
   #today = 0;
 
@@ -115,6 +121,7 @@ export class Collector {
 
   /** Soon: a live set came in. */
   wake(): void {
+    this.#isWoken = true;
     this.#wake?.();
   }
 
@@ -142,25 +149,34 @@ export class Collector {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
+    const { clock, log } = this.#c;
     while (!signal.aborted) {
+      const beganMs = clock.monotonicMs();
+      this.#isWoken = false;
       try {
         await this.round(signal);
       } catch (error) {
         if (signal.aborted) return;
         if (!isFault(error)) throw error;
-        this.#c.log.warn("collection-failed", { why: messageOf(error) });
+        log.warn("collection-failed", { why: messageOf(error) });
       }
-      if (signal.aborted) return;
-      const timer = new AbortController();
-      const woken = new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      const stop = (): void => timer.abort();
-      signal.addEventListener("abort", stop, { once: true });
-      await Promise.race([woken, this.#c.clock.sleep(this.#everyMs, timer.signal).catch(() => {})]);
-      signal.removeEventListener("abort", stop);
-      timer.abort();
+      const restMs = Math.min(this.#everyMs, RESTS * (clock.monotonicMs() - beganMs));
+      if (restMs > 0) await clock.sleep(restMs, signal).catch(() => undefined);
+      // What came in during the round, or the rest, may not have been looked at.
+      if (!this.#isWoken) await this.#pause(this.#everyMs - restMs, signal);
     }
+  }
+
+  /** Until then, or until somebody wakes it. */
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || ms <= 0) return;
+    const timer = new AbortController();
+    const stop = (): void => timer.abort();
+    this.#wake = stop;
+    signal.addEventListener("abort", stop, { once: true });
+    await this.#c.clock.sleep(ms, timer.signal).catch(() => undefined);
+    signal.removeEventListener("abort", stop);
+    this.#wake = undefined;
   }
 
   /** Looks at every shard once. */

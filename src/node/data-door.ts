@@ -1,3 +1,4 @@
+import { AskerBudget } from "../base/asker-budget.ts";
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { Fault, isFault } from "../base/fault.ts";
 import { type OwnerId, type PeerId, type SwarmId, segmentKey } from "../base/ids.ts";
@@ -8,7 +9,7 @@ import type { HolderLocks } from "../locks/index.ts";
 import type { LossDesk } from "../losses/index.ts";
 import type { Clock, NetMessage } from "../ports/index.ts";
 import type { RepairDoor } from "../repair/index.ts";
-import type { Promises } from "../sweep/index.ts";
+import { type Promises, SWEEPERS } from "../sweep/index.ts";
 import {
   type AuditRequest,
   type DataRequest,
@@ -48,15 +49,19 @@ const ROW_LEAVES_A_DAY = 256;
 /** The handler of protocol `data`: who asks for what, before the holder answers. */
 export class DataDoor {
   readonly #c: DataDoorComponents;
-  readonly #owners: LeafBudget;
-  readonly #rows: LeafBudget;
-  readonly #others: LeafBudget;
+  readonly #owners: AskerBudget;
+  readonly #rows: AskerBudget;
+  readonly #others: AskerBudget;
 
   constructor(components: DataDoorComponents) {
     this.#c = components;
-    this.#owners = new LeafBudget(components.clock, OWNER_LEAVES_AN_HOUR, HOUR_MS);
-    this.#rows = new LeafBudget(components.clock, ROW_LEAVES_A_DAY, DAY_MS);
-    this.#others = new LeafBudget(components.clock, ROW_LEAVES_A_DAY + components.copiesADay, DAY_MS);
+    this.#owners = new AskerBudget(components.clock, { each: OWNER_LEAVES_AN_HOUR, windowMs: HOUR_MS });
+    this.#rows = new AskerBudget(components.clock, { each: ROW_LEAVES_A_DAY, windowMs: DAY_MS });
+    this.#others = new AskerBudget(components.clock, {
+      each: ROW_LEAVES_A_DAY + components.copiesADay,
+      all: SWEEPERS * (ROW_LEAVES_A_DAY + components.copiesADay),
+      windowMs: DAY_MS,
+    });
   }
 
   /** @param owner for whom this member speaks */
@@ -87,10 +92,10 @@ export class DataDoor {
   async #prove(from: PeerId, owner: OwnerId, request: AuditRequest): Promise<NetMessage> {
     try {
       const leaves = request.challenges.length;
-      if (request.owner === owner) this.#owners.take(from, leaves);
+      if (request.owner === owner) requireWithin(this.#owners, from, leaves);
       else {
-        this.#others.take(from, leaves);
-        this.#rows.take(from, await this.#requireSharedRow(from, request));
+        requireWithin(this.#others, from, leaves);
+        requireWithin(this.#rows, from, await this.#requireSharedRow(from, request));
       }
     } catch (error) {
       if (!isFault(error, "NOT_ALLOWED")) throw error;
@@ -134,28 +139,7 @@ export class DataDoor {
   }
 }
 
-class LeafBudget {
-  readonly #clock: Pick<Clock, "monotonicMs">;
-  readonly #most: number;
-  readonly #windowMs: number;
-  readonly #taken = new Map<PeerId, number>();
-  #sinceMs = 0;
-
-  constructor(clock: Pick<Clock, "monotonicMs">, most: number, windowMs: number) {
-    this.#clock = clock;
-    this.#most = most;
-    this.#windowMs = windowMs;
-  }
-
-  take(peer: PeerId, leaves: number): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#sinceMs >= this.#windowMs) {
-      this.#sinceMs = nowMs;
-      this.#taken.clear();
-    }
-    const taken = (this.#taken.get(peer) ?? 0) + leaves;
-    if (taken > this.#most)
-      throw new Fault({ code: "NOT_ALLOWED", reason: "too many leaves; ask again later" });
-    this.#taken.set(peer, taken);
-  }
+function requireWithin(budget: AskerBudget, from: PeerId, leaves: number): void {
+  if (!budget.take(from, leaves))
+    throw new Fault({ code: "NOT_ALLOWED", reason: "too many leaves; ask again later" });
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { AskerBudget } from "../base/asker-budget.ts";
 import { concatBytes, equalBytes } from "../base/bytes.ts";
 import { Fault } from "../base/fault.ts";
 import { type PeerId, type ShardId, type SwarmId, shardIdBytes } from "../base/ids.ts";
@@ -34,6 +35,12 @@ const PREFIX = { promise: Uint8Array.of(1), end: Uint8Array.of(2), running: Uint
 /** Looked at in one go when those that are over are forgotten. */
 const TIDIED_MAX = 10_000;
 
+/**
+ * So many members' full share of proofs and promises a day are given to all together. A leaf may cost the reading of a whole shard, and a
+ * promise a synced write: a swarm of thousands that sweeps at once has to take turns, and its copies stay for as long.
+ */
+export const SWEEPERS = 8;
+
 /** Until when, by this home's running time. */
 export const promiseEntry = codec("kept promise", z.object({ v: z.literal(1), untilMs: count }).strict());
 
@@ -45,19 +52,20 @@ export class Promises {
   readonly #c: PromisesComponents;
   readonly #swarm: SwarmId;
   readonly #running: RunningTime;
-  readonly #given = new Map<PeerId, number>();
-  /** Shards promised to one member in a day: as many as it may sweep. */
-  readonly #aDay: number;
-  #dayMs: number;
+  readonly #given: AskerBudget;
   #tidied: Uint8Array | undefined;
   #count = 0;
 
+  /** @param init.aDay shards promised to one member in a day: as many as it may sweep */
   constructor(components: PromisesComponents, init: { swarm: SwarmId; aDay: number }) {
     this.#c = components;
     this.#swarm = init.swarm;
-    this.#aDay = init.aDay;
+    this.#given = new AskerBudget(components.clock, {
+      each: init.aDay,
+      all: SWEEPERS * init.aDay,
+      windowMs: DAY_MS,
+    });
     this.#running = new RunningTime(components, PREFIX.running);
-    this.#dayMs = components.clock.monotonicMs();
   }
 
   /** Shards promised since the start. */
@@ -74,7 +82,8 @@ export class Promises {
   answer(from: PeerId, request: PromiseRequest): Promise<NetMessage> {
     return this.#c.holder.answerRefusals(async () => {
       this.#c.disk.requireServing();
-      this.#take(from, request.shards.length);
+      if (!this.#given.take(from, request.shards.length))
+        throw new Fault({ code: "NOT_ALLOWED", reason: "too many promises; ask again later" });
       const shards: PromisedShard[] = [];
       for (const { descriptor, index } of request.shards) {
         const promised = this.#c.isLeaving() ? undefined : await this.#promise(descriptor, index);
@@ -127,18 +136,6 @@ export class Promises {
       await store.write(ops, { sync: true });
       return { ...id, root };
     });
-  }
-
-  #take(from: PeerId, shards: number): void {
-    const nowMs = this.#c.clock.monotonicMs();
-    if (nowMs - this.#dayMs >= DAY_MS) {
-      this.#dayMs = nowMs;
-      this.#given.clear();
-    }
-    const given = (this.#given.get(from) ?? 0) + shards;
-    if (given > this.#aDay)
-      throw new Fault({ code: "NOT_ALLOWED", reason: "too many promises; ask again later" });
-    this.#given.set(from, given);
   }
 }
 

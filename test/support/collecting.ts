@@ -97,6 +97,9 @@ export class PaperHolder {
   readonly promised = new Set<number>();
   mayAct = true;
   released = false;
+  /** A page of shards takes so long to list. */
+  listMs = 0;
+  lists = 0;
   liveSets: LiveSets;
   collector: Collector;
   readonly #everyMs: number;
@@ -151,11 +154,14 @@ export class PaperHolder {
       {
         ...{ store: disk, liveSets, clock, log: SILENT_LOG },
         shards: {
-          list: async (after, limit) =>
-            [...disk.shards.values()]
+          list: async (after, limit) => {
+            this.lists++;
+            if (this.listMs > 0) await clock.sleep(this.listMs);
+            return [...disk.shards.values()]
               .filter(({ id }) => after === undefined || compareShardIds(id, after) > 0)
               .sort((a, b) => compareShardIds(a.id, b.id))
-              .slice(0, limit),
+              .slice(0, limit);
+          },
           stat: (id) => disk.shards.get(shardKey(id)),
           delete: async (id) => disk.deleteShard(id),
         },

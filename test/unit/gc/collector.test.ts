@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { must } from "../../../src/base/assert.ts";
 import { incarnationOf } from "../../../src/base/ids.ts";
-import { DAY_MS, HOUR_MS } from "../../../src/base/units.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../../src/base/units.ts";
 import { liveSpans, PaperHolder, shardOf, signLive } from "../../support/collecting.ts";
 import { LIFE } from "../../support/repairs.ts";
 
@@ -190,5 +190,32 @@ describe("the brake", () => {
     await holder.pass(20 * DAY_MS);
     expect(held()).toBeLessThan(80);
     expect(held()).toBeGreaterThanOrEqual(60);
+  });
+});
+
+describe("a holder of many shards", () => {
+  it("rests nine times as long as a round took, however often live sets come in, and misses none", async () => {
+    holder.listMs = MINUTE_MS;
+    holder.lists = 0;
+    const minutes = async (count: number, each: () => void = () => {}): Promise<void> => {
+      for (let minute = 0; minute < count; minute++) {
+        each();
+        await holder.clock.advance(MINUTE_MS);
+      }
+    };
+    holder.collector.start();
+    await minutes(120, () => holder.collector.wake());
+    // Two lists make a round.
+    expect(holder.lists).toBeGreaterThan(8);
+    expect(holder.lists).toBeLessThanOrEqual(14);
+    await minutes(60);
+    holder.collector.wake();
+    await minutes(3);
+    // That round has looked at all of them; what comes in now is looked at after the rest, and not six hours later.
+    await holder.take(omitting([3], 1));
+    holder.collector.wake();
+    await minutes(60);
+    expect(holder.collector.status().waiting).toBe(1);
+    await holder.collector.stop();
   });
 });

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { VirtualClock } from "../../../sim/clock.ts";
 import { must } from "../../../src/base/assert.ts";
 import { isFault, messageOf } from "../../../src/base/fault.ts";
-import { publicKeyOfPeer, type ShardId } from "../../../src/base/ids.ts";
+import { type PeerId, publicKeyOfPeer, type ShardId } from "../../../src/base/ids.ts";
 import { SILENT_LOG } from "../../../src/base/log.ts";
 import { DAY_MS, HOUR_MS } from "../../../src/base/units.ts";
 import { checkSigned } from "../../../src/crypto/signed.ts";
@@ -14,6 +14,7 @@ import { promiseBody } from "../../../src/wire/promise.ts";
 import { decodeSigned } from "../../../src/wire/signed.ts";
 import { descriptorOf, KEYS, LIFE, NOW_MS, node, SLOTS, SWARM } from "../../support/repairs.ts";
 import { MemoryStore, signer } from "../membership/world.ts";
+import { peerNamed } from "../placement/nodes.ts";
 
 // Node 1 is named for shard 0 and is asked to keep it.
 
@@ -29,7 +30,7 @@ let held: boolean;
 let isLeaving: boolean;
 let promises: Promises;
 
-function open(): Promises {
+function open(aDay = 1024): Promises {
   return new Promises(
     {
       ...{ store, clock, self: SELF.peer, signer: SELF.key, log: SILENT_LOG },
@@ -58,7 +59,7 @@ function open(): Promises {
       disk: { requireServing: () => {} },
       isLeaving: () => isLeaving,
     },
-    { swarm: SWARM, aDay: 1024 },
+    { swarm: SWARM, aDay },
   );
 }
 
@@ -144,5 +145,25 @@ describe("a promise", () => {
     expect((await ask()).t).toBe("refused");
     await clock.advance(DAY_MS);
     expect((await ask()).t).toBe("promised");
+  });
+
+  it("is given so often a day to one member, and to eight members' share to all together", async () => {
+    const indices = Array.from({ length: 32 }, () => 0);
+    const shards = indices.map((index) => ({ descriptor: descriptorOf(), index }));
+    const askAs = async (peer: PeerId): Promise<string> => {
+      const { head } = await promises.answer(peer, { t: "promise", v: 1, nonce: NONCE, shards });
+      return dataAnswer.decode(head).t;
+    };
+    promises = open(64);
+    const peers = Array.from({ length: 9 }, (_, at) => peerNamed(`asker ${at}`));
+    for (const peer of peers.slice(0, 8))
+      expect([await askAs(peer), await askAs(peer), await askAs(peer)]).toEqual([
+        "promised",
+        "promised",
+        "refused",
+      ]);
+    expect(await askAs(must(peers[8], "ninth"))).toBe("refused");
+    await clock.advance(DAY_MS);
+    expect(await askAs(must(peers[8], "ninth"))).toBe("promised");
   });
 });
