@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { SECOND_MS } from "../../src/base/units.ts";
+import { schedulerOf } from "../../src/node/index.ts";
+import { FakeWatcher } from "../support/fake-watcher.ts";
 import { scratchDirectories } from "../support/scratch.ts";
 import { put } from "../support/source-tree.ts";
 import { Swarm } from "../support/swarm.ts";
@@ -18,15 +20,22 @@ it("what a snapshot sends keeps within what the policy says of the uplink, and i
     expect(made.protection.state).toBe("full");
     return { seconds: (swarm.clock.monotonicMs() - beganMs) / SECOND_MS, bytes: made.bytesStored };
   };
-  const rate = 10_000;
-  owner.node.repository.uplink.follow(() => rate);
+  let text: string | undefined = "version: 1\ndefaults:\n  uplink: { at-most: 256kbit/s }\n";
+  const scheduler = await schedulerOf(owner.node, {
+    file: { read: async () => text, write: async () => {} },
+    hooks: { run: async () => ({ ok: true }) },
+    watcher: new FakeWatcher(),
+  });
+  await scheduler.reload();
+  const rate = 256_000 / 8;
   const slow = await secondsFor();
   expect(slow.bytes).toBeGreaterThan(400_000);
   // The last shard is not waited for.
   expect(slow.seconds).toBeGreaterThan((0.8 * slow.bytes) / rate);
   expect(slow.seconds).toBeLessThan((1.5 * slow.bytes) / rate + 60);
   put(source, "another", swarm.rng.bytes(400_000));
-  owner.node.repository.uplink.follow(() => undefined);
+  text = undefined;
+  await scheduler.reload();
   expect((await secondsFor()).seconds).toBeLessThan(slow.seconds / 4);
   await swarm.stop();
 }, 120_000);
