@@ -90,11 +90,10 @@ it("the daemon saves by itself what the policy says, between its hooks, and says
   expect(first).toMatchObject({ tags: ["set:shop", "from-a"], state: "full", files: 1 });
   await eventually("its end", async () => (await schedule()).sets[0]?.last !== undefined);
   const [set] = (await schedule()).sets;
-  expect(set).toMatchObject({
-    last: { outcome: "done", snapshotId: first?.snapshotId },
-    rpoMs: expect.any(Number),
-  });
-  expect(readFileSync(hooked, "utf8")).toBe("before shop\nafter done\n");
+  expect(set).toMatchObject({ last: { outcome: "done" }, rpoMs: expect.any(Number) });
+  // On a slow machine a minute has passed, and the next one was made.
+  expect((await listed()).map(({ snapshotId }) => snapshotId)).toContain(set?.last?.snapshotId);
+  expect(readFileSync(hooked, "utf8")).toMatch(/^before shop\nafter done\n/);
   expect((await owner.cli("status")).stdout).toMatch(/schedule {4}shop: RPO .*, next /);
   await eventually("the second one", async () => (await listed()).length > 1);
 });
