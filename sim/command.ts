@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../src/base/fault.ts";
+import { calibrate, crosscheck } from "./calibration/command.ts";
 import { runCoarseTier } from "./coarse/command.ts";
 import { runDaemonLayer } from "./daemons/command.ts";
 import { durabilityTier, fleetCommand } from "./fleet/command.ts";
@@ -18,6 +19,8 @@ const HELP = `Usage: cairn sim run [SCENARIO.json|.ts] [options]
        cairn sim bugs [NAME] [--seed SEED] [--time 90s] [--from WORD]
                             are the rules able to fail? each bug of a table must break its rule; with --time as
                             many of them as fit, beginning where the word says
+       cairn sim calibrate [--runs 200] [--seed WORD]    what the years of a fleet take from runs of the full tier
+       cairn sim crosscheck [--runs 200] [--seed WORD] [--docs]   do both tiers say the same of one swarm?
        cairn sim ledger RECORD...   adds what --record noted to docs/simulator-ledger.json, and writes the page
 
 Runs whole swarms of the real program in virtual time, through faults drawn from a seed, and checks after each
@@ -62,6 +65,11 @@ export async function runSimulator(argv: readonly string[]): Promise<SimExit> {
     const [command, ...rest] = argv;
     if (command === "bugs") return await runBugs(rest);
     if (command === "ledger" && rest.length > 0) return fold(rest);
+    if (command === "calibrate") {
+      await calibrate(rest);
+      return SIM_EXIT.held;
+    }
+    if (command === "crosscheck") return (await crosscheck(rest)) ? SIM_EXIT.held : SIM_EXIT.violated;
     if (command === "fleet" && !rest.includes("--help"))
       return (await fleetCommand(rest)) ? SIM_EXIT.held : SIM_EXIT.violated;
     if (command !== "run" || rest.includes("--help")) {

@@ -5,6 +5,7 @@ import { choosePool, chooseRow, portableLn, rankCandidates, rowKey } from "../..
 import { type NodeLiveness, type Weather, weatherOf } from "../../src/upkeep/index.ts";
 import { SeededRng } from "../rng.ts";
 import type { Scheduler } from "../scheduler.ts";
+import { type Calibration, drawOf, readCalibration } from "./calibration.ts";
 import type { Fleet } from "./fleet.ts";
 import { Ledger } from "./ledger.ts";
 import { Repairs } from "./repairs.ts";
@@ -13,9 +14,6 @@ import { aliveSince, type FleetNode, nodesOf, type Row } from "./state.ts";
 export const YEAR_MS = 365.25 * DAY_MS;
 /** What others make of the swarm's state is counted anew no more often than that. */
 const WEATHER_MS = HOUR_MS;
-/** From falling silent to being absent for everybody: the nodes' own rule, and the reports' way around. */
-const REPORTS_MS = 10 * 60_000;
-
 /**
  * Years of a fleet, event by event: outages, losses, rot, and what the nodes' own policy makes of them. Every decision
  * (profile, placement, grace, order, storm guard, pace) is taken by the functions that the daemon takes it by; only the
@@ -26,17 +24,27 @@ export class FleetModel {
   readonly nodes: readonly FleetNode[];
   readonly rows: Row[] = [];
   readonly ledger: Ledger;
+  readonly calibration: Calibration;
   readonly #scheduler: Scheduler;
-  readonly #rng: { readonly outages: SeededRng; readonly losses: SeededRng; readonly rot: SeededRng };
+  readonly #rng: {
+    readonly outages: SeededRng;
+    readonly losses: SeededRng;
+    readonly rot: SeededRng;
+    readonly delays: SeededRng;
+  };
   readonly #repairs: Repairs;
   #weather: { readonly atMs: number; readonly is: Weather } | undefined;
 
-  constructor(fleet: Fleet, seed: string, scheduler: Scheduler) {
+  constructor(fleet: Fleet, seed: string, scheduler: Scheduler, calibration = readCalibration()) {
+    this.calibration = calibration;
     const rng = new SeededRng(`fleet/${seed}`);
     this.fleet = fleet;
     this.#scheduler = scheduler;
     this.nodes = nodesOf(fleet, rng.fork("nodes"));
-    this.#rng = { outages: rng.fork("outages"), losses: rng.fork("losses"), rot: rng.fork("rot") };
+    this.#rng = {
+      ...{ outages: rng.fork("outages"), losses: rng.fork("losses") },
+      ...{ rot: rng.fork("rot"), delays: rng.fork("delays") },
+    };
     this.ledger = new Ledger(this);
     this.#repairs = new Repairs(this, scheduler, () => this.#weatherNow());
     const byPeer = new Map(this.nodes.map((node) => [node.peer, node]));
@@ -121,7 +129,7 @@ export class FleetModel {
     this.#nextOutage(node, still);
     if (nodeLossPerYear > 0)
       this.#scheduler.after(waitMs(this.#rng.losses, YEAR_MS / -portableLn(1 - nodeLossPerYear)), () => {
-        if (still()) this.#lose(node);
+        if (still()) this.lose(node);
       });
   }
 
@@ -144,7 +152,13 @@ export class FleetModel {
   #fallSilent(node: FleetNode): void {
     const sinceMs = this.nowMs;
     node.isUp = false;
-    const { unreachableAfterMs, lostAfterMs } = this.fleet.upkeep.liveness;
+    const { liveness, beatEveryMs, assessEveryMs } = this.fleet.upkeep;
+    const { unreachableAfterMs, lostAfterMs } = liveness;
+    const { reportsBeats, startAssessments, bytesShares } = this.calibration;
+    // Through the reports' way around, and from when something is due until somebody has begun.
+    const absentAfterMs = unreachableAfterMs + drawOf(reportsBeats, this.#rng.delays) * beatEveryMs;
+    const startMs = drawOf(startAssessments, this.#rng.delays) * assessEveryMs;
+    node.bytesShare = drawOf(bytesShares, this.#rng.delays);
     const become = (afterMs: number, state: NodeLiveness["state"], then: () => void): void => {
       this.#scheduler.at(sinceMs + afterMs, () => {
         const isSame = !node.isUp && (node.liveness.state === "alive" || node.liveness.sinceMs === sinceMs);
@@ -154,9 +168,9 @@ export class FleetModel {
       });
     };
     become(unreachableAfterMs, "unreachable", () => {});
-    become(unreachableAfterMs + REPORTS_MS, "absent", () => {
+    become(absentAfterMs, "absent", () => {
       const n = this.fleet.class.k + this.fleet.class.m;
-      for (const at of node.holds) this.#repairs.expect(must(this.rows[Math.floor(at / n)], "row"));
+      for (const at of node.holds) this.#repairs.expect(must(this.rows[Math.floor(at / n)], "row"), startMs);
     });
     become(lostAfterMs, "lost", () => this.#reassess(node));
   }
@@ -168,7 +182,7 @@ export class FleetModel {
   }
 
   /** With everything on it; some day a new machine is there, and the owner recovered. */
-  #lose(node: FleetNode): void {
+  lose(node: FleetNode): void {
     this.ledger.losses++;
     node.isLost = true;
     node.generation++;
@@ -204,7 +218,7 @@ export class FleetModel {
     this.#scheduler.after(waitMs(this.#rng.losses, meanMs), () => {
       const { name } = this.#rng.losses.pick(this.fleet.sites);
       this.ledger.siteLosses++;
-      for (const node of this.nodes) if (node.site === name && !node.isLost) this.#lose(node);
+      for (const node of this.nodes) if (node.site === name && !node.isLost) this.lose(node);
       this.#nextSiteLoss();
     });
   }

@@ -75,7 +75,7 @@ export class Repairs {
   }
 
   /** A holder is absent: it is looked at when the first of the absent ones need not be waited for any longer. */
-  expect(row: Row): void {
+  expect(row: Row, startMs: number): void {
     const { k, m } = this.#model.fleet.class;
     let present = 0;
     let sinceMs = Number.POSITIVE_INFINITY;
@@ -88,7 +88,7 @@ export class Repairs {
     const ownerHasBytes = row.owner.isUp && !row.owner.isLost;
     const input = { margin: present - k, missing: k + m - present, ownerHasBytes };
     const { grace } = this.#model.fleet.upkeep;
-    this.#lookAt(row, Math.max(this.#scheduler.nowMs, sinceMs + graceMs(input, grace)));
+    this.#lookAt(row, Math.max(this.#scheduler.nowMs, sinceMs + graceMs(input, grace)) + startMs);
   }
 
   /** One look is planned for a row, the earliest that was asked for. */
@@ -171,7 +171,8 @@ export class Repairs {
     endMs = Math.max(endMs, this.#send(node, sent));
     const { ledger } = this.#model;
     ledger.shardsRepaired += targets.length;
-    ledger.bytesRepaired += sent + sources.length * row.shardBytes;
+    const bytesShare = row.slots[targets[0]?.slot ?? 0]?.bytesShare ?? 1;
+    ledger.bytesRepaired += (sent + sources.length * row.shardBytes) * bytesShare;
     this.#scheduler.at(endMs, () => this.#done(row, targets));
     return endMs - this.#scheduler.nowMs;
   }
@@ -224,15 +225,16 @@ export class Repairs {
     return new Map(gone.flatMap((holder) => (holder === undefined ? [] : [[holder.peer, "lost"]])));
   }
 
-  /** Whose uplinks carry a shard each to the repairer; none where the owner has the bytes. */
+  /** Whose uplinks carry a shard each to the repairer; an owner never holds its own, and reads k. */
   #sources(node: FleetNode, row: Row, work: readonly SlotWork[]): FleetNode[] | undefined {
-    if (node === row.owner) return [];
     const { k } = this.#model.fleet.class;
     const good = row.slots.filter((holder, slot) => holder?.isUp === true && row.shards[slot] === "good");
     const others = good.flatMap((holder) => (holder === undefined || holder === node ? [] : [holder]));
     if (work.every(({ how }) => how === "copy")) return others.slice(0, work.length);
     const needed = good.includes(node) ? k - 1 : k;
-    return others.length >= needed ? others.slice(0, needed) : undefined;
+    if (others.length >= needed) return others.slice(0, needed);
+    // Too few are left, and a living owner saves what it still has anew.
+    return node === row.owner ? [] : undefined;
   }
 
   /** When its uplink has sent so much more, at the pace that it gives to repair. */

@@ -22,6 +22,8 @@ export interface FleetNode {
   liveness: NodeLiveness;
   usedBytes: number;
   sentBytes: number;
+  /** What repairs of what it holds send, as a share of k + 1 shards for each; drawn whenever it falls silent. */
+  bytesShare: number;
   /** When its uplink has sent what it was given. */
   busyUntilMs: number;
   /** Slots of rows that it holds, as `row * n + slot`. */
@@ -84,6 +86,7 @@ export function nodesOf(fleet: Fleet, rng: SeededRng): FleetNode[] {
         liveness: aliveSince(0),
         usedBytes: 0,
         sentBytes: 0,
+        bytesShare: 1,
         busyUntilMs: 0,
         holds: new Set(),
       });

@@ -108,7 +108,7 @@ const WIDER: readonly { readonly files: RegExp; readonly also: readonly string[]
     why: "it starts real daemons, asks them as the command line does, and reads their shards from the disk",
   },
   {
-    files: /^sim\/(full|coarse)\/command\.ts$/,
+    files: /^sim\/(full|coarse|calibration)\/command\.ts$/,
     also: ["adapters"],
     why: "it reads the compiled erasure code from the installed package; the simulated swarm meets none of the adapters",
   },
