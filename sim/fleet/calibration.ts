@@ -31,7 +31,9 @@ export function readCalibration(file = CALIBRATION_FILE): Calibration {
 }
 
 export function writtenCalibration(value: Calibration): string {
-  return `${JSON.stringify(calibration.parse(value), undefined, 1)}\n`;
+  const text = JSON.stringify(calibration.parse(value), undefined, 2);
+  // A row of numbers is one line.
+  return `${text.replaceAll(/\[[^\]]*\]/g, (row) => row.replaceAll(/\s+/g, " ").replace("[ ", "[").replace(" ]", "]"))}\n`;
 }
 
 /** Of the values, at 0, 10, ..., 100 %. */
