@@ -34,6 +34,7 @@ step what must hold. The same seed gives the same run on every machine with the 
   --nodes N --sites N  swarms of that shape, instead of 3 to 12 nodes at up to 5 sites
   --beyond             with more faults than the profile promises to survive: losing data is allowed then,
                        wrong data and wrong words are not
+  --deletion           in every seed, not in three of ten, snapshots are locked, forgotten and pruned, and thieves come
   --faults KIND,KIND   these kinds of fault only
   --keep-going         go on after a violation
   --until RULE         go on until this rule is broken, whatever else is
@@ -158,6 +159,7 @@ function optionsOf(argv: readonly string[]) {
       "nodes-max": { type: "string" },
       sites: { type: "string" },
       beyond: { type: "boolean" },
+      deletion: { type: "boolean" },
       faults: { type: "string" },
       "keep-going": { type: "boolean" },
       until: { type: "string" },

@@ -1,10 +1,14 @@
 import { messageOf } from "../../src/base/fault.ts";
 import { segmentKey } from "../../src/base/ids.ts";
-import { HOUR_MS, MIB, SECOND_MS } from "../../src/base/units.ts";
+import { HOUR_MS, MIB, MINUTE_MS, SECOND_MS } from "../../src/base/units.ts";
+import { pruneAt } from "./deleting.ts";
 import type { SimMachine } from "./machine.ts";
 import { checkFound } from "./oracles/found.ts";
 import { checkRepairs } from "./oracles/repairs.ts";
+import { checkListed, checkSpace } from "./oracles/space.ts";
 import { checkSpread } from "./oracles/spread.ts";
+import { checkState } from "./oracles/state.ts";
+import { checkTrails } from "./oracles/trail.ts";
 import type { TrueSnapshot } from "./truth.ts";
 import type { Workload } from "./workload.ts";
 import type { World } from "./world.ts";
@@ -15,6 +19,8 @@ const TASK_MS = 2 * HOUR_MS;
 const KNOWN_MS = 10 * SECOND_MS;
 /** Of one owner: the newest and the oldest, and one between. */
 const RESTORES_MAX = 3;
+/** Until everybody has a live set. */
+const SPREAD_MS = 5 * MINUTE_MS;
 
 /** After the storm: what may still fail, and what must work. */
 export class Calm {
@@ -38,6 +44,8 @@ export class Calm {
     await this.#snapshotAll();
     checkRepairs(world);
     checkSpread(world);
+    await this.#pruneAll();
+    await checkTrails(world);
     await this.#recoverAll();
     await this.#stopAll();
   }
@@ -65,7 +73,7 @@ export class Calm {
       if (repository.spool.segments > 0)
         world.violate("converges", `${repository.spool.segments} segments wait to be placed`, machine);
       const newest = (await repository.snapshots()).at(-1);
-      if (newest === undefined) continue;
+      if (newest === undefined || world.isRobbed(machine)) continue;
       const { state } = await repository.protectionOf(newest);
       world.label(`after the storm: ${state}`);
       if (state === "pending") world.violate("converges", "its newest snapshot is still pending", machine);
@@ -135,6 +143,27 @@ export class Calm {
     }
   }
 
+  /** Everybody gives up what nothing needs, and a life of a segment later it is gone. */
+  async #pruneAll(): Promise<void> {
+    const world = this.#world;
+    const { collection } = world.plan.world;
+    if (collection === undefined) return;
+    for (const machine of world.living()) {
+      if (!machine.isOn || machine.node.isFenced || machine.wasRolledBack) continue;
+      world.run(machine, "prune", () => pruneAt(world, machine));
+      const task = world.tasks.at(-1);
+      await waitFor(world, () => task?.state !== "under way");
+      if (task?.state === "under way")
+        world.violate("nothing-hangs", "a prune after the storm hangs", machine);
+    }
+    const { delayMs, trashMs, everyMs } = collection;
+    await world.scheduler.sleep((delayMs + trashMs + 4 * everyMs) * 1.05 + SPREAD_MS);
+    checkState(world);
+    checkSpace(world);
+    await checkListed(world);
+    for (const machine of world.living()) if (machine.isOn) await this.#restoreAll(machine);
+  }
+
   /** Whoever burnt down comes back from 24 words, and with it what was acknowledged. */
   async #recoverAll(): Promise<void> {
     const world = this.#world;
@@ -170,7 +199,7 @@ export class Calm {
 
   #ofOwner(machine: SimMachine): TrueSnapshot[] {
     const { owner } = machine.identity.keys;
-    return this.#world.truth.snapshots.filter((snapshot) => snapshot.owner === owner);
+    return this.#world.truth.kept(owner);
   }
 }
 

@@ -27,6 +27,7 @@ export async function runFull(options: SimOptions): Promise<SimExit> {
     nodesMax: numberOf(options["nodes-max"]),
     sites: numberOf(options.sites),
     beyond: options.beyond,
+    deletion: options.deletion,
     kinds: options.faults?.split(",").map(kindOf),
   };
   const seed = options.seed ?? String(randomInt(1, 2 ** 40));
@@ -117,6 +118,7 @@ function reportOf({ result, shrunk }: Failure, wishes: Wishes, commit: string): 
     ...(wishes.sites === undefined ? [] : [`--sites ${wishes.sites}`]),
     ...(wishes.nodesMax === undefined ? [] : [`--nodes-max ${wishes.nodesMax}`]),
     ...(wishes.beyond === true ? ["--beyond"] : []),
+    ...(wishes.deletion === true ? ["--deletion"] : []),
     ...(wishes.kinds === undefined ? [] : [`--faults ${wishes.kinds.join(",")}`]),
   ];
   return {

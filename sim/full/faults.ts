@@ -4,6 +4,7 @@ import type { SeededRng } from "../rng.ts";
 import { Atlas } from "./atlas.ts";
 import type { SimMachine } from "./machine.ts";
 import type { FaultPlan } from "./plan.ts";
+import { steal } from "./thief.ts";
 import type { World } from "./world.ts";
 
 /** Ends what a fault began. */
@@ -110,6 +111,7 @@ export class Faults {
         return this.#restart(machine);
       case "clock-step":
         machine.clockError.skewMs += fault.byMs;
+        machine.clockWasSet = true;
         return "done";
       case "die":
         return this.#die([machine]);
@@ -122,6 +124,10 @@ export class Faults {
       case "lie-to-recoveries":
         if (!this.#atlas.mayLose([machine])) return "left out";
         machine.recoveryLie = fault.how;
+        return "done";
+      case "thief":
+        if (!machine.isOn || machine.process.isPaused) return "left out";
+        this.#world.run(machine, `theft (${fault.how})`, () => steal(this.#world, machine, fault.how));
         return "done";
       case "rot":
       case "lose-files":

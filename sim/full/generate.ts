@@ -1,5 +1,6 @@
 import { DAY_MS, HOUR_MS, KIB, MIB, MINUTE_MS } from "../../src/base/units.ts";
 import { SeededRng } from "../rng.ts";
+import { THEFTS, withDeletion } from "./generate-deletion.ts";
 import { FAULT_KINDS, type FaultKind, type FaultPlan, type NodePlan, type Plan, type Step } from "./plan.ts";
 
 export interface Wishes {
@@ -10,7 +11,12 @@ export interface Wishes {
   readonly beyond?: boolean | undefined;
   /** @default up to six of all */
   readonly kinds?: readonly FaultKind[] | undefined;
+  /** Whether something is forgotten and deleted. @default three in ten */
+  readonly deletion?: boolean | undefined;
 }
+
+/** Thieves come with what they steal from. */
+const DRAWN_KINDS = FAULT_KINDS.filter((kind) => kind !== "thief");
 
 /** The plan of a seed. Every seed leaves out most kinds of fault: what happens all the time hides the rest. */
 export function planOf(seed: string, wishes: Wishes = {}): Plan {
@@ -22,7 +28,7 @@ export function planOf(seed: string, wishes: Wishes = {}): Plan {
   // Every holder is audited once a day, and what an audit finds is looked into after it: few seeds have time for it.
   const isLong = nodes.length <= 5 && shape.chance(0.06);
   const beyond = wishes.beyond ?? shape.chance(1 / 8);
-  return {
+  const plan: Plan = {
     v: 1,
     seed,
     world: {
@@ -41,6 +47,10 @@ export function planOf(seed: string, wishes: Wishes = {}): Plan {
     workload: workloadOf(rng.fork("workload"), nodes.length, stormMs),
     faults: faultsOf(rng.fork("faults"), nodes, stormMs, wishes.kinds),
   };
+  // By draws of its own, so that all other plans are what they were.
+  const deletion = rng.fork("deletion");
+  const isDrawn = deletion.chance(0.3);
+  return (wishes.deletion ?? isDrawn) ? withDeletion(plan, deletion) : plan;
 }
 
 /** Mostly small swarms: that is where rules break. */
@@ -91,7 +101,7 @@ function faultsOf(
   stormMs: number,
   wished: readonly FaultKind[] | undefined,
 ): FaultPlan[] {
-  const kinds = wished ?? rng.shuffled(FAULT_KINDS).slice(0, 1 + rng.below(6));
+  const kinds = wished ?? rng.shuffled(DRAWN_KINDS).slice(0, 1 + rng.below(6));
   const faults: FaultPlan[] = [];
   for (const kind of kinds)
     for (let left = 1 + rng.below(isFinal(kind) ? 2 : 6); left > 0; left--)
@@ -150,6 +160,8 @@ function faultOf(kind: FaultKind, rng: SeededRng, nodes: readonly NodePlan[], st
       return { kind, atMs, node, how: rng.pick(["drop", "garbage", "withhold", "forget"]) };
     case "lie-to-recoveries":
       return { kind, atMs, node, how: rng.pick(["no-records", "nothing"]) };
+    case "thief":
+      return { kind, atMs, node, how: rng.pick(THEFTS) };
   }
 }
 

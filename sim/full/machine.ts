@@ -42,7 +42,7 @@ import type { SeededRng } from "../rng.ts";
 import type { Scheduler } from "../scheduler.ts";
 import { SimShardDisk } from "../shard-store.ts";
 import { SimSpoolDisk } from "../spool.ts";
-import type { Cheat, NodePlan, RecoveryLie } from "./plan.ts";
+import type { Cheat, NodePlan, RecoveryLie, WorldPlan } from "./plan.ts";
 
 /** Sizes of the format at 1/256: kilobytes of files make as many chunks and segments as megabytes would. */
 export const SMALL_SIZES: RepositorySizes = {
@@ -81,6 +81,7 @@ export interface MachineInit {
   readonly syncEveryMs: number;
   readonly auditEveryMs?: number | undefined;
   readonly spoolMaxBytes?: number | undefined;
+  readonly collection?: WorldPlan["collection"];
   readonly wishes?: MachineWishes | undefined;
 }
 
@@ -128,6 +129,10 @@ export class SimMachine {
   /** When its program started, and when its disk was last in trouble. */
   onSinceMs = 0;
   troubledUntilMs = 0;
+  /** Its owner began here, and was not recovered onto it. */
+  isFirstHome = true;
+  /** Somebody set its clock while it ran. */
+  clockWasSet = false;
   /** Its owner lives on another machine now. */
   isReplaced = false;
   #process = new SimProcess();
@@ -137,6 +142,8 @@ export class SimMachine {
   #roster: Roster | undefined;
   #node: Node | undefined;
   #starts = 0;
+  #ranBeforeMs = 0;
+  #countedFromMs: number | undefined;
 
   constructor(init: MachineInit) {
     const { scheduler, plan, rng, index } = init;
@@ -198,6 +205,21 @@ export class SimMachine {
     return this.#clock.sleeping;
   }
 
+  get wallMs(): number {
+    return this.#clock.wallMs();
+  }
+
+  /** How long its programs have run, all together and in true time. */
+  get ranMs(): number {
+    const { nowMs } = this.init.scheduler;
+    return this.#ranBeforeMs + (this.#countedFromMs === undefined ? 0 : nowMs - this.#countedFromMs);
+  }
+
+  #stopCounting(): void {
+    this.#ranBeforeMs = this.ranMs;
+    this.#countedFromMs = undefined;
+  }
+
   async found(): Promise<Founded> {
     const { site, name, host } = this;
     const { capacityBytes } = this.init.plan;
@@ -232,6 +254,7 @@ export class SimMachine {
 
   /** A home that was made elsewhere, of a recovered owner or of one of many members at once: what `start` begins from. */
   adopt(identity: Identity, slot: Uint8Array): void {
+    this.isFirstHome = false;
     this.identity = identity;
     this.#founded = { slot };
   }
@@ -240,10 +263,12 @@ export class SimMachine {
   async start(): Promise<void> {
     const { scheduler, networks, codec, scrubPeriodMs, syncEveryMs, spoolMaxBytes } = this.init;
     const { decodeEntry, upkeep = UPKEEP, tickExchangeMs } = this.init.wishes ?? {};
-    const { auditEveryMs = upkeep.auditEveryMs } = this.init;
+    const { auditEveryMs = upkeep.auditEveryMs, collection } = this.init;
     const process = new SimProcess();
     this.#process = process;
     this.#clock = new NodeClock(scheduler, this.clockError);
+    this.#stopCounting();
+    this.#countedFromMs = scheduler.nowMs;
     const clock = process.port(this.#clock);
     const meta = process.port(this.metaDisk.open());
     const store = prefixed(meta, NAMESPACE.membership);
@@ -283,7 +308,12 @@ export class SimMachine {
         privileged: false,
         scrub: { periodMs: scrubPeriodMs },
         sync: { intervalMs: syncEveryMs },
-        upkeep: { ...upkeep, auditEveryMs },
+        upkeep: {
+          ...{ ...upkeep, auditEveryMs },
+          ...(collection === undefined
+            ? {}
+            : { collection: { everyMs: collection.everyMs, rules: collection } }),
+        },
         ...(tickExchangeMs === undefined ? {} : { tickExchangeMs }),
         ...(administratorSeed === undefined ? {} : { administrator: signerFromSeed(administratorSeed) }),
         ...(spoolMaxBytes === undefined ? {} : { spoolMaxBytes }),
@@ -301,6 +331,7 @@ export class SimMachine {
     if (node === undefined) return;
     await node.stop();
     if (this.#node !== node) return;
+    this.#stopCounting();
     this.#node = undefined;
     this.#process.end();
     this.init.networks.crash(this.peer);
@@ -326,6 +357,7 @@ export class SimMachine {
   }
 
   #goOff(): void {
+    this.#stopCounting();
     this.#node = undefined;
     this.#process.end();
     if (this.#end !== undefined) this.init.networks.crash(this.peer);

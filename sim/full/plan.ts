@@ -46,6 +46,17 @@ const worldPlan = z
     auditEveryMs: z.number().min(1000).optional(),
     quotaBytes: z.number().min(1).optional(),
     spoolMaxBytes: z.number().min(1).optional(),
+    /** Clocks and bounds of deletion, so short that whole lives of segments fit into a run. @default as in the field */
+    collection: z
+      .object({
+        everyMs: z.number().min(1000),
+        delayMs: ms,
+        trashMs: ms,
+        brakeWindowMs: z.number().min(1000),
+        brakeShare: share,
+      })
+      .strict()
+      .optional(),
     /** Within what the profile promises to survive, or past it: then data may be lost, and nothing may be said wrongly. */
     beyond: z.boolean(),
   })
@@ -57,13 +68,29 @@ const when = { atMs: ms };
 const step = z.discriminatedUnion("do", [
   /** Changes the node's files by a seed of their own, then takes a snapshot. */
   z
-    .object({ ...when, do: z.literal("snapshot"), node, changes: z.int(), wait: z.enum(["safe", "queued"]) })
+    .object({
+      ...when,
+      do: z.literal("snapshot"),
+      node,
+      changes: z.int(),
+      wait: z.enum(["safe", "queued"]),
+      /** Its holders are to keep what it needs for so long. @default 0 */
+      lockMs: z.int().min(1).optional(),
+    })
     .strict(),
   /** The how manieth last acknowledged snapshot; 0 is the newest. */
   z.object({ ...when, do: z.literal("restore"), node, back: z.int().min(0) }).strict(),
   z.object({ ...when, do: z.literal("verify"), node, readData: z.boolean() }).strict(),
   /** The owner of a machine that is gone for good comes back on a new one. */
   z.object({ ...when, do: z.literal("recover"), node, via: node }).strict(),
+  /** By name: so many acknowledged snapshots, the oldest first. */
+  z.object({ ...when, do: z.literal("forget"), node, count: z.int().min(1) }).strict(),
+  /** By rules: but for the last ones. */
+  z.object({ ...when, do: z.literal("keep"), node, last: z.int().min(1) }).strict(),
+  z.object({ ...when, do: z.literal("prune"), node }).strict(),
+  z.object({ ...when, do: z.literal("pin"), node, back: z.int().min(0), pinned: z.boolean() }).strict(),
+  /** The founder, an administrator, lets the owner's live sets go beyond the brake. */
+  z.object({ ...when, do: z.literal("release"), node }).strict(),
 ]);
 export type Step = z.output<typeof step>;
 
@@ -119,10 +146,20 @@ const fault = z.discriminatedUnion("kind", [
   z
     .object({ ...when, kind: z.literal("lie-to-recoveries"), node, how: z.enum(["no-records", "nothing"]) })
     .strict(),
+  /** Somebody is at the machine, with all its keys, and wants its owner's data gone. */
+  z
+    .object({
+      ...when,
+      kind: z.literal("thief"),
+      node,
+      how: z.enum(["wipe", "empty-live-set", "replay", "leap", "fork", "of-another"]),
+    })
+    .strict(),
 ]);
 export type FaultPlan = z.output<typeof fault>;
 export type Cheat = Extract<FaultPlan, { kind: "cheat" }>["how"];
 export type RecoveryLie = Extract<FaultPlan, { kind: "lie-to-recoveries" }>["how"];
+export type Theft = Extract<FaultPlan, { kind: "thief" }>["how"];
 export type FaultKind = FaultPlan["kind"];
 
 export const FAULT_KINDS: readonly FaultKind[] = fault.options.map((option) => option.shape.kind.value);

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { must } from "../../src/base/assert.ts";
 import { toHex } from "../../src/base/bytes.ts";
 import {
+  type Incarnation,
   type OwnerId,
   ownerIdOf,
   type PeerId,
@@ -41,7 +42,17 @@ export interface TrueSnapshot {
   readonly atMs: number;
   /** It was acknowledged as safe: enough of the pool had its head. */
   readonly isKept: boolean;
+  /** The life that it was saved in. */
+  readonly life: Incarnation;
+  /** Whether its owner still wants it, or somebody may have given it up. */
+  fate: Fate;
 }
+
+/**
+ * `kept`: nobody has given it up. `maybe`: somebody began to forget it and it is not known whether that came through.
+ * `robbed`: a thief with the owner's keys has asked for its deletion, or might have.
+ */
+export type Fate = "kept" | "maybe" | "forgotten" | "robbed";
 
 export interface Holding {
   readonly machine: SimMachine;
@@ -72,6 +83,8 @@ export class Truth {
   readonly receipts = new Map<string, TrueReceipt>();
   /** Shards that an injected fault took or spoilt, by holder and shard: of these nobody can be blamed. */
   readonly damaged = new Map<string, Damage>();
+  /** Lives whose keys a thief had. */
+  readonly robbed = new Set<string>();
   /** The world's time, for when damage was done. */
   readonly #nowMs: () => number;
   /** By content, as long as nobody wrote into it; damage goes through `damage`, which forgets it. */
@@ -133,6 +146,18 @@ export class Truth {
       : `${key} was dropped, and ${named.name} has not got it`;
   }
 
+  /** A holder's receipt binds it no more: it deleted what its owner does not want. */
+  released(machine: SimMachine, shard: ShardId): void {
+    this.receipts.delete(holdingKey(machine.peer, shard));
+  }
+
+  /** By its name; only what was ever put is known. */
+  shardNamed(key: string): ShardId | undefined {
+    const at = key.lastIndexOf("/");
+    const segment = this.segments.get(key.slice(0, at));
+    return segment === undefined ? undefined : { ...segment.id, index: Number(key.slice(at + 1)) };
+  }
+
   /** An injected fault is about to spoil this shard, or has taken it. */
   damage(machine: SimMachine, shard: ShardId): void {
     this.damaged.set(holdingKey(machine.peer, shard), { machine, shard, atMs: this.#nowMs() });
@@ -167,6 +192,21 @@ export class Truth {
     );
   }
 
+  /** Shards that holders have promised and that are there, or that an injected fault took. */
+  promisedIndexes(id: SegmentId, machines: readonly SimMachine[]): Set<number> {
+    const indexes = [...(this.segments.get(segmentKey(id))?.shards.keys() ?? [])];
+    return new Set(
+      indexes.filter((index) => {
+        const shard = { ...id, index };
+        return machines.some(
+          (machine) =>
+            this.receipts.has(holdingKey(machine.peer, shard)) &&
+            (this.isIntact(machine, shard) || this.isDamaged(machine, shard)),
+        );
+      }),
+    );
+  }
+
   /** Distinct intact shards among these machines, minus k. */
   margin(id: SegmentId, machines: readonly SimMachine[]): number {
     const k = this.segments.get(segmentKey(id))?.k ?? Number.POSITIVE_INFINITY;
@@ -188,15 +228,36 @@ export class Truth {
       number,
     }));
     const id = toHex(entry.id);
-    const snapshot = { owner, id, entry, files, segments, atMs, isKept };
+    const life = repository.catalog.incarnation;
+    // What the owner saves beside the thief leans on what the thief has given up.
+    const fate = this.isRobbed(owner, life) ? "robbed" : "kept";
+    const snapshot: TrueSnapshot = { owner, id, entry, files, segments, atMs, isKept, life, fate };
     this.snapshots.push(snapshot);
     return snapshot;
   }
 
-  /** Segments that any acknowledged snapshot needs, each once. */
+  /** Acknowledged snapshots of this owner that nobody has given up, oldest first. */
+  kept(owner?: OwnerId): TrueSnapshot[] {
+    return this.snapshots.filter(
+      (one) => one.fate === "kept" && (owner === undefined || one.owner === owner),
+    );
+  }
+
+  /** A thief had the keys of this life. */
+  rob(owner: OwnerId, incarnation: Incarnation): void {
+    this.robbed.add(incarnationName(owner, incarnation));
+    for (const snapshot of this.snapshots)
+      if (snapshot.owner === owner && snapshot.fate !== "forgotten") snapshot.fate = "robbed";
+  }
+
+  isRobbed(owner: OwnerId, incarnation: Incarnation): boolean {
+    return this.robbed.has(incarnationName(owner, incarnation));
+  }
+
+  /** Segments that any acknowledged snapshot needs, each once; but of those that were given up. */
   needed(): SegmentId[] {
     const found = new Map<string, SegmentId>();
-    for (const { segments } of this.snapshots) for (const id of segments) found.set(segmentKey(id), id);
+    for (const { segments } of this.kept()) for (const id of segments) found.set(segmentKey(id), id);
     return [...found.values()];
   }
 
@@ -216,6 +277,10 @@ function shardOf(put: Extract<DataRequest, { t: "put" }>): { shard: ShardId; k: 
     k,
     n: k + m,
   };
+}
+
+function incarnationName(owner: OwnerId, incarnation: Incarnation): string {
+  return `${owner}/${incarnation}`;
 }
 
 export function holdingKey(peer: PeerId, shard: ShardId): string {

@@ -2,6 +2,7 @@ import { isFault } from "../../src/base/fault.ts";
 import { type BytePath, bytePathOf, joinPath } from "../../src/base/paths.ts";
 import type { SnapshotResult } from "../../src/node/index.ts";
 import { SeededRng } from "../rng.ts";
+import { doDeleting, SET_TAG } from "./deleting.ts";
 import type { SimMachine } from "./machine.ts";
 import { checkAcknowledged, checkPlacement } from "./oracles/honest.ts";
 import { compareFiles } from "./oracles/identical.ts";
@@ -14,6 +15,12 @@ import type { World } from "./world.ts";
 export const SOURCE = bytePathOf("/data");
 const FILE_BYTES_MAX = 40_000;
 const FILES_MAX = 40;
+
+interface SaveStep {
+  readonly changes: number;
+  readonly wait: "safe" | "queued";
+  readonly lockMs?: number | undefined;
+}
 
 /** Does the steps of a plan, each in the process that runs on its machine then. */
 export class Workload {
@@ -39,29 +46,35 @@ export class Workload {
     else if (step.do === "snapshot") this.snapshot(machine, step);
     else if (step.do === "restore")
       this.#world.run(machine, "restore", () => this.restore(machine, step.back));
-    else this.#world.run(machine, "verify", () => this.#verify(machine, step.readData));
+    else if (step.do === "verify")
+      this.#world.run(machine, "verify", () => this.#verify(machine, step.readData));
+    else this.#world.run(machine, step.do, () => doDeleting(this.#world, machine, step));
   }
 
   /** Changes files, then saves them. While one snapshot reads the files, they stay as they are. */
-  snapshot(machine: SimMachine, step: { changes: number; wait: "safe" | "queued" }): void {
+  snapshot(machine: SimMachine, step: SaveStep): void {
     if (this.#world.underWay(machine).some(({ what }) => what === "snapshot")) {
       this.#world.label("snapshot: another one is under way");
       return;
     }
     changeFiles(machine, step.changes);
     const files = machine.files.contents(SOURCE);
-    this.#world.run(machine, "snapshot", () => this.#save(machine, files, step.wait));
+    this.#world.run(machine, "snapshot", () => this.#save(machine, files, step));
   }
 
   async #save(
     machine: SimMachine,
     files: ReadonlyMap<BytePath, Uint8Array>,
-    wait: "safe" | "queued",
+    { wait, lockMs }: SaveStep,
   ): Promise<void> {
     const { node } = machine;
     const source = { kind: "paths" as const, paths: [SOURCE], excludes: [], oneFileSystem: false };
     const { signal } = new AbortController();
-    const result = await node.repository.snapshot({ source, tags: [], wait, signal, onProgress: () => {} });
+    const tags = this.#world.plan.world.collection === undefined ? [] : [SET_TAG];
+    const result = await node.repository.snapshot({
+      ...{ source, tags, wait, signal, onProgress: () => {} },
+      ...(lockMs === undefined ? {} : { lockMs }),
+    });
     const { truth, scheduler } = this.#world;
     this.#world.label(`snapshot ${result.protection.state}`);
     const kept = await truth.acknowledged(node, result.entry, files, {
@@ -75,6 +88,11 @@ export class Workload {
     const { report } = result;
     if (report.unreadable.count > 0 || report.changed.count > 0)
       this.#world.violate("identical", "files that nobody touched were unreadable or changed", machine);
+    // What a thief gives up goes, and who knows of no thief does not know it.
+    if (kept.fate === "robbed") {
+      this.#world.label("snapshot beside a thief");
+      return;
+    }
     checkAcknowledged(this.#world, machine, kept, result.protection);
     checkPlacement(this.#world, machine, kept);
   }
@@ -82,7 +100,7 @@ export class Workload {
   /** Restores one of the acknowledged snapshots, and compares every byte. */
   async restore(machine: SimMachine, back: number): Promise<void> {
     const { owner } = machine.node.repository.catalog;
-    const mine = this.#world.truth.snapshots.filter((snapshot) => snapshot.owner === owner);
+    const mine = this.#world.truth.kept(owner);
     const snapshot = mine.at(-1 - back) ?? mine[0];
     if (snapshot !== undefined) await this.restoreThis(machine, snapshot);
   }
@@ -97,7 +115,8 @@ export class Workload {
       // A home that was put back to an earlier time knows nothing of what came after. It must not take itself for the newest
       // where the pool had it, too.
       const mayNotKnow = machine.wasRolledBack && !(repository.isCurrent && snapshot.isKept);
-      if (mayNotKnow) this.#world.label("restore: a rolled-back home does not list it");
+      if (snapshot.fate !== "kept") this.#world.label("restore: it was forgotten meanwhile");
+      else if (mayNotKnow) this.#world.label("restore: a rolled-back home does not list it");
       else this.#world.violate("snapshot-listed", `the acknowledged ${short} is not listed`, machine);
       return;
     }

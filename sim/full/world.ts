@@ -1,16 +1,19 @@
 import { must } from "../../src/base/assert.ts";
 import { messageOf } from "../../src/base/fault.ts";
-import type { PeerId } from "../../src/base/ids.ts";
+import type { OwnerId, PeerId } from "../../src/base/ids.ts";
 import { HOUR_MS, MINUTE_MS } from "../../src/base/units.ts";
 import type { ErasureCodec } from "../../src/erasure/index.ts";
+import { lockMsOf } from "../../src/locks/lock-tag.ts";
 import type { NetMessage } from "../../src/ports/index.ts";
 import { createSimNetworks, type SimNetworks } from "../network.ts";
 import { NodeClock } from "../node-clock.ts";
 import { SeededRng } from "../rng.ts";
 import type { Scheduler } from "../scheduler.ts";
 import { cheatOn } from "./cheats.ts";
+import { Deletions } from "./deletions.ts";
 import { Links } from "./links.ts";
 import { type Answered, isBroken, type LogFields, type MachineWishes, SimMachine } from "./machine.ts";
+import { checkCollecting } from "./oracles/deletion.ts";
 import { RepairNotes } from "./oracles/repairs.ts";
 import { checkVersions } from "./oracles/state.ts";
 import { Versions } from "./oracles/versions.ts";
@@ -63,6 +66,11 @@ export class World {
   /** How often something happened that a run may or may not come to: events of the nodes, faults, outcomes. */
   readonly labels = new Map<string, number>();
   readonly repairs = new RepairNotes();
+  readonly deletions = new Deletions();
+  /** Owners that an administrator let go beyond the brake. */
+  readonly released = new Set<OwnerId>();
+  /** Of snapshots of which all holders have signed that they keep what they need: until when, in true time. */
+  readonly lockedUntilMs = new Map<string, number>();
   readonly versions = new Versions();
   readonly lines: string[] = [];
   /** Is told of every request that was answered. */
@@ -109,7 +117,7 @@ export class World {
 
   newMachine(plan: NodePlan): SimMachine {
     const index = this.#made++;
-    const { scrubPeriodMs, syncEveryMs, auditEveryMs, spoolMaxBytes } = this.plan.world;
+    const { scrubPeriodMs, syncEveryMs, auditEveryMs, spoolMaxBytes, collection } = this.plan.world;
     return new SimMachine({
       index,
       plan,
@@ -127,6 +135,7 @@ export class World {
       syncEveryMs,
       auditEveryMs,
       spoolMaxBytes,
+      collection,
     });
   }
 
@@ -269,9 +278,27 @@ export class World {
       this.machines.some((one) => one.peer === peer && one.isHonest),
     );
     if (event === "surplus-dropped") this.#dropped(machine, fields);
+    checkCollecting(this, machine, event, fields);
+    if (event === "snapshot-locked") this.#noteLocked(machine, fields);
     this.scheduler.trace.mixText(event);
     this.label(`log ${event}`);
     if (level !== "debug") this.note(machine, `${level} ${event} ${JSON.stringify(fields)}`);
+  }
+
+  #noteLocked(machine: SimMachine, fields: LogFields): void {
+    const leftMs = Date.parse(String(fields["until"])) - machine.wallMs;
+    const untilMs = this.scheduler.nowMs + leftMs * 0.998;
+    const id = String(fields["snapshot"]);
+    const entry = this.truth.snapshots.find((one) => one.id === id)?.entry;
+    // Told by a clock that was set since: then nobody knows what was meant.
+    if (machine.clockWasSet || (entry !== undefined && leftMs > lockMsOf(entry))) return;
+    this.lockedUntilMs.set(id, Math.max(this.lockedUntilMs.get(id) ?? 0, untilMs));
+  }
+
+  /** A thief had the keys of the life that it lives. */
+  isRobbed(machine: SimMachine): boolean {
+    const { owner, incarnation } = machine.node.repository.catalog;
+    return this.truth.isRobbed(owner, incarnation);
   }
 
   /** What it has said it knows: its disk was never put back. */
@@ -295,6 +322,9 @@ export class World {
       if (wrong !== undefined) this.violate(wrong.oracle, wrong.message, machine);
       const back = this.versions.handed(answered, (owner) => this.#isOneHome(owner));
       if (back !== undefined) this.violate("versions", back, machine);
+      const older = this.deletions.answered(answered);
+      if (older !== undefined && machine.isHonest && !machine.wasRolledBack)
+        this.violate("versions", older, machine);
     }
     return cheatOn(this, answered);
   }

@@ -47,8 +47,9 @@ export async function tryMutation(mutation: Mutation, seed: string): Promise<Cau
     mutation.plan === undefined ? undefined : await tryRuns(mutation, [join(PLANS, `${mutation.plan}.json`)]);
   if (planned?.isCaught === true) return planned;
   const faults = mutation.faults === undefined ? [] : ["--faults", mutation.faults.join(",")];
+  const deletion = mutation.deletion === true ? ["--deletion"] : [];
   const count = ["--count", String(mutation.withinSeeds), "--nodes-max", "6"];
-  const caught = await tryRuns(mutation, ["--seed", seed, ...count, ...faults]);
+  const caught = await tryRuns(mutation, ["--seed", seed, ...count, ...deletion, ...faults]);
   return { ...caught, cpuMs: caught.cpuMs + (planned?.cpuMs ?? 0) };
 }
 

@@ -17,6 +17,8 @@ export interface Mutation {
   readonly plan?: string;
   /** What the bug needs to show; all kinds unless told. */
   readonly faults?: readonly FaultKind[];
+  /** In every seed snapshots are locked, forgotten and pruned. */
+  readonly deletion?: boolean;
   readonly edits: readonly Edit[];
 }
 
@@ -394,5 +396,117 @@ export const MUTATIONS: readonly Mutation[] = [
     withinSeeds: 60,
     faults: ["pause", "hang", "die"],
     edits: one("src/exchange/placer.ts", "excludedMayReturn: true", "excludedMayReturn: false"),
+  },
+  {
+    name: "the collector ignores locks",
+    oracle: "lock-holds",
+    withinSeeds: 20,
+    deletion: true,
+    faults: ["thief"],
+    edits: one(
+      "src/gc/collector.ts",
+      "isBound: locks.lockedForMs(id) > 0 || promises.isPromised(id),",
+      "isBound: promises.isPromised(id),",
+    ),
+  },
+  {
+    name: "the trash is emptied early",
+    oracle: "deleted-rightly",
+    withinSeeds: 6,
+    deletion: true,
+    edits: one(
+      "src/upkeep/deletion.ts",
+      'state.is === "waiting" ? rules.delayMs : rules.trashMs',
+      'state.is === "waiting" ? rules.delayMs : 0',
+    ),
+  },
+  {
+    name: "a holder's wall clock says how long something was left out",
+    oracle: "deleted-rightly",
+    withinSeeds: 6,
+    deletion: true,
+    edits: one("src/gc/collector.ts", "runningMs: this.#running.ms,", "runningMs: this.#c.clock.wallMs(),"),
+  },
+  {
+    name: "an older live set replaces a newer one",
+    oracle: "versions",
+    withinSeeds: 20,
+    deletion: true,
+    faults: ["thief"],
+    edits: one(
+      "src/gc/live-sets.ts",
+      "if (epoch > known && epoch <= known + EPOCH_LEAP_MAX) return;",
+      "if (epoch <= known + EPOCH_LEAP_MAX) return;",
+    ),
+  },
+  {
+    name: "a live set may leap as far as it likes",
+    oracle: "deleted-rightly",
+    withinSeeds: 20,
+    deletion: true,
+    faults: ["thief"],
+    edits: one(
+      "src/gc/live-sets.ts",
+      "if (epoch > known && epoch <= known + EPOCH_LEAP_MAX) return;",
+      "if (epoch > known) return;",
+    ),
+  },
+  {
+    name: "what the oldest snapshot needs is given up",
+    oracle: "deleted-rightly",
+    withinSeeds: 10,
+    deletion: true,
+    edits: one(
+      "src/node/reachable.ts",
+      "const entries = await components.catalog.snapshots();",
+      "const entries = (await components.catalog.snapshots()).slice(1);",
+    ),
+  },
+  {
+    name: "the live set of a life that was fenced goes on counting",
+    oracle: "deleted-rightly",
+    withinSeeds: 30,
+    deletion: true,
+    faults: ["thief", "die"],
+    edits: one(
+      "src/gc/live-sets.ts",
+      "const life = this.#c.registry.certifiedIncarnation(owner) ?? incarnation;",
+      "const life = incarnation;",
+    ),
+  },
+  {
+    name: "the trash is never emptied",
+    oracle: "space-returns",
+    withinSeeds: 10,
+    deletion: true,
+    faults: ["cut", "restart"],
+    edits: one(
+      "src/upkeep/deletion.ts",
+      'if (state.is === "trash") return "delete";',
+      'if (state.is === "trash") return "stay";',
+    ),
+  },
+  {
+    name: "the brake holds nothing",
+    oracle: "brake",
+    withinSeeds: 10,
+    deletion: true,
+    faults: ["thief"],
+    edits: one(
+      "src/gc/brake.ts",
+      "return removedBytes + bytes <= baseBytes * this.#rules.brakeShare;",
+      "return removedBytes + bytes <= baseBytes + bytes;",
+    ),
+  },
+  {
+    name: "what was forgotten is not entered",
+    oracle: "trail",
+    withinSeeds: 6,
+    deletion: true,
+    edits: one(
+      "src/node/retention.ts",
+      'await node.repository.enter("forget", { snapshot: toHex(id) });',
+      "",
+    ),
   },
 ];

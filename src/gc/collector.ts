@@ -3,7 +3,7 @@ import { readU64be, u64be } from "../base/bytes.ts";
 import { isFault, messageOf } from "../base/fault.ts";
 import { type OwnerId, type ShardId, shardKey } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { DAY_MS, HOUR_MS } from "../base/units.ts";
+import { DAY_MS } from "../base/units.ts";
 import { type Holder, RunningTime } from "../exchange/index.ts";
 import type { Clock, MetaOp, MetaStore, ShardStore } from "../ports/index.ts";
 import { type GcFacts, type GcRules, type GcVerdict, gcVerdict } from "../upkeep/index.ts";
@@ -62,8 +62,8 @@ const PAGE = 500;
  * and a holder of a million of many owners would do nothing else.
  */
 const RESTS = 9;
-/** Away for longer, a daemon waits for what live sets it has missed. */
-const AWAY_MS = 6 * HOUR_MS;
+/** Away for a longer share of the time for which live sets wait (six hours of 48), a daemon waits for those it has missed. */
+const AWAY_SHARE = 1 / 8;
 /** What was deleted is remembered as long as any lock could have lasted. */
 const REMEMBERED_MS = 400 * DAY_MS;
 
@@ -323,7 +323,7 @@ export class Collector {
     const lastMs = before === undefined ? nowMs : seenEntry.decode(before).wallMs;
     const ops: MetaOp[] = [{ type: "put", key: SEEN_KEY, value: seenEntry.encode({ v: 1, wallMs: nowMs }) }];
     const awayMs = nowMs - lastMs;
-    if (awayMs > AWAY_MS + this.#everyMs || awayMs < 0)
+    if (awayMs > this.#rules.delayMs * AWAY_SHARE + this.#everyMs || awayMs < 0)
       ops.push({ type: "put", key: SETTLED_KEY, value: u64be(this.#running.ms + this.#rules.delayMs) });
     await this.#write(ops);
   }

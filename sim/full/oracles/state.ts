@@ -2,6 +2,7 @@ import { toHex } from "../../../src/base/bytes.ts";
 import { segmentKey, shardKey } from "../../../src/base/ids.ts";
 import type { SimMachine } from "../machine.ts";
 import type { World } from "../world.ts";
+import { checkLocked, whyNot } from "./deletion.ts";
 
 /** Looks at all disks and all nodes, as no node can, for what must never be so. Cheap enough for every virtual hour. */
 export function checkState(world: World): void {
@@ -13,7 +14,9 @@ export function checkState(world: World): void {
     checkScrub(world, machine);
     if (machine.isOn) checkSuspicions(world, machine);
     if (machine.isOn) checkVersions(world, machine);
+    world.deletions.look(machine);
   }
+  checkLocked(world);
 }
 
 /** Nothing that a machine knew is an older version now. */
@@ -31,6 +34,11 @@ function checkPromises(world: World, machine: SimMachine): void {
   if (!machine.isHonest) return;
   for (const { machine: holder, shard } of truth.receipts.values()) {
     if (holder !== machine || truth.isDamaged(machine, shard) || truth.isIntact(machine, shard)) continue;
+    if (whyNot(world, machine, shard) === undefined) {
+      // Deleted rightly by a program that died before it could say so.
+      truth.released(machine, shard);
+      continue;
+    }
     world.violate("acknowledged-kept", `${shardKey(shard)} was acknowledged and is not on the disk`, machine);
     return;
   }
