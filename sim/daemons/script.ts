@@ -40,6 +40,7 @@ const WHY_NOT: Readonly<Record<Exclude<FaultKind, DaemonFaultKind>, string>> = {
   "roll-back": "an image of a running home would have to be taken",
   cheat: "the program would have to be another one",
   "lie-to-recoveries": "the program would have to be another one",
+  thief: "the program would have to be another one",
 };
 
 /** What this machine can do besides. */

@@ -45,7 +45,8 @@ export class DaemonWorkload {
     else if (!machine.isUsable) this.#world.label(`${step.do}: machine is off`);
     else if (step.do === "snapshot") this.snapshot(machine, step);
     else if (step.do === "restore") this.#restore(machine, step.back);
-    else this.#world.begin(machine, "verify", () => this.#verify(machine, step.readData));
+    else if (step.do === "verify")
+      this.#world.begin(machine, "verify", () => this.#verify(machine, step.readData));
   }
 
   /** Changes files, then saves them. While one snapshot reads them, they stay as they are. */

@@ -1,5 +1,6 @@
 import { toHex } from "../../src/base/bytes.ts";
 import { forget, planAsked, planRetention, type RetentionPlan } from "../../src/node/index.ts";
+import { snapshotNeeds } from "../../src/node/snapshot-needs.ts";
 import { type EffectiveSet, effectiveSets, parsePolicy } from "../../src/policy/index.ts";
 import type { SimMachine } from "./machine.ts";
 import type { Step } from "./plan.ts";
@@ -20,10 +21,15 @@ export async function doDeleting(world: World, machine: SimMachine, step: Deleti
       const oldest = world.truth.kept(repository.catalog.owner).slice(0, step.count);
       const listed = new Set((await repository.snapshots()).map(({ id }) => toHex(id)));
       const names = oldest.flatMap(({ id }) => (listed.has(id) ? [id] : []));
-      return forgetWith(world, machine, () => planAsked(node, setsKeeping(1), names));
+      return forgetWith(world, machine, () => planAsked(node, setsKeeping(1), names), "name");
     }
     case "keep":
-      return forgetWith(world, machine, () => planRetention(node, setsKeeping(step.last), undefined));
+      return forgetWith(
+        world,
+        machine,
+        () => planRetention(node, setsKeeping(step.last), undefined),
+        "rules",
+      );
     case "prune":
       return pruneAt(world, machine);
     case "pin": {
@@ -46,11 +52,27 @@ export async function pruneAt(world: World, { node }: SimMachine): Promise<void>
   world.label(segments > 0 ? "prune: gave something up" : "prune: nothing to give up");
 }
 
+/**
+ * A prune has given up what manifests name and nothing is read from any more: from now on the repository's own word counts for what
+ * a snapshot needs. Whether that is enough, restores after the storm tell.
+ */
+export async function noteNeeds(world: World, { running }: SimMachine): Promise<void> {
+  if (running === undefined) return;
+  const { repository } = running;
+  for (const entry of await repository.snapshots()) {
+    const id = toHex(entry.id);
+    const snapshot = world.truth.snapshots.find((one) => one.id === id);
+    if (snapshot !== undefined)
+      world.truth.needs(snapshot, repository.catalog.state, await snapshotNeeds(repository, entry));
+  }
+}
+
 /** From the decision on nothing that is decided to go has to be kept. */
 async function forgetWith(
   world: World,
   machine: SimMachine,
   plan: () => Promise<RetentionPlan>,
+  by: "name" | "rules",
 ): Promise<void> {
   const { truth } = world;
   const goingOf = (planned: RetentionPlan): Set<string> =>
@@ -74,7 +96,7 @@ async function forgetWith(
       }
     return planned;
   };
-  const gone = goingOf(await forget(machine.node, decided, NEVER));
+  const gone = goingOf(await forget(machine.node, decided, NEVER, by));
   for (const snapshot of truth.snapshots) if (gone.has(snapshot.id)) snapshot.fate = "forgotten";
   world.label(gone.size > 0 ? "forget: some" : "forget: none");
 }

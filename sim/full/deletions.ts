@@ -31,6 +31,7 @@ interface Account {
 
 /** Clocks that go right within a five-thousandth, and what a program does between two looks at one. */
 const TOLERANCE = 0.998;
+const LOOK_EVERY = 16;
 /** The brake's days are thirtieths of its window. */
 const BRAKE_STEPS = 30;
 
@@ -44,12 +45,15 @@ export class Deletions {
   /** By holder and segment: until when it has signed that it keeps it, in its running time. */
   readonly #locked = new Map<string, number>();
   readonly #accounts = new Map<string, Account>();
+  #receipts = 0;
   readonly #lists = new Map<OwnerId, { readonly record: Uint8Array; readonly list: Uint8Array }[]>();
 
   /** Says what is wrong with what a holder took. */
   answered({ machine, request, answer }: Answered): string | undefined {
     const asked = dataRequest.decode(request.head);
     const said = dataAnswer.decode(answer.head);
+    // Now and then between two looks at everything: what lay there is what the brake measures by.
+    if (said.t === "receipt" && ++this.#receipts % LOOK_EVERY === 0) this.look(machine);
     if (asked.t === "lock" && said.t === "locked") this.#tookLocks(machine, asked.locks, said.locked);
     if (asked.t !== "live-set" || said.t !== "live-kept") return undefined;
     return this.#tookSet(machine, asked.record, request.body);
@@ -92,6 +96,7 @@ export class Deletions {
 
   /** Says what the brake would have to say to one more shard in the trash. */
   trashed(machine: SimMachine, shard: ShardId, bytes: number, rules: BrakeRules): string | undefined {
+    this.look(machine);
     const account = this.#accountOf(machine, shard.owner);
     const name = `${segmentKey(shard)}/${shard.index}`;
     account.trashed.set(name, { ranMs: machine.ranMs, bytes });

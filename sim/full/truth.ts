@@ -38,7 +38,7 @@ export interface TrueSnapshot {
   readonly id: string;
   readonly entry: SnapshotEntry;
   readonly files: ReadonlyMap<BytePath, Uint8Array>;
-  readonly segments: readonly SegmentId[];
+  segments: readonly SegmentId[];
   readonly atMs: number;
   /** It was acknowledged as safe: enough of the pool had its head. */
   readonly isKept: boolean;
@@ -241,6 +241,19 @@ export class Truth {
     return this.snapshots.filter(
       (one) => one.fate === "kept" && (owner === undefined || one.owner === owner),
     );
+  }
+
+  /** What reading it takes has changed. */
+  needs(
+    snapshot: TrueSnapshot,
+    { incarnations }: { readonly incarnations: readonly Incarnation[] },
+    refs: Iterable<{ readonly incarnation: number; readonly number: number }>,
+  ): void {
+    snapshot.segments = [...refs].map(({ incarnation, number }) => ({
+      owner: snapshot.owner,
+      incarnation: must(incarnations[incarnation], "life of a segment"),
+      number,
+    }));
   }
 
   /** A thief had the keys of this life. */

@@ -10,6 +10,7 @@ import { NodeClock } from "../node-clock.ts";
 import { SeededRng } from "../rng.ts";
 import type { Scheduler } from "../scheduler.ts";
 import { cheatOn } from "./cheats.ts";
+import { noteNeeds } from "./deleting.ts";
 import { Deletions } from "./deletions.ts";
 import { Links } from "./links.ts";
 import { type Answered, isBroken, type LogFields, type MachineWishes, SimMachine } from "./machine.ts";
@@ -279,6 +280,8 @@ export class World {
     );
     if (event === "surplus-dropped") this.#dropped(machine, fields);
     checkCollecting(this, machine, event, fields);
+    // A home that dies meanwhile says it with its next prune.
+    if (event === "segments-given-up") this.begin(() => noteNeeds(this, machine)).catch(() => {});
     if (event === "snapshot-locked") this.#noteLocked(machine, fields);
     this.scheduler.trace.mixText(event);
     this.label(`log ${event}`);

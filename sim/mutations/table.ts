@@ -454,12 +454,12 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "what the oldest snapshot needs is given up",
     oracle: "deleted-rightly",
-    withinSeeds: 10,
+    withinSeeds: 20,
     deletion: true,
     edits: one(
       "src/node/reachable.ts",
-      "const entries = await components.catalog.snapshots();",
-      "const entries = (await components.catalog.snapshots()).slice(1);",
+      "for (const entry of await components.catalog.snapshots())",
+      "for (const entry of (await components.catalog.snapshots()).slice(1))",
     ),
   },
   {
@@ -505,7 +505,7 @@ export const MUTATIONS: readonly Mutation[] = [
     deletion: true,
     edits: one(
       "src/node/retention.ts",
-      'await node.repository.enter("forget", { snapshot: toHex(id) });',
+      'await node.repository.enter("forget", { snapshot, by, ...ofSet });',
       "",
     ),
   },

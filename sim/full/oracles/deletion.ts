@@ -65,7 +65,10 @@ export function whyNot(
     world.label("deletion: a later life wanted it");
     return undefined;
   }
-  return { oracle: "deleted-rightly", message: `${name} is gone, and ${wanted.id.slice(0, 12)} needs it` };
+  return {
+    oracle: "deleted-rightly",
+    message: `${name} is gone, and ${wanted.id.slice(0, 12)} needs it, saved at ${Math.round(wanted.atMs / 1000)} s`,
+  };
 }
 
 function isOf(segment: SegmentId, shard: ShardId): boolean {
