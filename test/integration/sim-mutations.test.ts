@@ -23,7 +23,8 @@ describe("the table of bugs", () => {
     expect(new Set(names).size).toBe(names.length);
     expect(names.length).toBeGreaterThanOrEqual(15);
     const oracles = new Set(MUTATIONS.map(({ oracle }) => oracle));
-    const rules = read("docs/simulator.md")
+    const [, section = ""] = /## Rules that are checked\n(.*?)\n## /s.exec(read("docs/simulator.md")) ?? [];
+    const rules = section
       .split("\n")
       .filter((line) => line.startsWith("| `"))
       .flatMap((line) =>
@@ -31,6 +32,7 @@ describe("the table of bugs", () => {
       );
     // Room is kept by the simulated store itself, as by the one on files; for quotas no bug is in the table yet.
     const without = ["capacity", "quota"];
+    expect(rules.length).toBeGreaterThan(without.length);
     expect(rules.filter((rule) => !without.includes(rule) && !oracles.has(rule))).toEqual([]);
   });
 });
