@@ -312,7 +312,7 @@ export class SimMachine {
           ...{ ...upkeep, auditEveryMs },
           ...(collection === undefined
             ? {}
-            : { collection: { everyMs: collection.everyMs, rules: collection } }),
+            : { collection: { ...upkeep.collection, everyMs: collection.everyMs, rules: collection } }),
         },
         ...(tickExchangeMs === undefined ? {} : { tickExchangeMs }),
         ...(administratorSeed === undefined ? {} : { administrator: signerFromSeed(administratorSeed) }),
