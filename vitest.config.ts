@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 
 const e2e = globSync("test/e2e/**/*.test.ts");
 /** Nine daemons whose clocks run a hundred times faster keep two cores busy: such a file has the machine for itself. */
-const withShortClocks = e2e.filter((file) => readFileSync(file, "utf8").includes("upkeep"));
+const withShortClocks = e2e.filter((file) => /upkeep|"--layer"/.test(readFileSync(file, "utf8")));
 
 // Forked processes, two at a time: level locks, native handles and process-wide signal handlers must not be
 // shared between test files. Groups come one after the other.

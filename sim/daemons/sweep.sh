@@ -3,6 +3,8 @@
 # with all their links, what is mounted below its directory, and the directory.
 #   sweep.sh PREFIX DIRECTORY                 now
 #   sweep.sh PREFIX DIRECTORY when-closed     when whoever holds the other end of standard input is gone
+# A second Ctrl-C reaches the whole group: what is begun here is ended.
+trap '' INT TERM HUP
 prefix=$1
 directory=$2
 if [ "$3" = when-closed ]; then
