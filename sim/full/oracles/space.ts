@@ -4,7 +4,6 @@ import { liveList } from "../../../src/wire/live-set.ts";
 import { isOmitted } from "../deletions.ts";
 import type { SimMachine } from "../machine.ts";
 import type { World } from "../world.ts";
-import { checkAcknowledged } from "./honest.ts";
 
 /** At the end of a calm that was long enough: what an owner has given up lies nowhere any more, but where something binds it. */
 export function checkSpace(world: World): void {
@@ -34,17 +33,15 @@ function isWell(machine: SimMachine): boolean {
   return machine.isOn && machine.isHonest && !machine.wasRolledBack && !machine.isDead;
 }
 
-/** What was forgotten is off the list; and of what is on it no more is said than is so. */
+/** What was forgotten is off the list. */
 export async function checkListed(world: World): Promise<void> {
   for (const machine of world.living()) {
     if (!machine.isOn || machine.wasRolledBack || machine.node.isFenced) continue;
     const { repository } = machine.node;
     for (const entry of await repository.snapshots()) {
       const known = world.truth.snapshots.find(({ id }) => id === toHex(entry.id));
-      if (known === undefined || known.fate === "robbed") continue;
-      if (known.fate === "forgotten" && machine.isFirstHome)
+      if (known?.fate === "forgotten" && machine.isFirstHome)
         world.violate("snapshot-listed", `${known.id.slice(0, 12)} was forgotten and is listed`, machine);
-      checkAcknowledged(world, machine, known, await repository.protectionOf(entry));
     }
   }
 }
