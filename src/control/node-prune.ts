@@ -18,7 +18,7 @@ export async function pruneHandler(
     dryRun,
     segments: outcome.segments,
     freedBytes: outcome.freedBytes,
-    copied: outcome.copied,
+    copied: { segments: outcome.copied.segments, aliveBytes: outcome.copied.aliveBytes },
     kept: { segments: outcome.keptSegments, storedBytes: outcome.keptBytes },
     ...(standing === undefined
       ? {}

@@ -1,6 +1,8 @@
 import { isFault, messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import type { Compaction } from "./compaction.ts";
+import type { CompactionCandidate } from "./compaction-plan.ts";
+import type { PruneOutcome } from "./prune.ts";
 
 /** What was copied before a prune, or would be. */
 export interface CopiedOutcome {
@@ -8,9 +10,9 @@ export interface CopiedOutcome {
   readonly segments: number;
   /** Of them, what is read. */
   readonly aliveBytes: number;
+  /** Their shards, as acknowledged. */
+  readonly storedBytes: number;
 }
-
-const NOTHING: CopiedOutcome = { segments: 0, aliveBytes: 0 };
 
 /** One run of compaction, turn by turn. That it cannot be done now is no reason to give up less. */
 export async function compact(
@@ -19,8 +21,8 @@ export async function compact(
   options: { readonly dryRun: boolean; readonly signal: AbortSignal; readonly log: Log },
 ): Promise<CopiedOutcome> {
   const plan = await inTurn((signal) => compaction.plan(signal));
-  if (options.dryRun) return { segments: plan.victims.length, aliveBytes: plan.aliveBytes };
-  const copied = { ...NOTHING };
+  if (options.dryRun) return outcomeOf(plan.victims);
+  const copied: CompactionCandidate[] = [];
   for (const turn of plan.turns) {
     try {
       if (!(await inTurn((signal) => compaction.copy(turn, signal)))) break;
@@ -30,8 +32,31 @@ export async function compact(
       options.log.warn("compaction-failed", { why: messageOf(error) });
       break;
     }
-    copied.segments += turn.victims.length;
-    copied.aliveBytes += turn.victims.reduce((sum, { aliveBytes }) => sum + aliveBytes, 0);
+    copied.push(...turn.victims);
   }
-  return copied;
+  return outcomeOf(copied);
+}
+
+function outcomeOf(victims: readonly CompactionCandidate[]): CopiedOutcome {
+  const outcome = { segments: victims.length, aliveBytes: 0, storedBytes: 0 };
+  for (const { aliveBytes, storedBytes } of victims) {
+    outcome.aliveBytes += aliveBytes;
+    outcome.storedBytes += storedBytes;
+  }
+  return outcome;
+}
+
+/** What a prune would do that copies before: what is copied is given up as well. */
+export function withCopied(
+  outcome: PruneOutcome,
+  copied: CopiedOutcome,
+): PruneOutcome & { readonly copied: CopiedOutcome } {
+  return {
+    ...outcome,
+    segments: outcome.segments + copied.segments,
+    freedBytes: outcome.freedBytes + copied.storedBytes,
+    keptSegments: outcome.keptSegments - copied.segments,
+    keptBytes: outcome.keptBytes - copied.storedBytes,
+    copied,
+  };
 }

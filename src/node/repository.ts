@@ -62,7 +62,7 @@ import { CaptureBook } from "./captures.ts";
 import { chooseSnapshot, type SnapshotChoice } from "./choose-snapshot.ts";
 import { Compaction } from "./compaction.ts";
 import { CompactionBudget, type CompactionRules } from "./compaction-budget.ts";
-import { type CopiedOutcome, compact } from "./compaction-run.ts";
+import { type CopiedOutcome, compact, withCopied } from "./compaction-run.ts";
 import { Completion } from "./completion.ts";
 import { Leaving } from "./leaving.ts";
 import { marksOf, withMarks } from "./marks.ts";
@@ -523,7 +523,7 @@ export class Repository {
     if (!options.dryRun && segments + copied.segments > 0)
       await this.enter("prune", { segments, bytes: freedBytes, copied: copied.segments });
     this.#wakePublisher?.();
-    return { ...outcome, copied };
+    return options.dryRun ? withCopied(outcome, copied) : { ...outcome, copied };
   }
 
   get #compaction(): Compaction {

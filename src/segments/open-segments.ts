@@ -16,8 +16,6 @@ export interface ClosedSegment {
   readonly tail: boolean;
   /** Lets go of the chunks' bytes once they are sealed: `chunks` is empty from then on. */
   release(): void;
-  /** Of the chunks, those that something names by where they lie: no index has them. @default none */
-  readonly located?: ReadonlySet<Uint8Array>;
 }
 
 /** Chosen: with three, which chunks share a segment is as good as unknown, and 48 MiB of memory are held at most. */

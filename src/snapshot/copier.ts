@@ -44,7 +44,7 @@ export class Copier {
     );
   }
 
-  /** For the index, which says where it lies from when it is there. */
+  /** The index says where it lies from when it is there. */
   async add(id: Uint8Array, plaintext: Uint8Array): Promise<void> {
     await this.#end.add(await this.#prepare(id, plaintext));
   }

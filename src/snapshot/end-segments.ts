@@ -24,8 +24,6 @@ export class EndSegments {
   readonly #classes: { readonly whole: number; readonly tail: number };
   readonly #store: StoreEnd;
   readonly #begun: { ref: SegmentRef; tail: boolean }[] = [];
-  /** Ids of chunks, as they were added. */
-  readonly #located = new Set<Uint8Array>();
   #current: { ref: SegmentRef; builder: SegmentBuilder; tail: boolean } | undefined;
   #mayBeTail: boolean;
 
@@ -49,10 +47,8 @@ export class EndSegments {
     return { ...current.ref, ...place, rawBytes, compressed, class: classId };
   }
 
-  /** A chunk that is named by where it lies: the index does not have it. */
   async addLocated(chunk: PreparedChunk): Promise<Locator> {
     const { number, ...place } = await this.add(chunk);
-    this.#located.add(chunk.id);
     return { id: chunk.id, segment: number, ...place };
   }
 
@@ -114,7 +110,6 @@ export class EndSegments {
     const segmentBytes = Math.min(paddedSegmentBytes(contentBytes, this.#sizes), this.#capacity(tail));
     const release = (): void => builder.release();
     this.#current = undefined;
-    const located = new Set(chunks.flatMap(({ id }) => (this.#located.delete(id) ? [id] : [])));
-    await this.#store(ref, { chunks, places, contentBytes, segmentBytes, tail, release, located });
+    await this.#store(ref, { chunks, places, contentBytes, segmentBytes, tail, release });
   }
 }

@@ -32,6 +32,7 @@ export async function relist(
   const ops = [...removals, ...(moves?.ops ?? []), listingOp(way.toRanges())];
   await heads.commit(root, { runs, snapshotPages: pages, ...trail }, ops);
   if (anew) await fresh.markListed([]);
+  await forgetOwnMarks(components, end);
   return way;
 }
 
@@ -52,4 +53,14 @@ function wayOf(
   for (const { incarnation, segment } of located) way.add({ incarnation, number: segment });
   way.addAll(end.refs());
   return way;
+}
+
+/** Nothing that is to be saved waits in the segments of a list: they are not taken for what an interrupted snapshot left. */
+async function forgetOwnMarks({ catalog }: HeadPartsComponents, end: EndSegments): Promise<void> {
+  const { chunks } = catalog;
+  const own = new SegmentSet();
+  own.addAll(end.refs());
+  const ids: Uint8Array[] = [];
+  for await (const { id, place } of chunks.unlisted()) if (own.has(place)) ids.push(id.slice());
+  await chunks.clearUnlisted(ids);
 }

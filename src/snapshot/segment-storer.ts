@@ -81,10 +81,10 @@ export class SegmentStorer {
       spooled: false,
       createdMs: this.#c.clock.wallMs(),
     };
-    const entries = closed.chunks.flatMap((chunk, i): IndexEntry[] => {
+    // Manifests, lists and pages of the index are among them: an index run tells of what class a segment is by its entries.
+    const entries = closed.chunks.map((chunk, i): IndexEntry => {
       const { id, rawBytes, compressed } = chunk;
-      if (closed.located?.has(id)) return [];
-      return [{ id, place: { ...ref, ...must(closed.places[i], "place of a chunk"), rawBytes, compressed } }];
+      return { id, place: { ...ref, ...must(closed.places[i], "place of a chunk"), rawBytes, compressed } };
     });
     await this.#c.catalog.segments.put(ref, record, { sync: false });
     return { ref, closed, entries };

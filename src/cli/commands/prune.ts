@@ -25,7 +25,7 @@ function pruneText(result: PruneResult): string {
   if (segments === 0) return givenUpText(result);
   const what = `${formatBytes(aliveBytes)} that snapshots need of ${counted(segments, "segment")} with little else`;
   const copied = result.dryRun
-    ? `${what} would be copied into new ones first, and those given back besides`
+    ? `${what} would be copied into new ones first`
     : `${what} copied into new ones`;
   return `${copied}\n${givenUpText(result)}`;
 }
