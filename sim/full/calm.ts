@@ -157,6 +157,7 @@ export class Calm {
         world.violate("nothing-hangs", "a prune after the storm hangs", machine);
     }
     const { delayMs, trashMs, everyMs } = collection;
+    world.braked.clear();
     await world.scheduler.sleep((delayMs + trashMs + 4 * everyMs) * 1.05 + SPREAD_MS);
     checkState(world);
     checkSpace(world);

@@ -70,6 +70,8 @@ export class World {
   readonly deletions = new Deletions();
   /** Owners that an administrator let go beyond the brake. */
   readonly released = new Set<OwnerId>();
+  /** Owners of whom a holder kept something because of the brake, since the calm's prune: what it let go later is gone later. */
+  readonly braked = new Set<string>();
   /** Of snapshots of which all holders have signed that they keep what they need: until when, in true time. */
   readonly lockedUntilMs = new Map<string, number>();
   readonly versions = new Versions();
@@ -282,6 +284,7 @@ export class World {
     checkCollecting(this, machine, event, fields);
     // A home that dies meanwhile says it with its next prune.
     if (event === "segments-given-up") this.begin(() => noteNeeds(this, machine)).catch(() => {});
+    if (event === "deletion-braked") this.braked.add(String(fields["owner"]));
     if (event === "snapshot-locked") this.#noteLocked(machine, fields);
     this.scheduler.trace.mixText(event);
     this.label(`log ${event}`);

@@ -15,11 +15,10 @@ export function checkSpace(world: World): void {
   for (const owner of world.machines) {
     const { live, catalog } = owner.node.repository;
     if (live.state === undefined || live.standing()?.missing !== 0) continue;
+    if (world.braked.has(catalog.owner)) continue;
     const list = liveList.decode(live.state.list);
     for (const holder of world.machines) {
-      const { collection, locks, sweep } = holder.node;
-      const { braked } = collection.collector.status();
-      if (braked.some((one) => one.owner === catalog.owner)) continue;
+      const { locks, sweep } = holder.node;
       for (const { id } of holder.shardDisk.sorted()) {
         const isBound = locks.lockedForMs(id) > 0 || sweep.promises.isPromised(id);
         if (id.owner !== catalog.owner || isBound || !isOmitted(list, id)) continue;
