@@ -106,8 +106,10 @@ it("finds every segment of all lives at a second recovery, though nobody has the
   expect(imported.short).toEqual([]);
   expect(third.node.repository.maps.hasClass(0, 0)).toBe(false);
   await expectRestores(swarm, third, first, toHex(made.entry.id));
+  // Two of a segment's shards may have gone with the two: holders mend what is older than a recovery by its maps, which nobody has.
   const again = await swarm.clock.during(third.snapshot([more, first]));
-  expect(again.protection.state).toMatch(/safe|full/);
+  expect(again.protection.survival.margin).toBeGreaterThan(0);
+  await expectRestores(swarm, third, more, toHex(again.entry.id));
   await swarm.stop();
 });
 
