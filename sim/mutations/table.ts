@@ -465,6 +465,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "the live set of a life that was fenced goes on counting",
     oracle: "deleted-rightly",
+    plan: "given-up-before-a-recovery",
     withinSeeds: 30,
     deletion: true,
     faults: ["thief", "die"],
