@@ -11,8 +11,9 @@ export default defineConfig({
   test: {
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // To end what hangs, not to judge what is slow: waits inside have limits of their own.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     projects: [
       {
         extends: true,
@@ -28,7 +29,6 @@ export default defineConfig({
           name: "e2e",
           include: e2e.filter((file) => !withShortClocks.includes(file)),
           sequence: { groupOrder: 1 },
-          // To end what hangs, not to judge what is slow: waits inside have limits of their own.
           testTimeout: 900_000,
           hookTimeout: 600_000,
         },

@@ -31,7 +31,7 @@ let story: Protagonists;
 
 beforeAll(async () => {
   story = await Protagonists.meet(SEED);
-}, 120_000);
+});
 afterAll(async () => {
   await story.swarm.stop();
 });

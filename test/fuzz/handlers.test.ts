@@ -26,7 +26,7 @@ let segments: Shard[][] = [];
 
 beforeAll(async () => {
   story = await Protagonists.meet(SEED);
-}, 60_000);
+});
 afterAll(async () => {
   await story.swarm.stop();
 });

@@ -108,13 +108,13 @@ test.each(Object.entries(BEHAVIOURS))(
     const sources = Array.from({ length: 10 }, (_, index) => `127.0.0.${index + 2}`);
     const crowd = new SocketCrowd(target.port, { sources, each: 60, onConnect });
     try {
-      await until("the attack is at its height", () => crowd.opened > 600, 60_000);
+      await until("the attack is at its height", () => crowd.opened > 600);
       await membersGetIn(target);
       await expectBounds(target, before);
     } finally {
       crowd.end();
     }
-    await until("all of it is over", async () => (await target.report()).gauges.handshakes === 0, 30_000);
+    await until("all of it is over", async () => (await target.report()).gauges.handshakes === 0);
   },
 );
 
@@ -123,7 +123,7 @@ test("a flood from one address does not get past its share, and the others get i
   const before = await target.report();
   const crowd = new SocketCrowd(target.port, { sources: ["127.0.0.2"], each: 400, onConnect: () => {} });
   try {
-    await until("the attack is at its height", () => crowd.opened > 1000, 60_000);
+    await until("the attack is at its height", () => crowd.opened > 1000);
     await membersGetIn(target);
     await expectBounds(target, before);
   } finally {
@@ -200,7 +200,7 @@ test.each(Object.entries(STREAMS))("a member that opens thousands of streams and
     use(stream);
   });
   try {
-    await until("the attack is at its height", () => opened > 200, 60_000);
+    await until("the attack is at its height", () => opened > 200);
     await membersGetIn(target);
     await expectBounds(target, before);
   } finally {
@@ -278,7 +278,7 @@ test("a member with dozens of connections keeps four of them", async () => {
   const before = await target.report();
   for (let index = 0; index < 30; index++)
     await (await raw(attackers[0].seed)).dial(multiaddr(target.address));
-  await until("the rest is closed", async () => (await target.report()).gauges.connections <= 4, 30_000);
+  await until("the rest is closed", async () => (await target.report()).gauges.connections <= 4);
   await membersGetIn(target);
   await expectBounds(target, before);
 });
@@ -296,7 +296,7 @@ test("guests with tokens that hold all their places do not keep recovery identit
     stream.send(Uint8Array.of(0));
   });
   try {
-    await until("the attack is at its height", () => opened > 50, 60_000);
+    await until("the attack is at its height", () => opened > 50);
     const other = await raw(recovering.seed);
     const heard: number[] = [];
     // The attacker's dials come from the same address, so that one of these may be over the rate.
@@ -312,7 +312,7 @@ test("guests with tokens that hold all their places do not keep recovery identit
         return false;
       }
     };
-    await until("a recovery identity is served", isAnswered, 40_000);
+    await until("a recovery identity is served", isAnswered);
   } finally {
     end();
   }

@@ -168,7 +168,7 @@ test("silent sockets do not keep members out", async () => {
   await introduce(member, node);
   await member.network.request(node.network.self, "data", message(), IDLE);
   // And they do not stay.
-  await until("they are closed", () => sockets.every((socket) => socket.closed || socket.destroyed), 10_000);
+  await until("they are closed", () => sockets.every((socket) => socket.closed || socket.destroyed));
 });
 
 test("nine nodes that know one of them are all connected within seconds, and each has all in its routing table", async () => {

@@ -38,4 +38,4 @@ it("what a snapshot sends keeps within what the policy says of the uplink, and i
   await scheduler.reload();
   expect((await secondsFor()).seconds).toBeLessThan(slow.seconds / 4);
   await swarm.stop();
-}, 120_000);
+});
