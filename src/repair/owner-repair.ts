@@ -269,7 +269,7 @@ export class OwnerRepair {
     const claims = await askWhatIsHeld(this.#c, peers, await this.#c.needed(signal), signal);
     this.#askedMs = this.#nowMs;
     this.#count({ lost: claims.lost, asked: claims.asked });
-    this.#c.log.info("holders-asked", {
+    this.#c.log.info("holdings-asked", {
       shards: claims.asked,
       lost: claims.lost,
       silent: claims.silent.size,
