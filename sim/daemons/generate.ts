@@ -26,7 +26,8 @@ export function daemonPlanOf(seed: string, wishes: DaemonWishes = {}): Plan {
   const nodes = wishes.nodes ?? NODES;
   const kinds = wishes.kinds ?? rng.shuffled(DAEMON_FAULT_KINDS).slice(0, 2 + rng.below(4));
   const sites = Math.min(nodes, wishes.sites ?? 2 + rng.below(3));
-  const { world, ...rest } = planOf(seed, { nodes, sites, kinds, beyond: wishes.beyond ?? false });
+  const beyond = wishes.beyond ?? false;
+  const { world, ...rest } = planOf(seed, { nodes, sites, kinds, beyond, deletion: false });
   const { quotaBytes: _, auditEveryMs: __, ...kept } = world;
   const shrink = HOUR_MS / world.stormMs;
   const when = <T extends { atMs: number }>(item: T): T => {
