@@ -140,7 +140,10 @@ export class Truth {
       return `${key} was dropped, and nobody knows what it was`;
     const shard = { ...segment.id, index: Number(key.slice(at + 1)) };
     if (named === machine) return `${key} was dropped by the one that the map names for it`;
-    const isExcused = !named.isHonest || named.wasRolledBack || named.isDead || this.isDamaged(named, shard);
+    // Heirs that rebuilt it for themselves had it from nobody: which bytes are right was never on the wire.
+    const isHeirs = !segment.shards.has(shard.index) && named.shardDisk.get(shard) !== undefined;
+    const isExcused =
+      isHeirs || !named.isHonest || named.wasRolledBack || named.isDead || this.isDamaged(named, shard);
     return isExcused || this.isIntact(named, shard)
       ? undefined
       : `${key} was dropped, and ${named.name} has not got it`;
