@@ -48,7 +48,10 @@ it("a file and its passphrase bring the repository to another machine; another p
     z.object({ id: z.string() }),
   );
   expect(statSync(sealed).mode & 0o777).toBe(0o600);
-  for (const word of words.split(" ")) expect(readFileSync(sealed, "utf8")).not.toContain(` ${word} `);
+  // One word alone may be in what the file says of itself: "key" is one of the 2048.
+  const each = words.split(" ");
+  for (const [i, word] of each.slice(1).entries())
+    expect(readFileSync(sealed, "utf8")).not.toContain(`${each[i]} ${word}`);
   const wrong = at("wrong");
   writeFileSync(wrong, "correct horse\n");
   expect(errorOf(await look("no", "--sealed-key", sealed, "--passphrase-file", wrong))).toMatchObject({
