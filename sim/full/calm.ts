@@ -89,7 +89,7 @@ export class Calm {
 
   async #mustRestore(machine: SimMachine, snapshot: TrueSnapshot, what: string): Promise<void> {
     const world = this.#world;
-    if (!this.#isRestorable(snapshot)) {
+    if (!(await this.#isRestorable(machine, snapshot))) {
       world.label("restore: too little is left");
       if (!world.plan.world.beyond)
         world.violate(
@@ -117,13 +117,18 @@ export class Calm {
     return this.#world.machines.some((machine) => machine.isDead);
   }
 
-  /** Whether honest machines that are there have enough of every segment. */
-  #isRestorable(snapshot: TrueSnapshot): boolean {
+  /** Whether honest machines that are there have enough of every segment, or it waits in the owner's spool. */
+  async #isRestorable(machine: SimMachine, snapshot: TrueSnapshot): Promise<boolean> {
     const { truth } = this.#world;
-    const there = this.#world.living().filter((machine) => machine.isHonest);
-    return snapshot.segments.every(
-      (id) => truth.segments.has(segmentKey(id)) && truth.margin(id, there) >= 0,
-    );
+    const there = this.#world.living().filter((one) => one.isHonest);
+    const waiting = new Set<string>();
+    const { catalog } = machine.node.repository;
+    for await (const [ref, { spooled }] of catalog.segments.all())
+      if (spooled) waiting.add(segmentKey(catalog.segmentId(ref)));
+    return snapshot.segments.every((id) => {
+      const key = segmentKey(id);
+      return waiting.has(key) || (truth.segments.has(key) && truth.margin(id, there) >= 0);
+    });
   }
 
   /** Everybody can still save, and what is saved is worth what it can be. */
